@@ -1,0 +1,153 @@
+"""The rows that scores are computed against: held out, cross-fitted, or the user's own.
+
+The training set cannot serve as its own validation set: at the optimum its gradient
+vanishes, and with it every score.
+"""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import _num_samples
+
+# A column is out of scale when half of its validation rows lie this many training
+# standard deviations from the training mean (Chebyshev: at most 3 % of rows do).
+_FAR = 6.0
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+def unpack(value, name: str):
+    """The array in ``(array,)``.
+
+    GridSearchCV slices every fit parameter that is as long as X. A tuple of one is
+    not, and so arrives whole.
+    """
+    if isinstance(value, tuple):
+        if len(value) != 1:
+            raise ValueError(
+                f"{name} is a tuple of {len(value)}; pass an array, or the one-tuple "
+                f"({name},) to keep it whole in a cross-validated search."
+            )
+        return value[0]
+    return value
+
+
+def check_given(X_val, y_val, sample_weight_val):
+    """The user's validation set, unpacked, or three times None."""
+    X_val = unpack(X_val, "X_val")
+    y_val = unpack(y_val, "y_val")
+    sample_weight_val = unpack(sample_weight_val, "sample_weight_val")
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was passed without {missing}; pass both or neither.")
+    if X_val is None:
+        if sample_weight_val is not None:
+            raise ValueError(
+                "sample_weight_val was passed without X_val and y_val; pass all three."
+            )
+        return None, None, None
+    n_val = _num_samples(X_val)
+    if n_val == 0:
+        raise ValueError("X_val has no rows; scores need at least one.")
+    if _num_samples(y_val) != n_val:
+        raise ValueError(
+            f"X_val has {n_val} rows and y_val {_num_samples(y_val)}; they must match."
+        )
+    return X_val, y_val, sample_weight_val
+
+
+def make_splits(validation, X, codes, weight, random_state, split_params) -> list[Split]:
+    """Pairs of (rows to fit and score, rows to score against).
+
+    A float holds out a stratified share once; an int or splitter cross-fits. Rows of
+    weight 0 take no part, and classes of a single row stay on the fitting side.
+    """
+    present = np.flatnonzero(weight > 0)
+    y = codes[present]
+    if (y == y[0]).all():
+        raise ValueError(
+            "y holds one class only (on the rows with weight); a classifier needs rows "
+            "of at least two classes."
+        )
+    if isinstance(validation, Real) and not isinstance(validation, (Integral, np.bool_)):
+        if not 0 < validation < 1:
+            raise ValueError(
+                f"validation={validation} must be a share in (0, 1), an int (the number "
+                "of folds), a splitter, or left alone where X_val is passed."
+            )
+        return [_hold_out(float(validation), present, y, random_state)]
+    if isinstance(validation, Integral) and (isinstance(validation, bool) or validation < 2):
+        raise ValueError(
+            f"validation={validation!r}: as an int it is a number of folds, at least 2; "
+            "as a float it is the share held out."
+        )
+    splitter = check_cv(validation, y, classifier=True)
+    params = {
+        key: value if _num_samples(value) != len(codes) else _safe_indexing(value, present)
+        for key, value in split_params.items()
+    }
+    splits = []
+    X_present = X if len(present) == len(codes) else _safe_indexing(X, present)
+    for fit_rows, score_rows in splitter.split(X_present, y, **params):
+        unseen = ~np.isin(y[score_rows], y[fit_rows])
+        # A class with all of its rows in one fold cannot be judged by this model.
+        score_rows = score_rows[~unseen]
+        if len(score_rows) == 0:
+            raise ValueError(
+                f"validation={validation!r} gives a fold that holds only classes the "
+                "other folds lack. Use a stratified splitter or fewer folds."
+            )
+        splits.append((present[fit_rows], present[score_rows]))
+    return splits
+
+
+def _hold_out(share: float, present: np.ndarray, y: np.ndarray, random_state) -> Split:
+    single = np.bincount(y)[y] < 2
+    shared = np.flatnonzero(~single)
+    splitter = StratifiedShuffleSplit(1, test_size=share, random_state=random_state)
+    try:
+        fit_rows, score_rows = next(splitter.split(shared, y[shared]))
+    except ValueError as error:
+        raise ValueError(
+            f"validation={share} cannot hold out a stratified share of "
+            f"{len(present)} rows ({error}) Use a larger share, cross-fit with an int, "
+            "or pass X_val and y_val."
+        ) from error
+    fit_rows = np.sort(np.concatenate([shared[fit_rows], np.flatnonzero(single)]))
+    return present[fit_rows], present[np.sort(shared[score_rows])]
+
+
+def warn_if_out_of_scale(X, X_val, names=None) -> None:
+    """Warn where validation columns lie far from the training columns' scale.
+
+    In a Pipeline without metadata routing ``step__X_val`` arrives as it was passed,
+    not through the steps before. It then has the right width and the wrong numbers.
+    """
+    if sparse.issparse(X) or sparse.issparse(X_val):
+        mean, var = mean_variance_axis(sparse.csr_array(X), axis=0)
+        mean_val, var_val = mean_variance_axis(sparse.csr_array(X_val), axis=0)
+        spread = np.sqrt(var + var_val)
+        distance = np.abs(mean_val - mean)
+    else:
+        mean, spread = X.mean(axis=0), X.std(axis=0)
+        distance = np.median(np.abs(X_val - mean), axis=0)
+    far = np.flatnonzero((spread > 0) & (distance > _FAR * spread))
+    if len(far):
+        shown = [str(names[j]) if names is not None else str(j) for j in far[:5]]
+        warnings.warn(
+            f"{len(far)} columns of X_val lie far from the training columns' scale "
+            f"(columns {', '.join(shown)}). In a Pipeline X_val is not sent through the "
+            "steps before unless metadata routing is on: use "
+            'Pipeline(..., transform_input=["X_val"]) with '
+            "set_fit_request(X_val=True, y_val=True), or wrap the whole Pipeline in "
+            "FITrimmer.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,202 @@
+"""The bridge's contract: all that the measure asks of a fitted classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..kernels._links import OneVsRest, Sigmoid, Softmax
+from ..kernels._softmax import SoftmaxLinear
+
+# (class codes, sample weights) -> weight of each row's loss, (n,) or (n, n_outputs)
+LossWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _as_given(codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    return sample_weight
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A fitted classifier as the measure sees it.
+
+    Attributes
+    ----------
+    make_model : callable
+        ``n_rows -> SoftmaxLinear``: coefficients, link and penalties in units of the
+        summed training loss (some classifiers state theirs per row).
+    classes : ndarray of shape (K,)
+        Labels in the order of the model's outputs.
+    loss_weight : callable
+        ``(class codes, sample_weight) -> weights``: how much each row's loss counts
+        in training, class weights included.
+    steps : tuple of callables
+        What the data goes through before it reaches the model.
+    """
+
+    make_model: Callable[[int], SoftmaxLinear]
+    classes: np.ndarray
+    loss_weight: LossWeight = _as_given
+    steps: tuple[Callable[[Any], Any], ...] = field(default=())
+
+    @classmethod
+    def linear(
+        cls,
+        coef,
+        intercept=None,
+        *,
+        classes,
+        l2=0.0,
+        l1=0.0,
+        l2_intercept=0.0,
+        l1_intercept=0.0,
+        l2_per_row: bool = False,
+        one_vs_rest: bool = False,
+        loss_weight: LossWeight = _as_given,
+    ) -> Bridge:
+        """Bridge of a classifier with ``decision_function(X) = X @ coef.T + intercept``.
+
+        Parameters
+        ----------
+        coef : array-like of shape (1, d) or (K, d)
+            One row for two classes (the score of ``classes[1]``), else one a class.
+        intercept : array-like of shape (1,) or (K,), default=None
+            None: the model was fitted without one.
+        classes : array-like of shape (K,)
+            Class labels in order.
+        l2, l1 : float or array-like of shape (n_outputs,), default=0.0
+            The trained objective is ``Σ_i s_i L_i + l2/2 ‖coef‖² + l1 ‖coef‖₁``.
+        l2_intercept, l1_intercept : float, default=0.0
+            The same for the intercept, where the solver penalises it.
+        l2_per_row : bool, default=False
+            Penalties are stated against the mean of the losses, not their sum.
+        one_vs_rest : bool, default=False
+            The rows of `coef` are independent binary models whose probabilities are
+            normalised, not a softmax. Ignored for two classes.
+        loss_weight : callable, optional
+            ``(class codes, sample_weight) -> weights``; by default the sample weights.
+        """
+        classes = np.asarray(classes)
+        coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+        n_outputs = 1 if len(classes) == 2 else len(classes)
+        if len(classes) < 2 or len(coef) != n_outputs:
+            raise ValueError(
+                f"coef has {len(coef)} rows for {len(classes)} classes; a linear "
+                "classifier has one row for two classes and one a class for more."
+            )
+        fit_intercept = intercept is not None
+        beta = coef
+        if fit_intercept:
+            column = np.asarray(intercept, dtype=np.float64).reshape(n_outputs, 1)
+            beta = np.concatenate([coef, column], axis=1)
+        if not np.isfinite(beta).all():
+            raise ValueError(
+                "The fitted coefficients hold NaN or infinity: the fit diverged. Scale "
+                "the features or penalise more."
+            )
+
+        def spread(value, value_intercept) -> np.ndarray:
+            full = np.empty_like(beta)
+            full[:] = np.broadcast_to(np.asarray(value, float), (n_outputs,))[:, None]
+            if fit_intercept:
+                full[:, -1] = value_intercept
+            return full
+
+        l2s, l1s = spread(l2, l2_intercept), spread(l1, l1_intercept)
+        link: Sigmoid | Softmax | OneVsRest
+        if n_outputs == 1:
+            link = Sigmoid()
+        elif one_vs_rest:
+            link = OneVsRest(n_outputs)
+        else:
+            # An L1 penalty's active set is one of single coefficients, not contrasts,
+            # and contrasts mix classes, which must then be penalised alike.
+            alike = bool((l2s == l2s[0]).all())
+            link = Softmax(n_outputs, reduced=alike and not l1s.any())
+            if link.reduced:
+                beta = link.basis.T @ beta
+                l2s, l1s = l2s[1:], l1s[1:]
+
+        def make_model(n_rows: int) -> SoftmaxLinear:
+            unit = n_rows if l2_per_row else 1
+            return SoftmaxLinear(beta, link, fit_intercept, l2s * unit, l1s * unit)
+
+        return cls(make_model, classes, loss_weight)
+
+    def transform(self, X):
+        """Send X through the steps before the model."""
+        for step in self.steps:
+            X = step(X)
+        return X
+
+
+@singledispatch
+def bridge(estimator: BaseEstimator) -> Bridge:
+    """The differentiable model behind a fitted classifier.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier: `LogisticRegression`, `LogisticRegressionCV`,
+        `SGDClassifier(loss="log_loss")`, a `Pipeline`, hyper-parameter search or
+        `FrozenEstimator` that holds one, or a class that was registered with
+        ``bridge.register``.
+
+    Returns
+    -------
+    Bridge
+
+    Raises
+    ------
+    TypeError
+        No bridge is registered for the classifier.
+    sklearn.exceptions.NotFittedError
+        The classifier is not fitted.
+    """
+    supported = sorted(
+        kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)
+    )
+    raise TypeError(
+        f"{type(estimator).__name__} has no bridge: influence needs a classifier it can "
+        f"differentiate. Supported: {', '.join(supported)} and hyper-parameter searches "
+        "over these. Register your own with skfi.bridge.bridge.register."
+    )
+
+
+@bridge.register(Pipeline)
+def _pipeline(estimator: Pipeline) -> Bridge:
+    check_is_fitted(estimator)
+    inner = bridge(estimator.steps[-1][1])
+    if len(estimator.steps) == 1:
+        return inner
+    return Bridge(
+        inner.make_model,
+        inner.classes,
+        inner.loss_weight,
+        (estimator[:-1].transform, *inner.steps),
+    )
+
+
+@bridge.register(FrozenEstimator)
+def _frozen(estimator: FrozenEstimator) -> Bridge:
+    return bridge(estimator.estimator)
+
+
+@bridge.register(BaseSearchCV)
+def _search(estimator: BaseSearchCV) -> Bridge:
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "best_estimator_"):
+        raise TypeError(
+            f"{type(estimator).__name__} was run with refit=False and holds no fitted "
+            "classifier. Set refit=True."
+        )
+    return bridge(estimator.best_estimator_)

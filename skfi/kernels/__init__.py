@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the formulas of the measure, knowing no estimator."""

@@ -1,0 +1,81 @@
+"""The inverse of the training objective's Hessian, on its range.
+
+The Hessian can be singular: constant or duplicated columns without a penalty,
+fewer rows than columns, separable data on which every p(1-p) underflows. Then the
+definition's pseudo-inverse is meant. Columns may differ in scale by many orders
+without being dependent, so rank is judged after equilibration.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_EPS = np.finfo(np.float64).eps
+
+
+def inverse_on_range(H: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
+    """H⁺ for a symmetric positive semi-definite H (m, m).
+
+    Parameters
+    ----------
+    H : ndarray of shape (m, m)
+        Hessian, penalty included. Not modified.
+    active : ndarray of bool of shape (m,), default=None
+        Parameters that may move; the rows and columns of all others are zero in
+        the result.
+    """
+    if active is not None and not active.all():
+        inverse = np.zeros_like(H)
+        if active.any():
+            inverse[np.ix_(active, active)] = inverse_on_range(H[np.ix_(active, active)])
+        return inverse
+    inverse = _regular_inverse(H)
+    if inverse is not None:
+        return inverse
+    null = _null_space(H)
+    if null.shape[1] == len(H):
+        return np.zeros_like(H)
+    # Lift the null space out: H + t N Nᵀ is regular for an orthonormal N, and its
+    # inverse is H⁺ + N Nᵀ / t.
+    lift = np.median(np.diagonal(H)[np.diagonal(H) > 0])
+    lifted = null @ null.T
+    inverse = _regular_inverse(H + lift * lifted, safely=False)
+    if inverse is None:  # the scales are too far apart for the lift
+        return np.linalg.pinv(H, hermitian=True)
+    return inverse - lifted / lift
+
+
+def _equilibration(H: np.ndarray) -> np.ndarray:
+    diagonal = np.diagonal(H)
+    return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+
+
+def _null_space(H: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of the directions in which H is zero (m, dimension)."""
+    scale = _equilibration(H)
+    eigenvalue, Q = np.linalg.eigh(H * scale[:, None] * scale)
+    null = eigenvalue <= len(H) * _EPS * max(eigenvalue[-1], 0.0)
+    if not null.any():
+        return np.zeros((len(H), 0))
+    basis, _ = np.linalg.qr(scale[:, None] * Q[:, null])
+    return basis
+
+
+def _regular_inverse(H: np.ndarray, safely: bool = True) -> np.ndarray | None:
+    """Inverse by Cholesky, or None where H is not (safely) positive definite.
+
+    NumPy's LAPACK on purpose: SciPy brings a second thread pool, and two pools that
+    wait for each other cost more here than the arithmetic.
+    """
+    scale = _equilibration(H)
+    unit = H * scale[:, None] * scale
+    try:
+        factor = np.linalg.inv(np.linalg.cholesky(unit))
+    except np.linalg.LinAlgError:
+        return None
+    inverse = factor.T @ factor
+    if safely:
+        condition = np.abs(unit).sum(axis=0).max() * np.abs(inverse).sum(axis=0).max()
+        if not condition * len(H) * _EPS < 1.0:
+            return None
+    return inverse * scale[:, None] * scale

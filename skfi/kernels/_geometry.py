@@ -1,0 +1,92 @@
+"""The measure itself: from g, D and P to FI = g G⁺ gᵀ without a d×d matrix.
+
+``G = Σ_c P_c D_cᵀD_c`` has rank at most K - 1. Write D through K - 1 independent
+log-odds, ``D = (I - 1pᵀ) U Z`` with orthonormal contrasts U and Z of full row
+rank. Then ``G = Zᵀ S Z`` with ``S = Uᵀ(diag p - ppᵀ)U``, whose inverse is known:
+
+    FI = aᵀ S⁻¹ a = Σ_c (U a)_c² / p_c    with    a = (Z Zᵀ)⁻¹ Z gᵀ.
+
+No eigenvalue is cut off, so a class of probability 1e-30 counts exactly; where Z
+has dependent rows (fewer features than K - 1, say) the pseudo-inverse is taken by
+a singular value decomposition instead.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import helmert
+
+_TINY = np.finfo(np.float64).tiny
+_MAX = np.finfo(np.float64).max
+# A pivot of the row-scaled Gram matrix ZZᵀ under this marks dependent rows.
+_DEPENDENT = 1e-11
+
+
+def fi_binary(g_dot_v: np.ndarray, v_dot_v: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """FI from ``v = ∂_ω logit``: ``(g·v)² / (p(1-p) ‖v‖⁴)``, all of shape (b,)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        along = np.where(v_dot_v > 0, g_dot_v / v_dot_v, 0.0)
+        fi = along * (along / np.maximum(curvature, _TINY))
+    return np.minimum(fi, _MAX)
+
+
+def fi_multiclass(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """FI of each row.
+
+    Parameters
+    ----------
+    g : ndarray of shape (b, d)
+        Derivative of the validation loss in the row's perturbation.
+    Z : ndarray of shape (b, K - 1, d)
+        Derivatives of the log-odds contrasts in the perturbation.
+    log_p : ndarray of shape (b, K)
+        Log probabilities.
+    """
+    n_classes = log_p.shape[1]
+    # Rows of Z may differ in length by orders; scaling them keeps ZZᵀ honest.
+    length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
+    scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
+    gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
+    regular = _full_rank(gram)
+    fi = np.empty(len(g))
+    if regular.any():
+        rows = slice(None) if regular.all() else regular
+        target = np.matmul(scaled[rows], g[rows][:, :, None])
+        a = np.linalg.solve(gram[rows], target)[:, :, 0] / length[rows]
+        fi[rows] = _norm_in_probabilities(a @ helmert(n_classes), log_p[rows])
+    if not regular.all():
+        fi[~regular] = _fi_by_svd(g[~regular], Z[~regular], log_p[~regular])
+    return fi
+
+
+def _norm_in_probabilities(a: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """Σ_c a_c² / p_c, finite where p underflows."""
+    with np.errstate(over="ignore"):
+        terms = np.abs(a) * np.exp(-0.5 * np.maximum(log_p, np.log(_TINY)))
+        fi = np.einsum("bc,bc->b", terms, terms)
+    return np.minimum(fi, _MAX)
+
+
+def _full_rank(gram: np.ndarray) -> np.ndarray:
+    """Which of the unit-diagonal Gram matrices are safely invertible, (b,) bool."""
+    try:
+        pivots = np.linalg.cholesky(gram).diagonal(axis1=1, axis2=2)
+        return pivots.min(axis=1) ** 2 > _DEPENDENT
+    except np.linalg.LinAlgError:  # at least one is not: look at each
+        return np.linalg.eigvalsh(gram)[:, 0] > _DEPENDENT
+
+
+def _fi_by_svd(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """The definition's pseudo-inverse by A = diag(√P) D, G = AᵀA: ‖A⁺ᵀ gᵀ‖²."""
+    n_classes = log_p.shape[1]
+    p = np.exp(log_p)
+    D = np.matmul(helmert(n_classes).T, Z)
+    D = D - np.einsum("bc,bcd->bd", p, D)[:, None, :]
+    _, sigma, Vt = np.linalg.svd(np.sqrt(p)[:, :, None] * D, full_matrices=False)
+    cut = sigma[:, :1] * (max(D.shape[1:]) * np.finfo(np.float64).eps)
+    inverse = np.zeros_like(sigma)
+    np.divide(1.0, sigma, out=inverse, where=sigma > cut)
+    with np.errstate(over="ignore"):
+        terms = inverse * np.matmul(Vt, g[:, :, None])[:, :, 0]
+        fi = np.einsum("br,br->b", terms, terms)
+    return np.minimum(fi, _MAX)

@@ -1,0 +1,165 @@
+"""How a linear score becomes probabilities, and how the training loss sees it.
+
+scikit-learn fits three kinds of softmax-linear classifier: one score through a
+sigmoid (binary), K scores through a softmax (multinomial), and K independent
+sigmoids normalised afterwards (one-versus-rest). A link gives what the measure
+needs of each, as functions of the scores ``z``:
+
+- ``residual``: first derivative of the training loss, r (b, n_outputs);
+- ``curvature``: second derivative S, its diagonal (b, n_outputs) or the whole
+  matrix (b, n_outputs, n_outputs);
+- ``log_proba``: log P (b, n_classes), and ``pull_back``, the derivative of log P
+  applied to a gradient: what a validation loss needs;
+- ``contrasts``: derivatives of the scores turned into n_classes - 1 independent
+  log-odds, which is where the metric tensor has a closed form.
+
+Residuals are computed without the cancellation in ``p - 1``: scores of confident
+rows divide one tiny number by another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.linalg import helmert
+from scipy.special import expit, log_expit
+
+
+def _log_softmax(z: np.ndarray) -> np.ndarray:
+    shifted = z - z.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """One score z; P(1) = sigmoid(z)."""
+
+    n_classes: int = 2
+    n_outputs: int = 1
+    coupled: bool = False  # is S more than its diagonal?
+
+    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return -log_expit(np.where(y == 1, z[:, 0], -z[:, 0]))
+
+    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        sign = np.where(y == 1, -1.0, 1.0)[:, None]
+        return sign * expit(sign * z)  # p - y
+
+    def curvature(self, z: np.ndarray) -> np.ndarray:
+        return expit(z) * expit(-z)  # p (1 - p)
+
+    def log_proba(self, z: np.ndarray) -> np.ndarray:
+        return np.concatenate([log_expit(-z), log_expit(z)], axis=1)
+
+    def pull_back(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return gradient[:, 1:] * expit(-z) - gradient[:, :1] * expit(z)
+
+    def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return dz
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """K scores; P = softmax(z). Parameters live in ``basis``.
+
+    A common shift of all scores changes nothing, so the parameters are written as
+    ``basis`` times K - 1 free ones (orthonormal contrasts): the Hessian loses its
+    null directions and a share of its size. ``reduced=False`` keeps all K, which
+    an L1 active set needs.
+    """
+
+    n_classes: int
+    reduced: bool = True
+    coupled: bool = True
+    basis: np.ndarray = field(init=False, repr=False)  # U (K, n_outputs)
+    helmert: np.ndarray = field(init=False, repr=False)  # (K, K - 1)
+    _pairs: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        contrasts = helmert(self.n_classes).T
+        basis = contrasts if self.reduced else np.eye(self.n_classes)
+        # S = U'diag(p)U - (U'p)(U'p)': the first term is p times this matrix.
+        pairs = (basis[:, :, None] * basis[:, None, :]).reshape(self.n_classes, -1)
+        object.__setattr__(self, "helmert", contrasts)
+        object.__setattr__(self, "basis", basis)
+        object.__setattr__(self, "_pairs", pairs)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.basis.shape[1]
+
+    def _scores(self, z: np.ndarray) -> np.ndarray:
+        return z @ self.basis.T
+
+    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return -self.log_proba(z)[np.arange(len(y)), y]
+
+    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        rows = np.arange(len(y))
+        p[rows, y] = 0.0
+        p[rows, y] = -p.sum(axis=1)
+        return p @ self.basis
+
+    def curvature(self, z: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        mean = p @ self.basis
+        second = (p @ self._pairs).reshape(len(p), self.n_outputs, self.n_outputs)
+        return second - mean[:, :, None] * mean[:, None, :]
+
+    def log_proba(self, z: np.ndarray) -> np.ndarray:
+        return _log_softmax(self._scores(z))
+
+    def pull_back(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        return (gradient - p * gradient.sum(axis=1, keepdims=True)) @ self.basis
+
+    def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        if self.reduced:
+            return dz
+        return np.matmul(self.helmert.T, dz)
+
+
+@dataclass(frozen=True)
+class OneVsRest:
+    """K independent sigmoids; P is their normalised value."""
+
+    n_classes: int
+    coupled: bool = False
+    helmert: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "helmert", helmert(self.n_classes).T)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_classes
+
+    def _sign(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        sign = np.ones_like(z)
+        sign[np.arange(len(y)), y] = -1.0
+        return sign
+
+    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return -log_expit(-self._sign(z, y) * z)  # one column an output
+
+    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        sign = self._sign(z, y)
+        return sign * expit(sign * z)
+
+    def curvature(self, z: np.ndarray) -> np.ndarray:
+        return expit(z) * expit(-z)
+
+    def log_proba(self, z: np.ndarray) -> np.ndarray:
+        return _log_softmax(log_expit(z))
+
+    def pull_back(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        return (gradient - p * gradient.sum(axis=1, keepdims=True)) * expit(-z)
+
+    def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return np.matmul(self.helmert.T, expit(-z)[:, :, None] * dz)
+
+
+Link = Sigmoid | Softmax | OneVsRest

@@ -1,0 +1,52 @@
+"""What is looked at on the validation rows: the loss whose change FI measures.
+
+A validation loss is a function ``(y, log_proba) -> (loss, gradient)``: class codes
+(b,) and log probabilities (b, K) in, loss (b,) and its gradient in ``log_proba``
+(b, K) out. Log probabilities are logits too (their softmax is P), so a loss
+written for logits works unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+ValidationLoss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def log_loss(y: np.ndarray, log_proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-log P(y|x), the paper's."""
+    rows = np.arange(len(y))
+    gradient = np.zeros_like(log_proba)
+    gradient[rows, y] = -1.0
+    return -log_proba[rows, y], gradient
+
+
+def expected_error(y: np.ndarray, log_proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """1 - P(y|x): a smooth error rate, in which no single label can shout."""
+    rows = np.arange(len(y))
+    p = np.exp(log_proba[rows, y])
+    gradient = np.zeros_like(log_proba)
+    gradient[rows, y] = -p
+    return 1.0 - p, gradient
+
+
+VALIDATION_LOSSES: dict[str, ValidationLoss] = {
+    "log_loss": log_loss,
+    "expected_error": expected_error,
+}
+
+
+def resolve_validation_loss(loss: str | ValidationLoss) -> ValidationLoss:
+    """The function behind a name; callables pass through."""
+    if callable(loss):
+        return loss
+    try:
+        return VALIDATION_LOSSES[loss]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"validation_loss={loss!r} is not known. Use one of "
+            f"{sorted(VALIDATION_LOSSES)} or a callable (y, log_proba) -> "
+            "(loss, gradient)."
+        ) from None

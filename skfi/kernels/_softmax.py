@@ -1,0 +1,389 @@
+"""The measure for softmax-linear models in closed form, in two passes over the rows.
+
+Both passes are pure functions of a block of rows, so that threads, processes and
+memory limits can all run the same two:
+
+- ``curvature_sum(model, X, y, weight)``: gradient and Hessian of the training
+  loss over the block; sums of blocks are sums over all rows;
+- ``score_rows(model, …)``: FI of each row of the block, given the inverse Hessian.
+
+With x̃ = [x, 1], scores z = β x̃, r and S the first two derivatives of the training
+loss in z, s a row's weight and H the Hessian in units of Σ s L (the 1/n of the paper's
+Appendix A cancels), everything is a product with matrices:
+
+    J_i = -s_i H⁻¹ ∂_x∂_θ L_i,   ∂_x∂_θ L_i in class block a:  x̃ ⊗ (S W)_a + r_a I
+    g_i = u J_i = -s_i [ (h x̃)ᵀ S W + rᵀ h_x ]                 with h = H⁻¹u
+    Z_i = ∂_ω z = W - s_i [ Σ_k r_k Q_ak + (Q_ak·x̃)(S W)_k ]   with Q_ak = x̃ᵀ(H⁻¹)_ak
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._chunks import block_rows, dense_rows, row_blocks
+from ._curvature import inverse_on_range
+from ._geometry import fi_binary, fi_multiclass
+from ._links import Link
+from ._losses import ValidationLoss
+
+
+@dataclass(frozen=True)
+class SoftmaxLinear:
+    """A fitted softmax-linear classifier, in the parameters its solver moved.
+
+    Penalties are in units of the summed training loss: the objective is
+    ``Σ_i s_i L_i + ½ Σ l2 β² + Σ l1 |β|``.
+    """
+
+    beta: np.ndarray  # (n_outputs, p); last column the intercept where there is one
+    link: Link
+    fit_intercept: bool
+    l2: np.ndarray  # (n_outputs, p)
+    l1: np.ndarray  # (n_outputs, p)
+
+    @property
+    def n_features(self) -> int:
+        return self.beta.shape[1] - self.fit_intercept
+
+    @property
+    def W(self) -> np.ndarray:
+        """Weights on the features (n_outputs, d)."""
+        return self.beta[:, : self.n_features]
+
+    @property
+    def active(self) -> np.ndarray | None:
+        """Parameters that move: with an L1 penalty, those that are not zero."""
+        if not self.l1.any():
+            return None
+        return (self.beta != 0) | (self.l1 == 0)
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        return self.affine(X, self.beta.T)
+
+    def affine(self, X: np.ndarray, M: np.ndarray) -> np.ndarray:
+        """x̃ M for every row; M is (p, anything)."""
+        if not self.fit_intercept:
+            return X @ M
+        out = X @ M[:-1]
+        out += M[-1]
+        return out
+
+    def moment(self, X: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Σ_i a_i ⊗ x̃_i, of shape (columns of a, p)."""
+        if not self.fit_intercept:
+            return a.T @ X
+        return np.concatenate([a.T @ X, a.sum(axis=0)[:, None]], axis=1)
+
+
+@dataclass
+class CurvatureSum:
+    """What one pass over the training rows leaves; adds up over blocks."""
+
+    loss: float
+    gradient: np.ndarray  # (n_outputs, p)
+    # (n_outputs, p, p) where outputs do not mix, else (n_outputs·p, n_outputs·p)
+    hessian: np.ndarray
+
+    def __iadd__(self, other: CurvatureSum) -> CurvatureSum:
+        self.loss += other.loss
+        self.gradient += other.gradient
+        self.hessian += other.hessian
+        return self
+
+
+def _columns(weight: np.ndarray) -> np.ndarray:
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def curvature_sum(
+    model: SoftmaxLinear, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> CurvatureSum:
+    """Loss, gradient and Hessian of ``Σ_i s_i L_i`` over a block, without penalty.
+
+    ``weight`` is (b,), or (b, n_outputs) for one-versus-rest, whose class weights
+    differ from output to output.
+    """
+    z = model.scores(X)
+    link = model.link
+    w = _columns(weight)
+    loss = link.loss(z, y)
+    gradient = model.moment(X, w * link.residual(z, y))
+    S = link.curvature(z)
+    if link.coupled:
+        hessian = _coupled_hessian(model, X, S * w[:, :, None])
+    else:
+        hessian = _diagonal_hessian(model, X, S * w)
+    return CurvatureSum(float((_columns(loss) * w).sum()), gradient, hessian)
+
+
+def _diagonal_hessian(model: SoftmaxLinear, X: np.ndarray, sS: np.ndarray) -> np.ndarray:
+    p, d = model.beta.shape[1], model.n_features
+    hessian = np.empty((sS.shape[1], p, p))
+    root = np.empty((len(X), p))
+    for k in range(sS.shape[1]):
+        scale = np.sqrt(sS[:, k])
+        np.multiply(X, scale[:, None], out=root[:, :d])
+        if model.fit_intercept:
+            root[:, d] = scale
+        np.matmul(root.T, root, out=hessian[k])  # BLAS sees the symmetric product
+    return hessian
+
+
+def _coupled_hessian(model: SoftmaxLinear, X: np.ndarray, sS: np.ndarray) -> np.ndarray:
+    outputs, p = model.beta.shape
+    Xt = np.concatenate([X, np.ones((len(X), 1))], axis=1) if model.fit_intercept else X
+    hessian = np.empty((outputs, p, outputs, p))
+    for a in range(outputs):
+        # All blocks right of the diagonal in one product: x̃ᵀ [S_ab x̃ for b ≥ a].
+        right = (sS[:, a, a:, None] * Xt[:, None, :]).reshape(len(X), -1)
+        hessian[a, :, a:, :] = (Xt.T @ right).reshape(p, outputs - a, p)
+        for b in range(a + 1, outputs):
+            hessian[b, :, a, :] = hessian[a, :, b, :].T
+    return hessian.reshape(outputs * p, outputs * p)
+
+
+def fit_curvature(
+    model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray, chunk: int | None = None
+) -> CurvatureSum:
+    """``curvature_sum`` over all rows plus the penalty: the solver's objective."""
+    outputs, p = model.beta.shape
+    if chunk is None:
+        chunk = block_rows(p * (1 + (outputs if model.link.coupled else 1)) + 4 * outputs)
+    m = outputs * p
+    shape = (m, m) if model.link.coupled else (outputs, p, p)
+    total = CurvatureSum(0.0, np.zeros((outputs, p)), np.zeros(shape))
+    for rows in row_blocks(X.shape[0], chunk):
+        total += curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows])
+    beta = model.beta
+    total.loss += 0.5 * float((model.l2 * beta**2).sum()) + float(
+        (model.l1 * np.abs(beta)).sum()
+    )
+    total.gradient += model.l2 * beta + model.l1 * np.sign(beta)
+    if model.active is not None:
+        total.gradient[~model.active] = 0.0
+    if model.link.coupled:
+        total.hessian.flat[:: m + 1] += model.l2.ravel()
+    else:
+        diagonal = np.einsum("kpp->kp", total.hessian)
+        diagonal += model.l2
+    return total
+
+
+def invert(model: SoftmaxLinear, hessian: np.ndarray) -> np.ndarray:
+    """H⁺ in the shape of H, zero outside an L1 penalty's active set."""
+    active = model.active
+    if model.link.coupled:
+        return inverse_on_range(hessian, None if active is None else active.ravel())
+    return np.stack(
+        [
+            inverse_on_range(block, None if active is None else active[k])
+            for k, block in enumerate(hessian)
+        ]
+    )
+
+
+def solve(inverse: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """H⁺ times a parameter vector of shape (n_outputs, p)."""
+    if inverse.ndim == 3:
+        return np.einsum("kij,kj->ki", inverse, gradient)
+    return (inverse @ gradient.ravel()).reshape(gradient.shape)
+
+
+def validation_gradient(
+    model: SoftmaxLinear,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    loss: ValidationLoss,
+    chunk: int | None = None,
+) -> np.ndarray:
+    """u, the weighted mean over V of the validation loss's gradient (n_outputs, p)."""
+    if chunk is None:
+        chunk = block_rows(X.shape[1] + 6 * model.link.n_classes)
+    u = np.zeros_like(model.beta)
+    for rows in row_blocks(X.shape[0], chunk):
+        block = dense_rows(X, rows)
+        z = model.scores(block)
+        log_p = model.link.log_proba(z)
+        gradient = checked_loss(loss, y[rows], log_p)
+        u += model.moment(block, weight[rows, None] * model.link.pull_back(z, gradient))
+    return u / weight.sum()
+
+
+def checked_loss(loss: ValidationLoss, y: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """The loss's gradient in log P, refused where a callable returns nonsense."""
+    result = loss(y, log_p)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise ValueError(
+            "validation_loss must return a tuple (loss, gradient), got "
+            f"{type(result).__name__}."
+        )
+    value, gradient = (np.asarray(part, dtype=np.float64) for part in result)
+    if value.shape != y.shape or gradient.shape != log_p.shape:
+        raise ValueError(
+            f"validation_loss must return a loss of shape {y.shape} and a gradient of "
+            f"shape {log_p.shape}, got {value.shape} and {gradient.shape}."
+        )
+    if not np.isfinite(gradient).all():
+        raise ValueError("validation_loss returned a gradient with NaN or infinity.")
+    return gradient
+
+
+def perturb_rows(
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: np.ndarray,
+    h: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What moving each row of a block does.
+
+    Returns g (b, d), the derivative of the validation loss; Z (b, n_outputs, d),
+    that of the row's own scores; and z (b, n_outputs), the scores.
+    """
+    z = model.scores(X)
+    w = _columns(weight)
+    sr = w * model.link.residual(z, y)
+    sS = model.link.curvature(z) * (w[:, :, None] if model.link.coupled else w)
+    eta = model.affine(X, h.T)
+    mixed = np.matmul(sS, eta[:, :, None])[:, :, 0] if model.link.coupled else sS * eta
+    g = -(mixed @ model.W) - sr @ h[:, : model.n_features]
+    if model.link.coupled:
+        Z = _coupled_jacobian(model, X, sr, sS, inverse)
+    else:
+        Z = _diagonal_jacobian(model, X, sr, sS, inverse)
+    return g, Z, z
+
+
+def _diagonal_jacobian(
+    model: SoftmaxLinear, X: np.ndarray, sr: np.ndarray, sS: np.ndarray, inverse: np.ndarray
+) -> np.ndarray:
+    d = model.n_features
+    Z = np.empty((len(X), sr.shape[1], d))
+    for k in range(sr.shape[1]):
+        Q = model.affine(X, inverse[k])
+        leverage = np.einsum("bj,bj->b", Q[:, :d], X)
+        if model.fit_intercept:
+            leverage += Q[:, d]
+        np.multiply(Q[:, :d], -sr[:, k, None], out=Z[:, k])
+        Z[:, k] += (1.0 - sS[:, k] * leverage)[:, None] * model.W[k]
+    return Z
+
+
+def _coupled_jacobian(
+    model: SoftmaxLinear, X: np.ndarray, sr: np.ndarray, sS: np.ndarray, inverse: np.ndarray
+) -> np.ndarray:
+    outputs, p = model.beta.shape
+    d = model.n_features
+    blocks = inverse.reshape(outputs, p, outputs, p)
+    Z = np.empty((len(X), outputs, d))
+    leverage = np.empty((len(X), outputs, outputs))
+    for a in range(outputs):
+        Q = model.affine(X, blocks[a].reshape(p, -1)).reshape(len(X), outputs, p)
+        np.matmul(Q[:, :, :d], X[:, :, None], out=leverage[:, a, :, None])
+        if model.fit_intercept:
+            leverage[:, a] += Q[:, :, d]
+        np.matmul(-sr[:, None, :], Q[:, :, :d], out=Z[:, a, None, :])
+    Z += (np.eye(outputs) - np.matmul(leverage, sS)) @ model.W
+    return Z
+
+
+def score_rows(
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: np.ndarray,
+    h: np.ndarray,
+    root: np.ndarray | None = None,
+) -> np.ndarray:
+    """FI of each row of a block, shape (b,).
+
+    ``root`` is R with R Rᵀ the perturbation metric's inverse (the training
+    covariance for Mahalanobis); None is the Euclidean metric.
+    """
+    if model.link.n_outputs == 1:
+        return _score_binary(model, X, y, weight, inverse[0], h[0], root)
+    g, Z, z = perturb_rows(model, X, y, weight, inverse, h)
+    if root is not None:
+        g, Z = g @ root, Z @ root
+    return fi_multiclass(g, model.link.contrasts(z, Z), model.link.log_proba(z))
+
+
+def _score_binary(
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: np.ndarray,
+    h: np.ndarray,
+    root: np.ndarray | None,
+) -> np.ndarray:
+    """``perturb_rows`` and the geometry in one: g has rank two and is never formed."""
+    d = model.n_features
+    small = model.affine(X, np.stack([model.beta[0], h], axis=1))
+    z, eta = small[:, :1], small[:, 1]
+    w = _columns(weight)
+    S = model.link.curvature(z)
+    sr = (w * model.link.residual(z, y))[:, 0]
+    sS = (w * S)[:, 0]
+    Q = model.affine(X, inverse)
+    leverage = np.einsum("bj,bj->b", Q[:, :d], X)
+    if model.fit_intercept:
+        leverage += Q[:, d]
+    v = Q[:, :d]  # in place: v = ∂_ω logit
+    v *= -sr[:, None]
+    v += (1.0 - sS * leverage)[:, None] * model.W[0]
+    directions = np.stack([model.W[0], h[:d]], axis=1)
+    if root is not None:
+        v, directions = v @ root, root.T @ directions
+    along = v @ directions
+    g_dot_v = -(sS * eta * along[:, 0] + sr * along[:, 1])
+    return fi_binary(g_dot_v, np.einsum("bd,bd->b", v, v), S[:, 0])
+
+
+def score_all(
+    model: SoftmaxLinear,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: np.ndarray,
+    h: np.ndarray,
+    root: np.ndarray | None = None,
+    chunk: int | None = None,
+) -> np.ndarray:
+    """``score_rows`` over all rows in blocks."""
+    if chunk is None:
+        outputs, p = model.beta.shape
+        chunk = block_rows(p * (3 * outputs + 4) + 3 * outputs**2)
+    fi = np.empty(X.shape[0])
+    for rows in row_blocks(X.shape[0], chunk):
+        fi[rows] = score_rows(
+            model, dense_rows(X, rows), y[rows], weight[rows], inverse, h, root
+        )
+    return fi
+
+
+def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
+    """R (d, rank) with R Rᵀ the weighted covariance of the rows."""
+    d = X.shape[1]
+    if chunk is None:
+        chunk = block_rows(2 * d)
+    total = weight.sum()
+    mean = np.zeros(d)
+    for rows in row_blocks(X.shape[0], chunk):
+        mean += weight[rows] @ dense_rows(X, rows)
+    mean /= total
+    covariance = np.zeros((d, d))
+    for rows in row_blocks(X.shape[0], chunk):
+        centred = (dense_rows(X, rows) - mean) * np.sqrt(weight[rows] / total)[:, None]
+        covariance += centred.T @ centred
+    # Equilibrate first: columns of very different scale are not dependent.
+    scale = np.sqrt(np.diagonal(covariance))
+    scale = np.where(scale > 0, scale, 1.0)
+    eigenvalue, Q = np.linalg.eigh(covariance / np.outer(scale, scale))
+    kept = eigenvalue > d * np.finfo(np.float64).eps * eigenvalue[-1]
+    return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])
