@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -22,37 +23,38 @@ class Trimming:
     mass: float  # the budget in units of weight
 
 
-def check_budget(budget, n_rows: int) -> None:
+def check_budget(budget: Any, n_rows: int) -> None:
     """Refuse budgets that make no sense, saying what would."""
     if isinstance(budget, (bool, np.bool_)) or not isinstance(budget, Real):
         raise ValueError(
             f"budget={budget!r} must be a number of rows (int) or a share (float in [0, 1))."
         )
     if isinstance(budget, Integral):
-        if budget < 0:
+        rows = int(budget)
+        if rows < 0:
             raise ValueError(f"budget={budget} is negative; use 0 to trim nothing.")
-        if budget >= n_rows:
+        if rows >= n_rows:
             raise ValueError(
-                f"budget={budget} rows would leave nothing of {n_rows}; use a smaller "
+                f"budget={budget} rows would leave nothing of n_samples={n_rows}; use a smaller "
                 "number or a share such as 0.05."
             )
-    elif not 0 <= budget < 1:
+    elif not 0 <= float(budget) < 1:
         raise ValueError(
             f"budget={budget} must be a share in [0, 1); to give a number of rows, pass an int."
         )
 
 
-def budget_mass(budget, weight: np.ndarray) -> float:
+def budget_mass(budget: Any, weight: np.ndarray) -> float:
     """The budget in units of weight (rows, where nothing is weighted)."""
     total = float(weight.sum())
     if isinstance(budget, Integral):
-        if budget >= total:
+        if int(budget) >= total:
             raise ValueError(
                 f"budget={budget} counts copies, and the sample weights add up to only "
                 f"{total:g}. Use a share such as budget=0.05, or rescale the weights."
             )
-        return float(budget)
-    mass = budget * total
+        return float(int(budget))
+    mass = float(budget) * total
     # Weights that are whole numbers are copies, and only whole copies go.
     return float(np.floor(mass + 1e-9)) if (weight == np.floor(weight)).all() else mass
 

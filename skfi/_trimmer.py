@@ -16,8 +16,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_method_params,
     _check_n_features,
-    _check_sample_weight,
     _check_y,
     _num_samples,
     check_consistent_length,
@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
 from ._budget import budget_mass, check_budget, choose_rows
 from ._scoring import routed_params, score_splits
 from ._validation import check_given, make_splits
+from .influence import check_weight
 from .kernels._losses import resolve_validation_loss
 
 
@@ -321,11 +322,7 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_consistent_length(X, y)
         y = _check_y(y, estimator=self)
         check_classification_targets(y)
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        if not weight.any():
-            raise ValueError("sample_weight is zero for every row; nothing is left to fit.")
+        weight = check_weight(sample_weight, X, "sample_weight")
         return X, y, weight, sample_weight is not None
 
     def _check_validation_set(self, X, X_val, y_val, sample_weight_val):
@@ -345,21 +342,14 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return X_val, y_val, sample_weight_val
 
     def _fit_kept(self, estimator, X, y, kept_weight, weighted, weight, params):
-        kept = (kept_weight > 0) | (weight == 0)
-        if kept.all():
-            X_kept, y_kept, rows = X, y, slice(None)
-        else:
-            rows = np.flatnonzero(kept)
-            X_kept, y_kept = _safe_indexing(X, rows), y[rows]
         final_weight = kept_weight if weighted else None
         routed = routed_params(self, estimator, final_weight, params).estimator
-        sliced = {
-            key: _safe_indexing(value, rows)
-            if _is_per_row(value, len(y)) and not kept.all()
-            else value
-            for key, value in routed.items()
-        }
-        return clone(estimator).fit(X_kept, y_kept, **sliced)
+        kept = (kept_weight > 0) | (weight == 0)
+        if kept.all():
+            return clone(estimator).fit(X, y, **routed)
+        rows = np.flatnonzero(kept)
+        routed = _check_method_params(X, routed, indices=rows)
+        return clone(estimator).fit(_safe_indexing(X, rows), y[rows], **routed)
 
     def fit_resample(self, X, y, **params):
         """Fit, and return the rows that were kept, as imbalanced-learn's samplers do.
@@ -484,11 +474,3 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             tags.classifier_tags = inner.classifier_tags
             tags.classifier_tags.multi_label = False
         return tags
-
-
-def _is_per_row(value, n_rows: int) -> bool:
-    return (
-        hasattr(value, "__len__")
-        and not isinstance(value, (str, dict))
-        and len(value) == n_rows
-    )

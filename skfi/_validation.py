@@ -76,14 +76,15 @@ def make_splits(validation, X, codes, weight, random_state, split_params) -> lis
             "y holds one class only (on the rows with weight); a classifier needs rows "
             "of at least two classes."
         )
-    if isinstance(validation, Real) and not isinstance(validation, (Integral, np.bool_)):
-        if not 0 < validation < 1:
+    if isinstance(validation, Real) and not isinstance(validation, Integral):
+        share = float(validation)
+        if not 0 < share < 1:
             raise ValueError(
                 f"validation={validation} must be a share in (0, 1), an int (the number "
                 "of folds), a splitter, or left alone where X_val is passed."
             )
-        return [_hold_out(float(validation), present, y, random_state)]
-    if isinstance(validation, Integral) and (isinstance(validation, bool) or validation < 2):
+        return [_hold_out(share, present, y, random_state)]
+    if isinstance(validation, Integral) and int(validation) < 2:  # booleans as well
         raise ValueError(
             f"validation={validation!r}: as an int it is a number of folds, at least 2; "
             "as a float it is the share held out."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -38,7 +39,7 @@ _STATIONARY = 1e-3
 class _Rows:
     """Labelled rows in the space the model sees."""
 
-    X: object  # ndarray or CSR (n, d)
+    X: Any  # ndarray or CSR (n, d)
     codes: np.ndarray  # class codes (n,)
     weight: np.ndarray  # sample weights (n,)
 
@@ -231,10 +232,15 @@ def _labelled_rows(
         )
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError(f"sample_weight{suffix} is zero for every row.")
+    weight = check_weight(sample_weight, X, f"sample_weight{suffix}")
     return _Rows(X, encode_labels(y, fitted.classes, f"y{suffix}"), weight)
+
+
+def check_weight(sample_weight, X, name: str) -> np.ndarray:
+    """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
+    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
+        raise ValueError(f"{name} is zero for every row; leave out weights or rows.")
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:

@@ -65,7 +65,7 @@ def _is_one_vs_rest(estimator: LogisticRegression) -> bool:
 
 
 class _ClassWeight:
-    """``class_weight`` as scikit-learn's solvers apply it. (A class: it pickles.)"""
+    """``class_weight`` as scikit-learn's solvers apply it; a class, so that it pickles."""
 
     def __init__(self, class_weight, classes: np.ndarray, weighted: bool, mode: str):
         self.class_weight = class_weight

@@ -29,9 +29,9 @@ def inverse_on_range(H: np.ndarray, active: np.ndarray | None = None) -> np.ndar
         if active.any():
             inverse[np.ix_(active, active)] = inverse_on_range(H[np.ix_(active, active)])
         return inverse
-    inverse = _regular_inverse(H)
-    if inverse is not None:
-        return inverse
+    regular = _regular_inverse(H)
+    if regular is not None:
+        return regular
     null = _null_space(H)
     if null.shape[1] == len(H):
         return np.zeros_like(H)
@@ -39,10 +39,10 @@ def inverse_on_range(H: np.ndarray, active: np.ndarray | None = None) -> np.ndar
     # inverse is H⁺ + N Nᵀ / t.
     lift = np.median(np.diagonal(H)[np.diagonal(H) > 0])
     lifted = null @ null.T
-    inverse = _regular_inverse(H + lift * lifted, safely=False)
-    if inverse is None:  # the scales are too far apart for the lift
+    regular = _regular_inverse(H + lift * lifted, safely=False)
+    if regular is None:  # the scales are too far apart for the lift
         return np.linalg.pinv(H, hermitian=True)
-    return inverse - lifted / lift
+    return regular - lifted / lift
 
 
 def _equilibration(H: np.ndarray) -> np.ndarray:
