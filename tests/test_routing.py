@@ -1,0 +1,197 @@
+"""How validation rows and weights travel through Pipelines, searches and routing."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skfi import FITrimmer, fi_util
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """Columns far from mean 0 and scale 1, as data comes."""
+    X, y = make_classification(400, 6, n_informative=4, flip_y=0.2, random_state=0)
+    X = X * [100, 1, 10, 1, 1, 50] + [1000, 0, 50, 7, 0, 0]
+    return X[:300], y[:300], X[300:], y[300:]
+
+
+def expected_scores(raw):
+    X, y, X_val, y_val = raw
+    scaler = StandardScaler().fit(X)
+    model = LogisticRegression().fit(scaler.transform(X), y)
+    return fi_util(model, scaler.transform(X), y, scaler.transform(X_val), y_val)
+
+
+class TestPipeline:
+    def test_without_routing_raw_rows_are_noticed(self, raw):
+        X, y, X_val, y_val = raw
+        pipe = Pipeline([("scale", StandardScaler()), ("trim", FITrimmer())])
+        with pytest.warns(UserWarning, match=r"X_val lie far .*transform_input"):
+            pipe.fit(X, y, trim__X_val=X_val, trim__y_val=y_val)
+
+    def test_transform_input_sends_them_through(self, raw):
+        X, y, X_val, y_val = raw
+        with config_context(enable_metadata_routing=True):
+            trimmer = FITrimmer().set_fit_request(X_val=True, y_val=True)
+            pipe = make_pipeline(StandardScaler(), trimmer, transform_input=["X_val"])
+            pipe.fit(X, y, X_val=X_val, y_val=y_val)
+        np.testing.assert_allclose(pipe[-1].influence_, expected_scores(raw), rtol=1e-9)
+
+    def test_wrapped_pipeline_needs_no_routing(self, raw):
+        X, y, X_val, y_val = raw
+        trimmer = FITrimmer(make_pipeline(StandardScaler(), LogisticRegression()))
+        trimmer.fit(X, y, X_val=X_val, y_val=y_val)
+        np.testing.assert_allclose(trimmer.influence_, expected_scores(raw), rtol=1e-9)
+
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_ordinary_rows_are_not_noticed(self, kind):
+        rng = np.random.default_rng(0)
+        X = np.column_stack(
+            [
+                rng.standard_normal(500) * 3 + 100,
+                rng.standard_t(2, 500),
+                rng.random(500) < 0.004,
+                np.zeros(500),
+            ]
+        )
+        X[:, 3] = 2.0
+        y = (rng.random(500) < 0.4).astype(int)
+        for rows in (slice(400, 500), slice(400, 403)):  # also where V is tiny
+            FITrimmer(make_pipeline(StandardScaler(with_mean=False), LogisticRegression())).fit(
+                kind(X[:400]), y[:400], X_val=kind(X[rows]), y_val=y[rows]
+            )
+
+    def test_sparse_raw_rows_are_noticed(self, raw):
+        X, y, X_val, y_val = raw
+        pipe = make_pipeline(StandardScaler(with_mean=False), FITrimmer())
+        with pytest.warns(UserWarning, match="X_val lie far"):
+            pipe.fit(
+                sparse.csr_array(X),
+                y,
+                fitrimmer__X_val=sparse.csr_array(X_val),
+                fitrimmer__y_val=y_val,
+            )
+
+
+class TestGridSearch:
+    def test_one_tuple_arrives_whole(self, raw):
+        """As long as X, it would be sliced to the fold's rows without a word."""
+        X, y, X_val, y_val = raw
+        rows = np.arange(300) % len(y_val)
+        X_long, y_long = X_val[rows], y_val[rows]  # a validation set as long as X
+        seen = []
+
+        class Recording(FITrimmer):
+            def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+                super().fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+                seen.append(len(X_val[0]) if isinstance(X_val, tuple) else len(X_val))
+                return self
+
+        pipe = make_pipeline(StandardScaler(), LogisticRegression())
+        search = GridSearchCV(Recording(pipe), {"budget": [5]}, cv=3, refit=False)
+        search.fit(X, y, X_val=X_long, y_val=y_long)
+        assert seen == [200] * 3  # what the one-tuple is for
+        seen.clear()
+        search.fit(X, y, X_val=(X_long,), y_val=(y_long,))
+        assert seen == [300] * 3
+
+    def test_one_tuple_gives_the_same_scores(self, raw):
+        X, y, X_val, y_val = raw
+        pipe = make_pipeline(StandardScaler(), LogisticRegression())
+        one = FITrimmer(pipe).fit(X, y, X_val=X_val, y_val=y_val)
+        two = FITrimmer(pipe).fit(
+            X, y, X_val=(X_val,), y_val=(y_val,), sample_weight_val=(np.ones(len(y_val)),)
+        )
+        np.testing.assert_array_equal(one.influence_, two.influence_)
+
+
+class TestMetadataRouting:
+    def test_weights_must_be_requested(self, raw):
+        X, y, _, _ = raw
+        with config_context(enable_metadata_routing=True):
+            with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+                FITrimmer(LogisticRegression()).fit(X, y, np.ones(len(y)))
+
+    def test_requested_weights_reach_fit_and_scores(self, raw):
+        X, y, X_val, y_val = raw
+        X, X_val = StandardScaler().fit_transform(X), StandardScaler().fit_transform(X_val)
+        weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+        expected = FITrimmer().fit(X, y, weight, X_val=X_val, y_val=y_val)
+        with config_context(enable_metadata_routing=True):
+            inner = LogisticRegression().set_fit_request(sample_weight=True)
+            trimmer = FITrimmer(inner).fit(X, y, weight, X_val=X_val, y_val=y_val)
+        np.testing.assert_array_equal(trimmer.influence_, expected.influence_)
+        np.testing.assert_array_equal(trimmer.estimator_.coef_, expected.estimator_.coef_)
+
+    def test_weights_the_classifier_declined_still_count_in_the_budget(self, raw):
+        X, y, X_val, y_val = raw
+        X, X_val = StandardScaler().fit_transform(X), StandardScaler().fit_transform(X_val)
+        weight = np.full(len(y), 2.0)
+        with config_context(enable_metadata_routing=True):
+            inner = LogisticRegression().set_fit_request(sample_weight=False)
+            trimmer = FITrimmer(inner, budget=6).fit(X, y, weight, X_val=X_val, y_val=y_val)
+        assert trimmer.n_trimmed_ == 3
+        plain = FITrimmer(budget=3).fit(X, y, X_val=X_val, y_val=y_val)
+        np.testing.assert_array_equal(trimmer.influence_, plain.influence_)
+
+    def test_search_routes_to_the_trimmer(self, raw):
+        X, y, X_val, y_val = raw
+        with config_context(enable_metadata_routing=True):
+            trimmer = FITrimmer(
+                make_pipeline(StandardScaler(), LogisticRegression())
+            ).set_fit_request(X_val=True, y_val=True)
+            search = GridSearchCV(trimmer, {"budget": [0, 10]}, cv=3)
+            search.fit(X, y, X_val=X_val, y_val=y_val)
+        assert search.best_estimator_.influence_.shape == (300,)
+
+    def test_groups_reach_the_splitter(self, raw):
+        X, y, _, _ = raw
+        groups = np.arange(len(y)) // 30
+        pipe = make_pipeline(StandardScaler(), LogisticRegression())
+        with config_context(enable_metadata_routing=True):
+            trimmer = FITrimmer(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
+        plain = FITrimmer(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
+        np.testing.assert_array_equal(trimmer.influence_, plain.influence_)
+
+
+def test_adult_in_a_pipeline(adult):
+    """A DataFrame with categories, a grid over budget and C, a Pipeline around it."""
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    X, y = adult
+    prepare = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (
+            OneHotEncoder(handle_unknown="ignore", min_frequency=10),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+    trimmer = FITrimmer(
+        make_pipeline(prepare, LogisticRegression(max_iter=1000)), random_state=0
+    )
+    grid = {
+        "budget": [0, 0.01, 0.05],
+        "estimator__logisticregression__C": [0.1, 1],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search = GridSearchCV(trimmer, grid, cv=2).fit(X.iloc[:2000], y.iloc[:2000])
+        pipe = make_pipeline(
+            prepare, FITrimmer(LogisticRegression(max_iter=1000), random_state=0)
+        )
+        pipe.fit(X.iloc[:2000], y.iloc[:2000])
+    assert search.score(X.iloc[2000:], y.iloc[2000:]) > 0.8
+    assert pipe.score(X.iloc[2000:], y.iloc[2000:]) > 0.8
+    assert pipe[-1].n_trimmed_ == 100
