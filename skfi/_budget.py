@@ -35,7 +35,8 @@ def check_budget(budget: Any, n_rows: int) -> None:
             raise ValueError(f"budget={budget} is negative; use 0 to trim nothing.")
         if rows >= n_rows:
             raise ValueError(
-                f"budget={budget} rows would leave nothing of n_samples={n_rows}; use a smaller "
+                f"budget={budget} rows would leave nothing of n_samples={n_rows}; use a "
+                "smaller "
                 "number or a share such as 0.05."
             )
     elif not 0 <= float(budget) < 1:

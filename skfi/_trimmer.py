@@ -146,11 +146,16 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> from skfi import FITrimmer
     >>> X, y = make_classification(300, random_state=0)
     >>> y[:15] = 1 - y[:15]  # wrong labels
-    >>> trimmer = FITrimmer(LogisticRegression(), budget=15, validation=5).fit(X, y)
-    >>> trimmer.n_trimmed_
+    >>> trimmer = FITrimmer(
+    ...     LogisticRegression(),
+    ...     budget=15,
+    ...     validation=5,
+    ...     validation_loss="expected_error",
+    ... )
+    >>> trimmer.fit(X, y).n_trimmed_
     15
     >>> int((trimmer.trimmed_indices_ < 15).sum())  # wrong labels among those dropped
-    12
+    11
     """
 
     _parameter_constraints: dict = {

@@ -69,12 +69,12 @@ def test_refused(budget, message):
 
 
 def test_count_beyond_the_weights_names_the_way_out():
-    with pytest.raises(ValueError, match="add up to only 1. Use a share"):
+    with pytest.raises(ValueError, match=r"add up to only 1\. Use a share"):
         budget_mass(5, np.full(100, 0.01))
 
 
 def test_more_than_was_scored():
-    with pytest.raises(ValueError, match="only 2 were scored.*cross-fit"):
+    with pytest.raises(ValueError, match=r"only 2 were scored.*cross-fit"):
         choose([1, 2, np.nan, np.nan, np.nan], 3)
 
 
@@ -89,7 +89,7 @@ def test_whole_class_with_weights():
     codes, weight = [1, 0, 1], [2, 5, 3]
     removed = choose([9, 6, 7], 4, weight=weight, codes=codes).removed
     np.testing.assert_array_equal(removed, [2, 0, 2])
-    with pytest.raises(ValueError, match="all of class yes.*safe budget here is 4 "):
+    with pytest.raises(ValueError, match=r"all of class yes.*safe budget here is 4 "):
         choose([9, 6, 7], 5, weight=weight, codes=codes)
 
 

@@ -367,7 +367,7 @@ class TestRefusals:
             fi_util(*args, sample_weight=np.zeros(n))
         with pytest.raises(ValueError, match="sample_weight_val is zero"):
             fi_util(*args, sample_weight_val=np.zeros(n_val))
-        with pytest.raises(ValueError, match="[Nn]egative"):
+        with pytest.raises(ValueError, match=r"[Nn]egative"):
             fi_util(*args, sample_weight=-np.ones(n))
 
     @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ class TestRefusals:
             fi_util(*args, validation_loss=loss)
 
     def test_coefficients_that_diverged(self, problem):
-        model, X, y, X_val, y_val = problem
+        _, X, y, X_val, y_val = problem
         broken = LogisticRegression().fit(X, y)
         broken.coef_ = np.full_like(broken.coef_, np.nan)
         with pytest.raises(ValueError, match="diverged"):

@@ -119,9 +119,11 @@ class TestGridSearch:
 class TestMetadataRouting:
     def test_weights_must_be_requested(self, raw):
         X, y, _, _ = raw
-        with config_context(enable_metadata_routing=True):
-            with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-                FITrimmer(LogisticRegression()).fit(X, y, np.ones(len(y)))
+        with (
+            config_context(enable_metadata_routing=True),
+            pytest.raises(UnsetMetadataPassedError, match="sample_weight"),
+        ):
+            FITrimmer(LogisticRegression()).fit(X, y, np.ones(len(y)))
 
     def test_requested_weights_reach_fit_and_scores(self, raw):
         X, y, X_val, y_val = raw

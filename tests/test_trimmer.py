@@ -316,16 +316,15 @@ class TestMeta:
             return original(*args, **kwargs)
 
         monkeypatch.setattr(skfi._scoring, "fi_util", counting)
-        budgets = {"budget": [0, 5, 10, 20]}
+        budgets, results = {"budget": [0, 5, 10, 20]}, []
         for memory, expected in ((None, 13), (str(tmp_path / "cache"), 4)):
             calls.write_text("")
             trimmer = FITrimmer(memory=memory, random_state=0)
             search = GridSearchCV(trimmer, budgets, cv=3).fit(X, y)
             # Four budgets in three folds and the last fit, or each of these once.
             assert len(calls.read_text()) == expected
-            results = search.cv_results_["mean_test_score"]
-            first = results if memory is None else first
-            np.testing.assert_array_equal(results, first)
+            results.append(search.cv_results_["mean_test_score"])
+        np.testing.assert_array_equal(*results)
 
     def test_verbose(self, noisy, capsys):
         X, y, _, _ = noisy
@@ -357,7 +356,7 @@ class TestRefusals:
     @pytest.mark.parametrize("estimator", [RandomForestClassifier(3), SVC()])
     def test_no_bridge(self, noisy, estimator):
         X, y, _, _ = noisy
-        with pytest.raises(TypeError, match="has no bridge.*LogisticRegression.*register"):
+        with pytest.raises(TypeError, match=r"has no bridge.*LogisticRegression.*register"):
             FITrimmer(estimator, random_state=0).fit(X, y)
 
     def test_validation_set(self, noisy):
@@ -412,7 +411,7 @@ class TestRefusals:
             )
 
     def test_failed_fit_leaves_the_old_one(self, noisy):
-        X, y, X_val, _ = noisy
+        X, y, _, _ = noisy
         trimmer = FITrimmer(budget=20, random_state=0).fit(X, y)
         before = dict(vars(trimmer))
         for bad_X, bad_y in (

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._chunks import block_rows, dense_rows, row_blocks
+from ._chunks import block_rows, dense_rows, map_blocks, row_blocks
 from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
 from ._links import Link
@@ -121,13 +121,14 @@ def curvature_sum(
 def _diagonal_hessian(model: SoftmaxLinear, X: np.ndarray, sS: np.ndarray) -> np.ndarray:
     p, d = model.beta.shape[1], model.n_features
     hessian = np.empty((sS.shape[1], p, p))
-    root = np.empty((len(X), p))
+    root = np.empty(X.shape)
     for k in range(sS.shape[1]):
         scale = np.sqrt(sS[:, k])
-        np.multiply(X, scale[:, None], out=root[:, :d])
+        np.multiply(X, scale[:, None], out=root)
+        hessian[k, :d, :d] = root.T @ root  # BLAS sees the symmetric product
         if model.fit_intercept:
-            root[:, d] = scale
-        np.matmul(root.T, root, out=hessian[k])  # BLAS sees the symmetric product
+            hessian[k, d, :d] = hessian[k, :d, d] = scale @ root
+            hessian[k, d, d] = scale @ scale
     return hessian
 
 
@@ -150,12 +151,16 @@ def fit_curvature(
     """``curvature_sum`` over all rows plus the penalty: the solver's objective."""
     outputs, p = model.beta.shape
     if chunk is None:
-        chunk = block_rows(p * (1 + (outputs if model.link.coupled else 1)) + 4 * outputs)
+        chunk = block_rows(p * (3 + (outputs if model.link.coupled else 1)) + 6 * outputs**2)
     m = outputs * p
     shape = (m, m) if model.link.coupled else (outputs, p, p)
     total = CurvatureSum(0.0, np.zeros((outputs, p)), np.zeros(shape))
-    for rows in row_blocks(X.shape[0], chunk):
-        total += curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows])
+
+    def part(rows: slice) -> CurvatureSum:
+        return curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows])
+
+    for block in map_blocks(part, X.shape[0], chunk):
+        total += block
     beta = model.beta
     total.loss += 0.5 * float((model.l2 * beta**2).sum()) + float(
         (model.l1 * np.abs(beta)).sum()
@@ -202,13 +207,16 @@ def validation_gradient(
     """u, the weighted mean over V of the validation loss's gradient (n_outputs, p)."""
     if chunk is None:
         chunk = block_rows(X.shape[1] + 6 * model.link.n_classes)
-    u = np.zeros_like(model.beta)
-    for rows in row_blocks(X.shape[0], chunk):
+
+    def part(rows: slice) -> np.ndarray:
         block = dense_rows(X, rows)
         z = model.scores(block)
-        log_p = model.link.log_proba(z)
-        gradient = checked_loss(loss, y[rows], log_p)
-        u += model.moment(block, weight[rows, None] * model.link.pull_back(z, gradient))
+        gradient = checked_loss(loss, y[rows], model.link.log_proba(z))
+        return model.moment(block, weight[rows, None] * model.link.pull_back(z, gradient))
+
+    u = np.zeros_like(model.beta)
+    for block in map_blocks(part, X.shape[0], chunk):
+        u += block
     return u / weight.sum()
 
 
@@ -322,27 +330,44 @@ def _score_binary(
     h: np.ndarray,
     root: np.ndarray | None,
 ) -> np.ndarray:
-    """``perturb_rows`` and the geometry in one: g has rank two and is never formed."""
-    d = model.n_features
-    small = model.affine(X, np.stack([model.beta[0], h], axis=1))
-    z, eta = small[:, :1], small[:, 1]
+    """``perturb_rows`` and the geometry in one: neither g nor v needs to be formed.
+
+    v = α W - s r τ with τ = (H⁻¹x̃)_x and g = -(s S η W + s r h_x), so all that is asked
+    of them are inner products of τ, W and h.
+    """
+    d, W, hx = model.n_features, model.W[0], h[: model.n_features]
+    towards = inverse[:, :d] @ np.stack([W, hx], axis=1)
+    small = model.affine(X, np.column_stack([model.beta[0], h, towards, inverse[:, -1]]))
+    z, eta, tau_W, tau_h, last = np.ascontiguousarray(small.T)
+    z = z[:, None]
     w = _columns(weight)
     S = model.link.curvature(z)
     sr = (w * model.link.residual(z, y))[:, 0]
     sS = (w * S)[:, 0]
-    Q = model.affine(X, inverse)
-    leverage = np.einsum("bj,bj->b", Q[:, :d], X)
+    tau = model.affine(X, inverse[:, :d])
+    leverage = np.einsum("bj,bj->b", tau, X)
     if model.fit_intercept:
-        leverage += Q[:, d]
-    v = Q[:, :d]  # in place: v = ∂_ω logit
-    v *= -sr[:, None]
-    v += (1.0 - sS * leverage)[:, None] * model.W[0]
-    directions = np.stack([model.W[0], h[:d]], axis=1)
-    if root is not None:
-        v, directions = v @ root, root.T @ directions
-    along = v @ directions
-    g_dot_v = -(sS * eta * along[:, 0] + sr * along[:, 1])
-    return fi_binary(g_dot_v, np.einsum("bd,bd->b", v, v), S[:, 0])
+        leverage += last
+    alpha = 1.0 - sS * leverage
+    if root is None:
+        parts = alpha**2 * (W @ W), sr**2 * np.einsum("bd,bd->b", tau, tau)
+        v_dot_v = parts[0] + parts[1] - 2.0 * alpha * sr * tau_W
+        W_dot_v = alpha * (W @ W) - sr * tau_W
+        h_dot_v = alpha * (W @ hx) - sr * tau_h
+        # Where the two parts of v all but cancel, the expansion has lost its digits.
+        cancelled = np.flatnonzero(v_dot_v < 1e-4 * (parts[0] + parts[1]))
+    else:
+        v_dot_v, W_dot_v, h_dot_v = np.empty((3, len(X)))
+        cancelled = np.arange(len(X))
+    if len(cancelled):
+        v = alpha[cancelled, None] * W - sr[cancelled, None] * tau[cancelled]
+        directions = np.stack([W, hx], axis=1)
+        if root is not None:
+            v, directions = v @ root, root.T @ directions
+        v_dot_v[cancelled] = np.einsum("bd,bd->b", v, v)
+        W_dot_v[cancelled], h_dot_v[cancelled] = (v @ directions).T
+    g_dot_v = -(sS * eta * W_dot_v + sr * h_dot_v)
+    return fi_binary(g_dot_v, v_dot_v, S[:, 0])
 
 
 def score_all(
@@ -358,13 +383,15 @@ def score_all(
     """``score_rows`` over all rows in blocks."""
     if chunk is None:
         outputs, p = model.beta.shape
-        chunk = block_rows(p * (3 * outputs + 4) + 3 * outputs**2)
-    fi = np.empty(X.shape[0])
-    for rows in row_blocks(X.shape[0], chunk):
-        fi[rows] = score_rows(
-            model, dense_rows(X, rows), y[rows], weight[rows], inverse, h, root
-        )
-    return fi
+        # A binary block makes two temporaries as large as itself, others many more.
+        wide = 6 * outputs if model.link.coupled else 2 * outputs
+        chunk = block_rows(p * (wide + 4) + 6 * outputs**2)
+
+    def part(rows: slice) -> np.ndarray:
+        block = dense_rows(X, rows)
+        return score_rows(model, block, y[rows], weight[rows], inverse, h, root)
+
+    return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))
 
 
 def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""Blocks: order, coverage, threads, memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skfi.kernels import _chunks
+from skfi.kernels._chunks import block_rows, map_blocks, n_threads, one_blas_thread
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 3), (9, 3), (1, 5), (0, 5), (4, 1)])
+def test_blocks_come_in_order_and_cover_all_rows(n, size):
+    seen = list(map_blocks(lambda rows: list(range(n))[rows], n, size))
+    assert [i for block in seen for i in block] == list(range(n))
+    assert all(len(block) <= size for block in seen)
+
+
+def test_an_error_in_a_block_is_raised_and_blas_restored():
+    before = threadpool_info()
+
+    def fail(rows):
+        raise RuntimeError(f"rows {rows.start}")
+
+    with pytest.raises(RuntimeError, match="rows 0"):
+        list(map_blocks(fail, 100, 1))
+    assert threadpool_info() == before
+
+
+def test_blas_is_kept_to_one_thread_inside():
+    def blas():
+        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+    with one_blas_thread():
+        assert blas() == {1}
+        with one_blas_thread():
+            assert blas() == {1}
+        assert blas() == {1}
+
+
+def test_users_thread_limits_count():
+    with threadpool_limits(1, user_api="blas"):
+        assert n_threads() == 1
+
+
+def test_rows_follow_the_memory_limit(monkeypatch):
+    monkeypatch.setattr(_chunks, "n_threads", lambda: 2)
+    with config_context(working_memory=1):
+        assert block_rows(1000) == 2**20 // (8 * 1000 * 2)
+    with config_context(working_memory=1e-9):
+        assert block_rows(1000) == 1
+    assert 64 <= block_rows(10**6) <= block_rows(1) <= 4096
+
+
+def test_dense_rows_is_a_view_where_it_can_be():
+    X = np.zeros((5, 2))
+    assert np.shares_memory(_chunks.dense_rows(X, slice(0, 3)), X)

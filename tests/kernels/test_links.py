@@ -1,0 +1,55 @@
+"""Links: derivatives against differences of the losses they belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skfi.kernels._links import OneVsRest, Sigmoid, Softmax
+
+LINKS = [Sigmoid(), Softmax(3), Softmax(4, reduced=False), OneVsRest(3)]
+
+
+@pytest.fixture(params=LINKS, ids=lambda link: f"{type(link).__name__}-{link.n_outputs}")
+def case(request):
+    rng = np.random.default_rng(0)
+    link = request.param
+    z = rng.standard_normal((20, link.n_outputs)) * 2
+    return link, z, rng.integers(0, link.n_classes, 20)
+
+
+def difference(function, z, k, step=1e-6):
+    move = step * np.eye(z.shape[1])[k]
+    return (function(z + move) - function(z - move)) / (2 * step)
+
+
+def test_residual_and_curvature(case):
+    link, z, y = case
+    r, S = link.residual(z, y), link.curvature(z)
+    for k in range(link.n_outputs):
+        loss = link.loss(z, y)
+        if loss.ndim == 2:
+            slope = difference(lambda z: link.loss(z, y), z, k)[:, k]
+        else:
+            slope = difference(lambda z: link.loss(z, y), z, k)
+        np.testing.assert_allclose(r[:, k], slope, atol=1e-8)
+        bend = difference(lambda z: link.residual(z, y), z, k)
+        np.testing.assert_allclose(S[:, k], bend if link.coupled else bend[:, k], atol=1e-8)
+
+
+def test_log_proba_and_pull_back(case):
+    link, z, _ = case
+    log_p = link.log_proba(z)
+    np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1)
+    c = np.random.default_rng(1).standard_normal(log_p.shape)
+    pulled = link.pull_back(z, c)
+    for k in range(link.n_outputs):
+        slope = difference(lambda z: (link.log_proba(z) * c).sum(axis=1), z, k)
+        np.testing.assert_allclose(pulled[:, k], slope, atol=1e-7)
+
+
+def test_extreme_scores_stay_finite(case):
+    link, z, y = case
+    z = np.sign(z) * 1e4
+    for part in (link.loss(z, y), link.residual(z, y), link.curvature(z), link.log_proba(z)):
+        assert np.isfinite(part).all()
