@@ -25,6 +25,7 @@ bench: .venv-test/ready
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find skfi -name '*.py')
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install $(PIP_FLAGS) --constraint constraints.txt ".[plot,pandas]"
+	rm -rf build
 	touch $@
 
 .venv-test/ready: pyproject.toml constraints.txt

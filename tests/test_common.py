@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:.*array_api.*",
     "ignore:The least populated class:UserWarning",
-    "ignore:Setting penalty=:FutureWarning",
+    "ignore:Using the 'liblinear' solver for multiclass:FutureWarning",  # until 1.7
 )
 
 EQUIVALENCE = (

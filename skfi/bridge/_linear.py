@@ -71,12 +71,12 @@ class _ClassWeight:
         self.class_weight = class_weight
         self.classes = classes
         self.weighted = weighted  # does "balanced" count sample weights?
-        self.mode = mode  # "rows", or one-versus-rest's "positives", "each"
+        self.mode = mode  # "rows", or one-versus-rest's "positives" or "each"
 
     def __call__(self, codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
         n_classes = len(self.classes)
         balancing = sample_weight if self.weighted else None
-        if self.mode == "each" and self.class_weight == "balanced":
+        if self.mode == "each":
             # Each binary problem is balanced by itself.
             weight = np.empty((len(codes), n_classes))
             for k in range(n_classes):
@@ -93,7 +93,7 @@ class _ClassWeight:
             **({"sample_weight": balancing} if balancing is not None else {}),
         )
         if self.mode == "positives":
-            # SGD weighs a class only in its own one-versus-rest problem.
+            # SGD and liblinear weigh a class only in its own one-versus-rest problem.
             weight = np.repeat(sample_weight[:, None], n_classes, axis=1)
             weight[np.arange(len(codes)), codes] *= factors[codes]
             return weight
@@ -116,6 +116,14 @@ def _logistic_regression(estimator: LogisticRegression) -> Bridge:
     l2, l1 = (1.0 - l1_ratio) / C, l1_ratio / C
     if not one_vs_rest:
         l2, l1 = l2[:1], l1[:1]
+    mode = "rows"
+    if one_vs_rest:
+        # liblinear weighs a class in its own problem only; other solvers balance each
+        # problem by itself, and apply given weights to rows.
+        balanced = estimator.class_weight == "balanced"
+        mode = (
+            "positives" if estimator.solver == "liblinear" else "each" if balanced else "rows"
+        )
     intercept = estimator.intercept_ if estimator.fit_intercept else None
     penalised = {}
     if estimator.solver == "liblinear" and intercept is not None:
@@ -131,7 +139,7 @@ def _logistic_regression(estimator: LogisticRegression) -> Bridge:
         l1=l1,
         one_vs_rest=one_vs_rest,
         **penalised,
-        **_loss_weight(estimator, weighted=True, mode="each" if one_vs_rest else "rows"),
+        **_loss_weight(estimator, weighted=True, mode=mode),
     )
 
 
