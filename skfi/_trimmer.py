@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
 from ._budget import budget_mass, check_budget, choose_rows
 from ._scoring import routed_params, score_splits
 from ._validation import check_given, make_splits
+from .bridge._base import innermost, require_bridge
 from .influence import check_weight
 from .kernels._losses import resolve_validation_loss
 
@@ -242,6 +243,7 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
         estimator = self._classifier()
+        require_bridge(estimator)
         X, y, weight, weighted = self._check_rows(X, y, sample_weight)
         check_budget(self.budget, len(y))
         given = self._check_validation_set(X, X_val, y_val, sample_weight_val)
@@ -303,7 +305,7 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _classifier(self):
         if self.estimator is None:
             return LogisticRegression()
-        if isinstance(self.estimator, FrozenEstimator):
+        if isinstance(innermost(self.estimator), FrozenEstimator):
             raise ValueError(
                 "FITrimmer fits its classifier again without the rows it drops, and a "
                 "FrozenEstimator never fits. Pass the classifier itself; to score a "

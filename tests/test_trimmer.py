@@ -28,6 +28,7 @@ from sklearn.svm import SVC
 
 import skfi._scoring
 from skfi import FITrimmer, fi_util
+from skfi.bridge._base import innermost
 from tests.conftest import make_split
 
 
@@ -353,9 +354,22 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             FITrimmer(**params).fit(X, y)
 
-    @pytest.mark.parametrize("estimator", [RandomForestClassifier(3), SVC()])
-    def test_no_bridge(self, noisy, estimator):
+    def test_frozen_inside_a_pipeline(self, noisy):
         X, y, _, _ = noisy
+        frozen = make_pipeline(StandardScaler(), FrozenEstimator(LogisticRegression()))
+        with pytest.raises(ValueError, match="never fits"):
+            FITrimmer(frozen).fit(X, y)
+
+    @pytest.mark.parametrize(
+        "estimator", [RandomForestClassifier(3), SVC(), make_pipeline(SVC())]
+    )
+    def test_no_bridge(self, noisy, estimator, monkeypatch):
+        X, y, _, _ = noisy
+
+        def fit(*args, **kwargs):
+            raise AssertionError("fitted although it cannot be scored")
+
+        monkeypatch.setattr(type(innermost(estimator)), "fit", fit)
         with pytest.raises(TypeError, match=r"has no bridge.*LogisticRegression.*register"):
             FITrimmer(estimator, random_state=0).fit(X, y)
 

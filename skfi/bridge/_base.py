@@ -162,14 +162,36 @@ def bridge(estimator: BaseEstimator) -> Bridge:
     sklearn.exceptions.NotFittedError
         The classifier is not fitted.
     """
+    raise TypeError(_no_bridge(estimator))
+
+
+def _no_bridge(estimator: BaseEstimator) -> str:
     supported = sorted(
         kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)
     )
-    raise TypeError(
+    return (
         f"{type(estimator).__name__} has no bridge: influence needs a classifier it can "
         f"differentiate. Supported: {', '.join(supported)} and hyper-parameter searches "
         "over these. Register your own with skfi.bridge.bridge.register."
     )
+
+
+def innermost(estimator: BaseEstimator) -> BaseEstimator:
+    """The classifier inside Pipelines and searches, fitted or not."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, BaseSearchCV):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+def require_bridge(estimator: BaseEstimator) -> None:
+    """Refuse a classifier without a bridge before time is spent on fitting it."""
+    inner = innermost(estimator)
+    if bridge.dispatch(type(inner)) is bridge.dispatch(object):
+        raise TypeError(_no_bridge(inner))
 
 
 @bridge.register(Pipeline)

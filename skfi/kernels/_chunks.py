@@ -12,18 +12,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn import get_config
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
-# Threads that BLAS had before it was kept to one.
-_inside: ContextVar[int | None] = ContextVar("_inside", default=None)
 
 # Doubles of temporaries in a block: large enough that Python's share of the time is
 # small, small enough that most of them stay in the processor's caches.
@@ -55,26 +53,49 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def n_threads() -> int:
-    """Threads that NumPy's BLAS would use, and that blocks use in its place."""
-    if (inside := _inside.get()) is not None:
-        return inside
+class _BlasGate:
+    """Keeps BLAS to one thread while anybody is inside.
+
+    BLAS's limit is one for the whole process, and callers may overlap in threads: the
+    first to come sets it, the last to leave restores it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.users = 0
+        self.threads = 1  # what BLAS had before
+        self.limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                self.threads = _blas_threads()
+                self.limiter = _controller().limit(limits=1, user_api="blas")
+            self.users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limiter.restore_original_limits()
+
+
+_gate = _BlasGate()
+
+
+def _blas_threads() -> int:
     pools = _controller().select(user_api="blas").info()
     return min(max((pool["num_threads"] for pool in pools), default=1), os.cpu_count() or 1)
 
 
-@contextmanager
-def one_blas_thread(unless: bool = False) -> Iterator[None]:
+def n_threads() -> int:
+    """Threads that NumPy's BLAS would use, and that blocks use in its place."""
+    return _gate.threads if _gate.users else _blas_threads()
+
+
+def one_blas_thread(unless: bool = False) -> AbstractContextManager[None]:
     """Keep BLAS to one thread, so that none is left spinning beside the blocks'."""
-    if unless or _inside.get() is not None:
-        yield
-        return
-    token = _inside.set(n_threads())
-    try:
-        with _controller().limit(limits=1, user_api="blas"):
-            yield
-    finally:
-        _inside.reset(token)
+    return nullcontext() if unless else _gate
 
 
 def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterator[T]:

@@ -40,6 +40,17 @@ def test_blas_is_kept_to_one_thread_inside():
         assert blas() == {1}
 
 
+def test_overlapping_callers_leave_blas_as_it_was():
+    before = threadpool_info()
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"} == {1}
+    second.__exit__(None, None, None)
+    assert threadpool_info() == before
+
+
 def test_users_thread_limits_count():
     with threadpool_limits(1, user_api="blas"):
         assert n_threads() == 1
