@@ -38,9 +38,9 @@ def _estimator_has(name):
     """Delegate ``name`` where the fitted (else the given) classifier has it."""
 
     def check(self):
-        holder = getattr(self, "estimator_", None)
+        holder = getattr(self, "estimator_", self.estimator)
         if holder is None:
-            holder = self._classifier()
+            holder = LogisticRegression()
         getattr(holder, name)  # its own AttributeError says more than ours would
         return True
 

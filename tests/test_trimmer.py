@@ -254,6 +254,7 @@ class TestMeta:
             )
         assert not hasattr(FITrimmer(SGDClassifier()), "predict_proba")
         assert hasattr(FITrimmer(SGDClassifier(loss="log_loss")), "predict_proba")
+        assert not hasattr(FITrimmer(FrozenEstimator(SVC())), "predict_proba")
         with pytest.raises(NotFittedError):
             FITrimmer().predict(X)
 
