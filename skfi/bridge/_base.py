@@ -29,7 +29,7 @@ def _as_given(codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
 class Bridge:
     """A fitted classifier as the measure sees it.
 
-    Attributes
+    Parameters
     ----------
     make_model : callable
         ``n_rows -> SoftmaxLinear``: coefficients, link and penalties in units of the
@@ -154,6 +154,7 @@ def bridge(estimator: BaseEstimator) -> Bridge:
     Returns
     -------
     Bridge
+        What the measure asks of the classifier.
 
     Raises
     ------

@@ -32,7 +32,9 @@ def read_penalty(estimator) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     C : ndarray of shape (1,) or (n_outputs,)
+        Inverse strength of the penalty, infinite for none.
     l1_ratio : ndarray of shape (1,) or (n_outputs,)
+        Share of the L1 penalty, 0 for pure L2.
     """
     if isinstance(estimator, LogisticRegressionCV):
         C = np.ravel(np.asarray(estimator.C_, dtype=np.float64))
