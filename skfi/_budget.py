@@ -20,25 +20,17 @@ class Trimming:
 
     order: np.ndarray  # scored rows, highest influence first
     removed: np.ndarray  # weight that each row loses (n,)
-    mass: float  # the budget in units of weight
 
 
-def check_budget(budget: Any, n_rows: int) -> None:
+def check_budget(budget: Any) -> None:
     """Refuse budgets that make no sense, saying what would."""
     if isinstance(budget, (bool, np.bool_)) or not isinstance(budget, Real):
         raise ValueError(
             f"budget={budget!r} must be a number of rows (int) or a share (float in [0, 1))."
         )
     if isinstance(budget, Integral):
-        rows = int(budget)
-        if rows < 0:
+        if int(budget) < 0:
             raise ValueError(f"budget={budget} is negative; use 0 to trim nothing.")
-        if rows >= n_rows:
-            raise ValueError(
-                f"budget={budget} rows would leave nothing of n_samples={n_rows}; use a "
-                "smaller "
-                "number or a share such as 0.05."
-            )
     elif not 0 <= float(budget) < 1:
         raise ValueError(
             f"budget={budget} must be a share in [0, 1); to give a number of rows, pass an int."
@@ -49,6 +41,11 @@ def budget_mass(budget: Any, weight: np.ndarray) -> float:
     """The budget in units of weight (rows, where nothing is weighted)."""
     total = float(weight.sum())
     if isinstance(budget, Integral):
+        if int(budget) >= total and (weight == 1).all():
+            raise ValueError(
+                f"budget={budget} rows would leave nothing of n_samples={len(weight)}; use "
+                "a smaller number or a share such as 0.05."
+            )
         if int(budget) >= total:
             raise ValueError(
                 f"budget={budget} counts copies, and the sample weights add up to only "
@@ -99,7 +96,7 @@ def choose_rows(
     removed = np.zeros(len(influence))
     removed[order] = np.clip(mass - (cumulative - weight[order]), 0.0, weight[order])
     _refuse_empty_class(order, removed, weight, codes, classes)
-    return Trimming(order[removed[order] > 0], removed, mass)
+    return Trimming(order[removed[order] > 0], removed)
 
 
 def _refuse_empty_class(order, removed, weight, codes, classes) -> None:

@@ -13,11 +13,18 @@ from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, check_array, has_fit_parameter
+from sklearn.utils.validation import (
+    _check_method_params,
+    _num_samples,
+    check_array,
+    has_fit_parameter,
+)
 
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
 from .influence import fi_util
+
+_SCALE_ROWS = 2000  # enough to see a column's scale
 
 
 def routed_params(trimmer, estimator, sample_weight, params) -> Bunch:
@@ -140,10 +147,13 @@ def _score_split(
 
 
 def _check_scale(model, X, X_val) -> None:
+    """Compare a sample of the rows: the scores send all of them through the steps."""
     fitted = bridge(model)
-    seen = [
-        check_array(fitted.transform(part), accept_sparse=True, ensure_all_finite=False)
-        for part in (X, X_val)
-    ]
+    seen = []
+    for part in (X, X_val):
+        n_rows = _num_samples(part)
+        sample = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _SCALE_ROWS)).astype(int))
+        part = fitted.transform(_safe_indexing(part, sample))
+        seen.append(check_array(part, accept_sparse=True, ensure_all_finite=False))
     if seen[0].shape[1] == seen[1].shape[1]:
         warn_if_out_of_scale(*seen)

@@ -245,7 +245,8 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         estimator = self._classifier()
         require_bridge(estimator)
         X, y, weight, weighted = self._check_rows(X, y, sample_weight)
-        check_budget(self.budget, len(y))
+        check_budget(self.budget)
+        mass = budget_mass(self.budget, weight)
         given = self._check_validation_set(X, X_val, y_val, sample_weight_val)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
@@ -254,7 +255,6 @@ class FITrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{type(estimator).__name__} with its settings. The type of the target "
                 f"is multiclass ({len(classes)} classes)."
             )
-        mass = budget_mass(self.budget, weight)
         routed = routed_params(self, estimator, weight if weighted else None, params)
 
         splits = None

@@ -125,7 +125,7 @@ def _hold_out(share: float, present: np.ndarray, y: np.ndarray, random_state) ->
     return present[fit_rows], present[np.sort(shared[score_rows])]
 
 
-def warn_if_out_of_scale(X, X_val, names=None) -> None:
+def warn_if_out_of_scale(X, X_val) -> None:
     """Warn where validation columns lie far from the training columns' scale.
 
     In a Pipeline without metadata routing ``step__X_val`` arrives as it was passed,
@@ -137,15 +137,15 @@ def warn_if_out_of_scale(X, X_val, names=None) -> None:
         spread = np.sqrt(var + var_val)
         distance = np.abs(mean_val - mean)
     else:
-        mean, spread = X.mean(axis=0), X.std(axis=0)
-        distance = np.median(np.abs(X_val - mean), axis=0)
+        with np.errstate(all="ignore"):  # NaN and infinity are refused by the scores
+            mean, spread = X.mean(axis=0), X.std(axis=0)
+            distance = np.median(np.abs(X_val - mean), axis=0)
     far = np.flatnonzero((spread > 0) & (distance > _FAR * spread))
     if len(far):
-        shown = [str(names[j]) if names is not None else str(j) for j in far[:5]]
         warnings.warn(
             f"{len(far)} columns of X_val lie far from the training columns' scale "
-            f"(columns {', '.join(shown)}). In a Pipeline X_val is not sent through the "
-            "steps before unless metadata routing is on: use "
+            f"(columns {', '.join(map(str, far[:5]))}). In a Pipeline X_val is not sent "
+            "through the steps before unless metadata routing is on: use "
             'Pipeline(..., transform_input=["X_val"]) with '
             "set_fit_request(X_val=True, y_val=True), or wrap the whole Pipeline in "
             "FITrimmer.",

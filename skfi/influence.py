@@ -32,7 +32,8 @@ from .kernels._softmax import (
 __all__ = ["fi_util"]
 
 # A fit is taken as converged when one Newton step would lower its objective by less
-# than this share of it. Default solvers stay two orders under it.
+# than this share of it. LogisticRegression's default
+# tolerance on scaled features stays under it.
 _STATIONARY = 1e-3
 
 

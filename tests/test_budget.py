@@ -44,10 +44,11 @@ def test_boundary_row_loses_part_of_its_weight():
         (7, np.ones(100), 7),
         (np.int64(7), np.ones(100), 7),
         (0, np.ones(3), 0),
+        (20, np.full(10, 4.0), 20),  # more copies than there are rows
     ],
 )
 def test_mass(budget, weight, mass):
-    check_budget(budget, len(weight))
+    check_budget(budget)
     assert budget_mass(budget, weight) == pytest.approx(mass)
 
 
@@ -64,8 +65,12 @@ def test_mass(budget, weight, mass):
     ],
 )
 def test_refused(budget, message):
+    def refuse():
+        check_budget(budget)
+        budget_mass(budget, np.ones(10))
+
     with pytest.raises(ValueError, match=message):
-        check_budget(budget, 10)
+        refuse()
 
 
 def test_count_beyond_the_weights_names_the_way_out():

@@ -424,3 +424,15 @@ def test_labels_far_apart_in_confidence():
     model = LogisticRegression(C=10.0, **EXACT).fit(X[:100], y[:100])
     influence = fi_util(model, X[:100], y[:100], X[100:], y[100:])
     assert influence.argmax() == 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("metric", ["euclidean", "mahalanobis"])
+def test_features_without_any_spread(n_classes, metric):
+    """Nothing to whiten by: every score is 0, none is NaN."""
+    X, y = np.full((30, 2), 4.0), np.arange(30) % n_classes
+    model = LogisticRegression(fit_intercept=False, C=1e-3, **EXACT).fit(X, y)
+    influence = fi_util(model, X, y, X[:5], y[:5], metric=metric)
+    assert np.isfinite(influence).all()
+    if metric == "mahalanobis":
+        assert (influence == 0).all()

@@ -422,7 +422,7 @@ class TestRefusals:
         order = np.argsort(y, kind="stable")
         with pytest.raises(ValueError, match="only classes the other folds lack"):
             FITrimmer(validation=KFold(2)).fit(
-                np.vstack([X[order]] * 1), np.r_[np.zeros(70, int), np.ones(70, int)]
+                X[order], np.r_[np.zeros(70, int), np.ones(70, int)]
             )
 
     def test_failed_fit_leaves_the_old_one(self, noisy):

@@ -92,7 +92,7 @@ class _ClassWeight:
             self.class_weight,
             classes=self.classes,
             y=self.classes[codes],
-            **({"sample_weight": balancing} if balancing is not None else {}),
+            sample_weight=balancing,
         )
         if self.mode == "positives":
             # SGD and liblinear weigh a class only in its own one-versus-rest problem.

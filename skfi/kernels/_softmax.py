@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._chunks import block_rows, dense_rows, map_blocks, row_blocks
+from ._chunks import block_rows, dense_rows, map_blocks
 from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
 from ._links import Link
@@ -400,14 +400,21 @@ def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarr
     if chunk is None:
         chunk = block_rows(2 * d)
     total = weight.sum()
+
+    def first(rows: slice) -> np.ndarray:
+        return weight[rows] @ dense_rows(X, rows)
+
     mean = np.zeros(d)
-    for rows in row_blocks(X.shape[0], chunk):
-        mean += weight[rows] @ dense_rows(X, rows)
-    mean /= total
-    covariance = np.zeros((d, d))
-    for rows in row_blocks(X.shape[0], chunk):
+    for part in map_blocks(first, X.shape[0], chunk):
+        mean += part / total
+
+    def second(rows: slice) -> np.ndarray:
         centred = (dense_rows(X, rows) - mean) * np.sqrt(weight[rows] / total)[:, None]
-        covariance += centred.T @ centred
+        return centred.T @ centred
+
+    covariance = np.zeros((d, d))
+    for part in map_blocks(second, X.shape[0], chunk):
+        covariance += part
     # Equilibrate first: columns of very different scale are not dependent.
     scale = np.sqrt(np.diagonal(covariance))
     scale = np.where(scale > 0, scale, 1.0)
