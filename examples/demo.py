@@ -167,7 +167,7 @@ def draw_rows(name, example, path):
             label=f"dropped, label {label}",
         )  # fmt: skip
     low, high = np.quantile(Z, [0.01, 0.99], axis=0)
-    margin = 0.15 * (high - low)
+    margin = 0.2 * (high - low)
     left.set_xlim(low[0] - margin[0], high[0] + margin[0])
     left.set_ylim(low[1] - margin[1], high[1] + 3 * margin[1])
     left.set(xlabel="first principal component", ylabel="second principal component")
@@ -190,7 +190,7 @@ def draw_rows(name, example, path):
     right.set_ylim(0, 1.3 * len(order) / 20)
     right.annotate(
         f"dropped: {gone.sum()} rows, {planted[gone].sum()} of the {planted.sum()} flips",
-        (100 * trimmer.n_trimmed_ / len(order), 1.02 * len(order) / 20),
+        (100 * trimmer.n_trimmed_ / len(order), 1.1 * len(order) / 20),
         xytext=(6, 4),
         textcoords="offset points",
         fontsize=9,
