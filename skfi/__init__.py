@@ -1,8 +1,10 @@
 """Which training rows hurt a classifier, by the influence measure FI."""
 
 from ._trimmer import FITrimmer
+from ._trimmer_cv import FITrimmerCV
 from .influence import fi_util
+from .kernels._losses import GeneralizedCrossEntropy
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["FITrimmer", "fi_util"]
+__all__ = ["FITrimmer", "FITrimmerCV", "GeneralizedCrossEntropy", "fi_util"]

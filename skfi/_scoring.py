@@ -1,149 +1,189 @@
 """Fit and score: the part of trimming that does not depend on the budget.
 
 It is one pure function of estimator and data, so that ``memory`` can keep its result
-and a search over budgets scores each fold once.
+and a search over budgets scores each fold once a step.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, _safe_indexing
-from sklearn.utils._metadata_requests import _routing_enabled
-from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_method_params,
     _num_samples,
     check_array,
-    has_fit_parameter,
 )
 
+from ._methods import Method
+from ._path import Scored
+from ._routing import model_weight
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
-from .influence import fi_util
 
 _SCALE_ROWS = 2000  # enough to see a column's scale
 
 
-def routed_params(trimmer, estimator, sample_weight, params) -> Bunch:
-    """What goes to the wrapped estimator's fit and to the splitter's split.
+@dataclass(frozen=True)
+class ScoringPlan:
+    """How rows are scored: the classifier, the method, and the rows to score against."""
 
-    With metadata routing on, whatever they requested. With it off, other parameters go
-    to the estimator; sample weights go to it as well, or, if it is a Pipeline, to each
-    step that takes them.
-    """
-    if _routing_enabled():
-        if sample_weight is not None:
-            params = {**params, "sample_weight": sample_weight}
-        routed = process_routing(trimmer, "fit", **params)
-        splitter = routed.get("splitter", Bunch(split={}))
-        return Bunch(estimator=dict(routed.estimator.fit), splitter=dict(splitter.split))
-    params = dict(params)
-    split = {"groups": params.pop("groups")} if "groups" in params else {}
-    if sample_weight is not None:
-        params.update(_weight_params(estimator, sample_weight))
-    return Bunch(estimator=params, splitter=split)
-
-
-def _weight_params(estimator, sample_weight) -> dict:
-    if isinstance(estimator, Pipeline):
-        taking = [
-            name
-            for name, step in estimator.steps
-            if hasattr(step, "fit") and has_fit_parameter(step, "sample_weight")
-        ]
-        if estimator.steps[-1][0] in taking:
-            return {f"{name}__sample_weight": sample_weight for name in taking}
-    elif has_fit_parameter(estimator, "sample_weight"):
-        return {"sample_weight": sample_weight}
-    raise ValueError(
-        f"sample_weight was passed, but {type(estimator).__name__} does not take it in "
-        "fit. Leave the weights out, wrap a classifier that takes them, or request them "
-        "by metadata routing."
-    )
-
-
-def model_weight(fit_params: dict):
-    """The sample weights among an estimator's fit parameters, for its last step."""
-    weights = [v for k, v in fit_params.items() if k.split("__")[-1] == "sample_weight"]
-    return weights[-1] if weights else None
+    estimator: Any
+    method: Method
+    options: dict[str, Any]  # what the method may ask for
+    splits: list[Split] | None  # None: the given validation rows, or none at all
+    given: tuple  # X_val, y_val, sample_weight_val
+    prefit: bool = False  # the first scores come from the estimator as it is
 
 
 def score_splits(
-    estimator,
+    plan: ScoringPlan,
     X,
-    y,
+    y: np.ndarray,
     fit_params: dict,
-    splits: list[Split] | None,
-    given: tuple,
-    validation_loss,
-    metric: str,
+    present: np.ndarray,
+    before: list | None,
     n_jobs: int | None,
-) -> tuple[np.ndarray, list]:
-    """Influence of each row (NaN where no model trained on it) and the models.
+) -> Scored:
+    """Score the rows that are present by models that are fitted on them.
 
-    ``splits`` None scores all rows against the ``given`` validation set.
+    Parameters
+    ----------
+    plan : ScoringPlan
+    X, y : array-like, ndarray
+        All rows, those that are gone included.
+    fit_params : dict
+        For the classifier's fit, as long as X; sample weights are those that are left.
+    present : ndarray of bool of shape (n,)
+        Rows that are not gone.
+    before : list of estimators or None
+        Models of the step before, to start from.
+    n_jobs : int or None
+        Jobs over the splits.
+
+    Returns
+    -------
+    Scored
+        Means over the models that trained on a row; NaN where none did.
     """
     n_rows = len(y)
-    if splits is None:
-        rows = np.arange(n_rows)
-        influence, model = _score_split(
-            estimator, X, y, fit_params, rows, given, validation_loss, metric
+    if plan.splits is None:
+        rows = np.flatnonzero(present)
+        start = before[0] if before else None
+        result = _score_split(plan, X, y, fit_params, rows, plan.given, start)
+        splits, results = [(rows, None)], [result]
+    else:
+        # A row that is gone is no witness either.
+        splits = [_left(y, present, *split) for split in plan.splits]
+        starts = before or [None] * len(splits)
+        results = Parallel(n_jobs=n_jobs)(
+            delayed(_score_held_out)(plan, X, y, fit_params, *split, start)
+            for split, start in zip(splits, starts, strict=True)
         )
-        return influence, [model]
-    results = Parallel(n_jobs=n_jobs)(
-        delayed(_score_split)(
-            estimator,
-            X,
-            y,
-            fit_params,
-            fit_rows,
-            (_safe_indexing(X, val_rows), y[val_rows], _weight_of(fit_params, val_rows)),
-            validation_loss,
-            metric,
-            held_out=True,
-        )
-        for fit_rows, val_rows in splits
-    )
+    influence = _mean(n_rows, splits, [r[0] for r in results])
+    gains = [r[1] for r in results if r[1] is not None]
+    gain = _mean(n_rows, splits, [r[1] for r in results]) if gains else None
+    return Scored(influence, gain, [r[2] for r in results])
+
+
+def _left(y, present, fit_rows, val_rows) -> Split:
+    """What is left of a split; validation rows of a class that is not are left out."""
+    fit_rows, val_rows = fit_rows[present[fit_rows]], val_rows[present[val_rows]]
+    return fit_rows, val_rows[np.isin(y[val_rows], y[fit_rows])]
+
+
+def _mean(n_rows: int, splits, parts) -> np.ndarray:
     total, count = np.zeros(n_rows), np.zeros(n_rows)
-    for (fit_rows, _), (influence, _) in zip(splits, results, strict=True):
-        total[fit_rows] += influence
-        count[fit_rows] += 1
-    mean = np.divide(total, count, out=np.full(n_rows, np.nan), where=count > 0)
-    return mean, [model for _, model in results]
+    for (rows, _), part in zip(splits, parts, strict=True):
+        if part is not None:
+            total[rows] += part
+            count[rows] += 1
+    return np.divide(total, count, out=np.full(n_rows, np.nan), where=count > 0)
 
 
-def _weight_of(fit_params: dict, rows: np.ndarray):
+def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start):
+    if len(val_rows) == 0 or (y[fit_rows] == y[fit_rows[0]]).all():
+        return None, None, start  # nothing is left to train on, or to score against
     weight = model_weight(fit_params)
-    return None if weight is None else np.asarray(weight)[rows]
+    weight = None if weight is None else np.asarray(weight)[val_rows]
+    held_out = _safe_indexing(X, val_rows), y[val_rows], weight
+    return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
 
 
-def _score_split(
-    estimator, X, y, fit_params, rows, given, validation_loss, metric, held_out=False
-):
-    X_val, y_val, sample_weight_val = given
+def _score_split(plan, X, y, fit_params, rows, validation, start):
+    X_val, y_val, sample_weight_val = validation
     if len(rows) == len(y):
         X_fit, y_fit, params = X, y, fit_params
     else:
         X_fit, y_fit = _safe_indexing(X, rows), y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
-    model = clone(estimator).fit(X_fit, y_fit, **params)
-    if not held_out:
-        _check_scale(model, X_fit, X_val)
-    influence = fi_util(
-        model,
-        X_fit,
-        y_fit,
-        X_val,
-        y_val,
-        sample_weight=model_weight(params),
-        sample_weight_val=sample_weight_val,
-        validation_loss=validation_loss,
-        metric=metric,
+    model = _fit_model(plan, start, X_fit, y_fit, params)
+    if start is None:
+        _check_classes(plan, model, y_fit)
+        if plan.splits is None and plan.method.needs_bridge:
+            _check_scale(model, X_fit, X_val)
+    options = plan.options | {
+        "sample_weight": model_weight(params),
+        "sample_weight_val": sample_weight_val,
+    }
+    scores, gain = plan.method(model, X_fit, y_fit, X_val, y_val, options)
+    return scores, gain, model
+
+
+def _fit_model(plan: ScoringPlan, start, X, y, params):
+    if plan.prefit and start is None:
+        return plan.estimator
+    model = None if start is None else _continued(start, y)
+    if model is None:
+        return clone(plan.estimator).fit(X, y, **params)
+    last = _last_step(model)
+    given = last.warm_start
+    last.set_params(warm_start=True)
+    try:
+        model.fit(X, y, **params)
+    except ValueError:  # e.g. a category is gone, and a column with it: start afresh
+        return clone(plan.estimator).fit(X, y, **params)
+    last.set_params(warm_start=given)
+    return model
+
+
+def _last_step(model):
+    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+def _continued(start, y):
+    """A copy of the model before that can go on from where it is, or None.
+
+    Only where going on reaches the same optimum sooner: for a forest or boosting
+    ``warm_start`` means to add trees to those that are there.
+    """
+    last = _last_step(start)
+    goes_on = isinstance(last, LogisticRegression) and last.solver != "liblinear"
+    if not goes_on or not hasattr(last, "warm_start"):
+        return None
+    return deepcopy(start) if np.array_equal(last.classes_, np.unique(y)) else None
+
+
+def _check_classes(plan: ScoringPlan, model, y: np.ndarray) -> None:
+    """An influence_estimator that was trained elsewhere may know other classes."""
+    known = getattr(model, "classes_", None)
+    if known is None:
+        return
+    present = np.unique(y)
+    if len(known) == len(present) and (np.asarray(known) == present).all():
+        return
+    raise ValueError(
+        f"The model that scores the rows, {type(model).__name__}, knows the classes "
+        f"{[str(k) for k in known[:10]]}, but y holds {[str(k) for k in present[:10]]}. "
+        "Pass an influence_estimator that is fitted on these rows, or not fitted at all."
     )
-    return influence, model
 
 
 def _check_scale(model, X, X_val) -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skfi._budget import budget_mass, check_budget, choose_rows
+from skfi._budget import budget_mass, check_budget, step_mass
+from skfi._path import Scored, removal_path
 
 
 def choose(influence, mass, weight=None, codes=None):
     influence = np.asarray(influence, float)
     weight = np.ones(len(influence)) if weight is None else np.asarray(weight, float)
     codes = np.arange(len(influence)) % 2 if codes is None else np.asarray(codes)
-    return choose_rows(influence, weight, codes, np.array(["no", "yes"]), mass)
+    path = removal_path(
+        lambda left, models: Scored(influence, None, ["a model"]),
+        weight,
+        codes,
+        np.array(["no", "yes"]),
+        mass,
+    )
+    removed = path.removed(mass)
+    return SimpleNamespace(order=path.order(removed), removed=removed)
 
 
 def test_highest_go_first_and_ties_by_row_order():

@@ -42,7 +42,12 @@ def test_import_takes_little_longer_than_scikit_learn():
 
 
 def test_public_names():
-    assert sorted(skfi.__all__) == ["FITrimmer", "fi_util"]
+    assert sorted(skfi.__all__) == [
+        "FITrimmer",
+        "FITrimmerCV",
+        "GeneralizedCrossEntropy",
+        "fi_util",
+    ]
     for name in skfi.__all__:
         assert getattr(skfi, name).__doc__.count("----------") >= 2
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import singledispatch
+from functools import singledispatch, wraps
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
+from ._refusals import refusal
 
 # (class codes, sample weights) -> weight of each row's loss, (n,) or (n, n_outputs)
 LossWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Classifiers of several classes made of binary ones.
+_JOINED = (OneVsRestClassifier, OneVsOneClassifier)
 
 
 def _as_given(codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -139,6 +144,10 @@ class Bridge:
         return X
 
 
+# fitted estimator -> Bridge
+BridgeFunction = Callable[[Any], Bridge]
+
+
 @singledispatch
 def bridge(estimator: BaseEstimator) -> Bridge:
     """The differentiable model behind a fitted classifier.
@@ -147,9 +156,9 @@ def bridge(estimator: BaseEstimator) -> Bridge:
     ----------
     estimator : estimator
         Fitted classifier: `LogisticRegression`, `LogisticRegressionCV`,
-        `SGDClassifier(loss="log_loss")`, a `Pipeline`, hyper-parameter search or
-        `FrozenEstimator` that holds one, or a class that was registered with
-        ``bridge.register``.
+        `SGDClassifier(loss="log_loss")`, `OneVsRestClassifier` or `OneVsOneClassifier`
+        over these, a `Pipeline`, hyper-parameter search or `FrozenEstimator` that holds
+        one, or a class that was registered with `register_bridge`.
 
     Returns
     -------
@@ -159,40 +168,151 @@ def bridge(estimator: BaseEstimator) -> Bridge:
     Raises
     ------
     TypeError
-        No bridge is registered for the classifier.
+        No bridge is registered for the classifier; the message says why and what to do.
     sklearn.exceptions.NotFittedError
         The classifier is not fitted.
     """
     raise TypeError(_no_bridge(estimator))
 
 
+def register_bridge(classifier: type) -> Callable[[BridgeFunction], BridgeFunction]:
+    """Decorator that tells skfi how to read a classifier of your own.
+
+    Parameters
+    ----------
+    classifier : type
+        The class. Its subclasses are read in the same way, unless they are registered
+        themselves. A class that is registered already is read anew.
+
+    Returns
+    -------
+    callable
+        Decorator for a function ``fitted estimator -> Bridge``, which it returns as it
+        is.
+
+    Raises
+    ------
+    TypeError
+        `classifier` is not a class, or what is decorated not a function; when the
+        function is used, it returned something other than a `Bridge`.
+
+    Notes
+    -----
+    State the penalty exactly as the classifier's objective has it: the scores describe
+    how its fit would change. `fi_util` warns where the gradient of the stated objective
+    does not vanish at the coefficients.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi.bridge import Bridge, bridge, register_bridge
+    >>> class Mine(LogisticRegression):
+    ...     pass  # stands for a class that skfi has never heard of
+    >>> @register_bridge(Mine)
+    ... def read_mine(estimator):
+    ...     return Bridge.linear(
+    ...         estimator.coef_,
+    ...         estimator.intercept_,
+    ...         classes=estimator.classes_,
+    ...         l2=1.0 / estimator.C,
+    ...     )
+    >>> bridge(Mine(C=0.5).fit([[0.0], [1.0], [2.0]], [0, 0, 1])).classes
+    array([0, 1])
+    """
+    if not isinstance(classifier, type):
+        raise TypeError(
+            f"register_bridge takes a class, got {classifier!r}. Write "
+            "@register_bridge(MyClassifier) above the function that reads a fitted "
+            "MyClassifier."
+        )
+
+    def register(function: BridgeFunction) -> BridgeFunction:
+        if isinstance(function, type) or not callable(function):
+            raise TypeError(
+                f"register_bridge({classifier.__name__}) decorates a function "
+                f"(fitted estimator) -> Bridge, got {function!r}."
+            )
+
+        @wraps(function)
+        def checked(estimator: BaseEstimator) -> Bridge:
+            result = function(estimator)
+            if not isinstance(result, Bridge):
+                raise TypeError(
+                    f"The function registered for {classifier.__name__} must return a "
+                    f"Bridge, got {type(result).__name__}; return Bridge.linear(...)."
+                )
+            return result
+
+        bridge.register(classifier, checked)
+        return function
+
+    return register
+
+
 def _no_bridge(estimator: BaseEstimator) -> str:
     supported = sorted(
         kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)
     )
+    name = type(estimator).__name__
     return (
-        f"{type(estimator).__name__} has no bridge: influence needs a classifier it can "
-        f"differentiate. Supported: {', '.join(supported)} and hyper-parameter searches "
-        "over these. Register your own with skfi.bridge.bridge.register."
+        f"{name} has no bridge: {refusal(estimator)} To drop rows from {name} by the "
+        f"influence they have in a classifier that has a bridge, use FITrimmer({name}("
+        "...), influence_estimator=LogisticRegression()). Supported: "
+        f"{', '.join(supported)} and hyper-parameter searches over these. Register a "
+        "linear classifier of your own with skfi.bridge.register_bridge."
     )
 
 
-def innermost(estimator: BaseEstimator) -> BaseEstimator:
-    """The classifier inside Pipelines and searches, fitted or not."""
+def _layers(estimator: BaseEstimator) -> Iterator[BaseEstimator]:
+    """The estimator, and the classifiers inside it, fitted or not."""
     while True:
+        yield estimator
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, BaseSearchCV):
+        elif isinstance(estimator, (BaseSearchCV, *_JOINED)):
             estimator = estimator.estimator
         else:
-            return estimator
+            return
+
+
+def innermost(estimator: BaseEstimator) -> BaseEstimator:
+    """The classifier inside Pipelines, searches and the like, fitted or not."""
+    *_, last = _layers(estimator)
+    return last
 
 
 def require_bridge(estimator: BaseEstimator) -> None:
-    """Refuse a classifier without a bridge before time is spent on fitting it."""
-    inner = innermost(estimator)
-    if bridge.dispatch(type(inner)) is bridge.dispatch(object):
-        raise TypeError(_no_bridge(inner))
+    """Refuse a classifier without a bridge before time is spent on fitting it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier, fitted or not.
+
+    Raises
+    ------
+    TypeError
+        It has no bridge, or preprocesses inside a one-versus-rest or one-versus-one
+        classifier.
+    """
+    joined = None
+    for layer in _layers(estimator):
+        if isinstance(layer, _JOINED):
+            joined = layer
+        elif joined is not None and isinstance(layer, Pipeline) and len(layer.steps) > 1:
+            raise TypeError(steps_inside(joined))
+    if bridge.dispatch(type(layer)) is bridge.dispatch(object):
+        raise TypeError(_no_bridge(layer))
+
+
+def steps_inside(estimator: BaseEstimator) -> str:
+    """Why preprocessing has to stand outside of a classifier made of several."""
+    name = type(estimator).__name__
+    return (
+        f"{name} over a Pipeline has no bridge: each of its classifiers preprocesses by "
+        "itself, so there is no one space in which a row could be moved. Put the steps "
+        f"in front: make_pipeline(StandardScaler(), {name}(LogisticRegression()))."
+    )
 
 
 @bridge.register(Pipeline)

@@ -1,9 +1,10 @@
 """How a linear score becomes probabilities, and how the training loss sees it.
 
-scikit-learn fits three kinds of softmax-linear classifier: one score through a
-sigmoid (binary), K scores through a softmax (multinomial), and K independent
-sigmoids normalised afterwards (one-versus-rest). A link gives what the measure
-needs of each, as functions of the scores ``z``:
+scikit-learn fits four kinds of softmax-linear classifier: one score through a
+sigmoid (binary), K scores through a softmax (multinomial), K independent sigmoids
+normalised afterwards (one-versus-rest), and K(K-1)/2 independent sigmoids, one a
+pair of classes (one-versus-one). A link gives what the measure needs of each, as
+functions of the scores ``z``:
 
 - ``residual``: first derivative of the training loss, r (b, n_outputs);
 - ``curvature``: second derivative S, its diagonal (b, n_outputs) or the whole
@@ -162,4 +163,62 @@ class OneVsRest:
         return np.matmul(self.helmert.T, expit(-z)[:, :, None] * dz)
 
 
-Link = Sigmoid | Softmax | OneVsRest
+@dataclass(frozen=True)
+class OneVsOne:
+    """A sigmoid for every pair of classes; ``P_c ∝ Π_b sigmoid(c against b)``.
+
+    Output k is the score of class j against class i for the k-th pair i < j in
+    lexical order, trained on the rows of these two classes. Rows of other classes
+    count as class i here: their weight in the output is meant to be 0. One-versus-one
+    itself only votes; the product of the pairwise probabilities is its log-linear
+    coupling, smooth in the scores.
+    """
+
+    n_classes: int
+    coupled: bool = False
+    first: np.ndarray = field(init=False, repr=False)  # class i of each pair
+    second: np.ndarray = field(init=False, repr=False)  # class j
+    helmert: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        first, second = np.triu_indices(self.n_classes, 1)
+        object.__setattr__(self, "first", first)
+        object.__setattr__(self, "second", second)
+        object.__setattr__(self, "helmert", helmert(self.n_classes).T)
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.first)
+
+    def _sign(self, y: np.ndarray) -> np.ndarray:
+        return np.where(y[:, None] == self.second, -1.0, 1.0)
+
+    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return -log_expit(-self._sign(y) * z)  # one column an output
+
+    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        sign = self._sign(y)
+        return sign * expit(sign * z)
+
+    def curvature(self, z: np.ndarray) -> np.ndarray:
+        return expit(z) * expit(-z)
+
+    def log_proba(self, z: np.ndarray) -> np.ndarray:
+        classes = np.arange(self.n_classes)
+        lost = log_expit(-z) @ (self.first[:, None] == classes).astype(np.float64)
+        won = log_expit(z) @ (self.second[:, None] == classes).astype(np.float64)
+        return _log_softmax(lost + won)
+
+    def pull_back(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        centred = gradient - p * gradient.sum(axis=1, keepdims=True)
+        return centred[:, self.second] * expit(-z) - centred[:, self.first] * expit(z)
+
+    def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        # The normaliser is common to all classes and drops out of every contrast.
+        up = self.helmert[self.second].T * expit(-z)[:, None, :]
+        up -= self.helmert[self.first].T * expit(z)[:, None, :]
+        return np.matmul(up, dz)
+
+
+Link = Sigmoid | Softmax | OneVsRest | OneVsOne

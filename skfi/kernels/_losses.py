@@ -9,6 +9,7 @@ written for logits works unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,9 +33,40 @@ def expected_error(y: np.ndarray, log_proba: np.ndarray) -> tuple[np.ndarray, np
     return 1.0 - p, gradient
 
 
+@dataclass(frozen=True)
+class GeneralizedCrossEntropy:
+    """(1 − P^q)/q: the log loss for q towards 0, the expected error for q = 1.
+
+    Zhang & Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks
+    with Noisy Labels", NeurIPS 2018. A class, so that it pickles with any q.
+
+    Parameters
+    ----------
+    q : float, default=0.5
+        In (0, 1]; the larger, the less a wrong label on a validation row counts.
+    """
+
+    q: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.q <= 1:
+            raise ValueError(
+                f"q={self.q} must be in (0, 1]: near 0 the loss is the log loss, at 1 "
+                "the expected error."
+            )
+
+    def __call__(self, y: np.ndarray, log_proba: np.ndarray):
+        rows = np.arange(len(y))
+        p_q = np.exp(self.q * log_proba[rows, y])
+        gradient = np.zeros_like(log_proba)
+        gradient[rows, y] = -p_q
+        return (1.0 - p_q) / self.q, gradient
+
+
 VALIDATION_LOSSES: dict[str, ValidationLoss] = {
     "log_loss": log_loss,
     "expected_error": expected_error,
+    "gce": GeneralizedCrossEntropy(),
 }
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from scipy.linalg import helmert
+from scipy.special import expit
 
-from skfi.kernels._links import OneVsRest, Sigmoid, Softmax
+from skfi.kernels._links import OneVsOne, OneVsRest, Sigmoid, Softmax
 
-LINKS = [Sigmoid(), Softmax(3), Softmax(4, reduced=False), OneVsRest(3)]
+LINKS = [
+    Sigmoid(),
+    Softmax(3),
+    Softmax(4, reduced=False),
+    OneVsRest(3),
+    OneVsOne(3),
+    OneVsOne(5),
+]
 
 
 @pytest.fixture(params=LINKS, ids=lambda link: f"{type(link).__name__}-{link.n_outputs}")
@@ -46,6 +57,42 @@ def test_log_proba_and_pull_back(case):
     for k in range(link.n_outputs):
         slope = difference(lambda z: (link.log_proba(z) * c).sum(axis=1), z, k)
         np.testing.assert_allclose(pulled[:, k], slope, atol=1e-7)
+
+
+def test_contrasts(case):
+    """K - 1 derivatives of independent log-odds; the helmert contrasts of log P."""
+    link, z, _ = case
+    dz = np.random.default_rng(1).standard_normal((len(z), link.n_outputs, 2))
+    actual = link.contrasts(z, dz)
+    if link.n_outputs == 1:
+        basis = np.array([[-1.0], [1.0]])  # the log-odds themselves
+    else:
+        basis = helmert(link.n_classes).T
+    for j in range(2):
+
+        def log_odds(z):
+            return link.log_proba(z) @ basis
+
+        step = 1e-6 * dz[:, :, j]
+        slope = (log_odds(z + step) - log_odds(z - step)) / 2e-6
+        np.testing.assert_allclose(actual[:, :, j], slope, atol=1e-7)
+
+
+def test_one_vs_one_multiplies_the_pairs():
+    link = OneVsOne(4)
+    z = np.random.default_rng(0).standard_normal((1, 6))
+    product = np.ones(4)
+    for score, (i, j) in zip(z[0], combinations(range(4), 2), strict=True):
+        product[i] *= expit(-score)
+        product[j] *= expit(score)
+    np.testing.assert_allclose(np.exp(link.log_proba(z))[0], product / product.sum())
+
+
+def test_one_vs_one_of_one_pair_is_a_sigmoid():
+    z, y = np.array([[-2.0], [0.3], [5.0]]), np.array([0, 1, 1])
+    for name, args in (("residual", (z, y)), ("curvature", (z,)), ("log_proba", (z,))):
+        expected = getattr(Sigmoid(), name)(*args)
+        np.testing.assert_allclose(getattr(OneVsOne(2), name)(*args), expected, atol=1e-15)
 
 
 def test_extreme_scores_stay_finite(case):

@@ -1,0 +1,438 @@
+"""What FITrimmer and FITrimmerCV share: checking the data, walking a path, delegating."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_method_params,
+    _check_n_features,
+    _check_y,
+    _num_samples,
+    check_consistent_length,
+    check_is_fitted,
+    check_memory,
+    indexable,
+)
+
+from ._budget import step_mass
+from ._methods import Method, resolve_method
+from ._path import RemovalPath, removal_path
+from ._progress import progress_bar
+from ._reporting import class_shares, describe_rows, ranking, report_frame
+from ._routing import routed_params
+from ._scoring import ScoringPlan, score_splits
+from ._validation import check_given, make_splits
+from .bridge._base import innermost, require_bridge
+from .influence import check_weight
+from .kernels._losses import resolve_validation_loss
+
+
+@dataclass(frozen=True)
+class Task:
+    """Checked data and settings of one fit."""
+
+    estimator: Any  # trained in the end
+    scorer: Any | None  # scores the rows, where it is another
+    method: Method
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray
+    weighted: bool
+    given: tuple  # X_val, y_val, sample_weight_val
+    classes: np.ndarray
+    codes: np.ndarray
+    params: dict[str, Any]
+    prefit: bool = False
+
+    def take(self, rows: np.ndarray) -> Task:
+        """The same on some of the rows."""
+        return replace(
+            self,
+            X=_safe_indexing(self.X, rows),
+            y=self.y[rows],
+            weight=self.weight[rows],
+            codes=self.codes[rows],
+            params=_check_method_params(self.X, self.params, indices=rows),
+        )
+
+
+def estimator_has(name: str) -> Callable[[Any], bool]:
+    """Delegate ``name`` where the fitted (else the given) classifier has it."""
+
+    def check(self) -> bool:
+        holder = getattr(self, "estimator_", self.estimator)
+        if holder is None:
+            holder = LogisticRegression()
+        getattr(holder, name)  # its own AttributeError says more than ours would
+        return True
+
+    return check
+
+
+class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classifier that is trained without some of its rows."""
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"]), None],
+        "step": [Real, None],
+        "influence": [str, callable],
+        "influence_estimator": [HasMethods(["fit"]), None],
+        "validation": [Real, "cv_object"],
+        "validation_loss": [str, callable],
+        "metric": [StrOptions({"euclidean", "mahalanobis"})],
+        "memory": [str, HasMethods(["cache"]), None],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
+    }
+
+    def _task(self, X, y, sample_weight, X_val, y_val, sample_weight_val, params) -> Task:
+        """Everything that can be refused before time is spent."""
+        self._validate_params()
+        resolve_validation_loss(self.validation_loss)
+        method = resolve_method(self.influence)
+        estimator = self._classifier()
+        scorer = self.influence_estimator
+        scores_by = estimator if scorer is None else scorer
+        if method.needs_bridge:
+            require_bridge(scores_by)
+        frozen = isinstance(innermost(scores_by), FrozenEstimator)
+        if frozen and self.step is not None:
+            raise ValueError(
+                f"step={self.step!r} fits influence_estimator again as rows go, and a "
+                "FrozenEstimator never fits. Set step=None, or pass it unfrozen."
+            )
+        X, y, weight, weighted = self._check_rows(X, y, sample_weight)
+        step_mass(self.step, weight)
+        given = self._check_validation_set(X, X_val, y_val, sample_weight_val)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
+            raise ValueError(
+                "Only binary classification is supported by "
+                f"{type(estimator).__name__} with its settings. The type of the target "
+                f"is multiclass ({len(classes)} classes)."
+            )
+        # Weights and parameters nobody takes are refused here as well.
+        routed_params(self, estimator, weight if weighted else None, params, scorer=scorer)
+        return Task(
+            estimator, scorer, method, X, y, weight, weighted, given, classes, codes, params
+        )
+
+    def _classifier(self):
+        if self.estimator is None:
+            return LogisticRegression()
+        if isinstance(innermost(self.estimator), FrozenEstimator):
+            raise ValueError(
+                f"{type(self).__name__} fits its classifier again without the rows it "
+                "drops, and a FrozenEstimator never fits. Pass the classifier itself; to "
+                "score a trained model as it is, use skfi.fi_util."
+            )
+        return self.estimator
+
+    def _check_rows(self, X, y, sample_weight):
+        """X as it came, y, weights and whether any were passed."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the "
+                "target y is None."
+            )
+        X, y = indexable(X, y)
+        if _num_samples(X) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={getattr(X, 'shape', ())}) while a "
+                "minimum of 1 is required."
+            )
+        check_consistent_length(X, y)
+        y = _check_y(y, estimator=self)
+        check_classification_targets(y)
+        weight = check_weight(sample_weight, X, "sample_weight")
+        return X, y, weight, sample_weight is not None
+
+    def _check_validation_set(self, X, X_val, y_val, sample_weight_val):
+        X_val, y_val, sample_weight_val = check_given(X_val, y_val, sample_weight_val)
+        if X_val is not None:
+            # Against X, without touching this object before the fit has succeeded.
+            columns = BaseEstimator()
+            _check_feature_names(columns, X, reset=True)
+            _check_n_features(columns, X, reset=True)
+            try:
+                _check_feature_names(columns, X_val, reset=False)
+                _check_n_features(columns, X_val, reset=False)
+            except ValueError as error:
+                raise ValueError(
+                    f"X_val must have the columns of X in the same order. {error}"
+                ) from error
+        return X_val, y_val, sample_weight_val
+
+    def _walk(self, task: Task, mass: float, *, n_jobs=None, verbose: int = 0) -> RemovalPath:
+        """Remove rows up to ``mass``, scoring again after each step."""
+        splits, given = None, task.given
+        if not task.method.needs_validation:
+            given = (None, None, None)
+        elif given[0] is None:
+            split_params = self._routed(task, task.weight).splitter
+            splits = make_splits(
+                self.validation,
+                task.X,
+                task.codes,
+                task.weight,
+                self.random_state,
+                split_params,
+            )
+        plan = ScoringPlan(
+            task.estimator if task.scorer is None else task.scorer,
+            task.method,
+            {
+                "validation_loss": self.validation_loss,
+                "metric": self.metric,
+                "random_state": self.random_state,
+                "n_jobs": n_jobs,
+                "verbose": verbose,
+            },
+            splits,
+            given,
+            task.prefit and task.scorer is None,
+        )
+        cached = check_memory(self.memory).cache(score_splits, ignore=["n_jobs"])
+
+        def score(left, before):
+            params = self._routed(task, left).scorer
+            present = (left > 0) | (task.weight == 0)
+            return cached(plan, task.X, task.y, params, present, before, n_jobs=n_jobs)
+
+        with progress_bar(mass, type(self).__name__, verbose and self.step) as told:
+            return removal_path(
+                score,
+                task.weight,
+                task.codes,
+                task.classes,
+                mass,
+                step_mass(self.step, task.weight),
+                told,
+            )
+
+    def _routed(self, task: Task, weight: np.ndarray):
+        return routed_params(
+            self,
+            task.estimator,
+            weight if task.weighted else None,
+            task.params,
+            scorer=task.scorer,
+        )
+
+    def _fit_kept(self, task: Task, kept_weight: np.ndarray):
+        """The classifier, fitted on what is left."""
+        params = self._routed(task, kept_weight).estimator
+        kept = (kept_weight > 0) | (task.weight == 0)
+        if task.prefit and (kept_weight == task.weight).all():
+            return task.estimator
+        if kept.all():
+            return clone(task.estimator).fit(task.X, task.y, **params)
+        rows = np.flatnonzero(kept)
+        params = _check_method_params(task.X, params, indices=rows)
+        X = _safe_indexing(task.X, rows)
+        return clone(task.estimator).fit(X, task.y[rows], **params)
+
+    def _store(self, task: Task, path: RemovalPath, removed: np.ndarray, final) -> None:
+        """Set what is fitted; nothing before this point touches the object."""
+        kept_weight = task.weight - removed
+        support = (kept_weight > 0) | (task.weight == 0)
+        order = path.order(removed)
+        trimmed = order[~support[order]]
+        facts = describe_rows(final, task.X, task.y, trimmed)
+        n_classes = len(task.classes)
+        before = class_shares(task.codes, task.weight, n_classes)
+        after = class_shares(task.codes, kept_weight, n_classes)
+
+        _check_feature_names(self, task.X, reset=True)
+        _check_n_features(self, task.X, reset=True)
+        self.estimator_ = final
+        self.initial_estimators_ = path.models
+        if len(path.models) == 1:
+            self.initial_estimator_ = path.models[0]
+        elif hasattr(self, "initial_estimator_"):
+            del self.initial_estimator_
+        self.influence_ = path.influence
+        self.removal_gain_ = path.gain
+        self.support_ = support
+        self.ranking_ = ranking(path, support)
+        self.trimmed_indices_ = trimmed
+        self.n_trimmed_ = len(trimmed)
+        self.sample_weight_ = kept_weight if task.weighted else None
+        self.classes_ = getattr(final, "classes_", task.classes)
+        self.class_shares_ = np.stack([before, after])
+        self._facts = facts
+
+    def report(self):
+        """The rows that were dropped, one a line, first to go first.
+
+        Returns
+        -------
+        report : pandas.DataFrame of shape (n_trimmed_, 7)
+            Index as in the `X` that was passed to `fit` (positions, if it had none).
+            Columns: ``row``, the position in X; ``influence``, the score by which it
+            went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
+            the predicted label) and ``loss`` (−log P of the given label), all by
+            `estimator_`, which was not trained on the row;
+            ``removal_lowers_validation_loss``, whether the row's removal lowers the
+            validation loss to first order (the sign of `skfi.baselines.iv`; missing
+            for scores that do not know).
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_classification
+        >>> from skfi import FITrimmer
+        >>> X, y = make_classification(200, random_state=0)
+        >>> report = FITrimmer(budget=3, random_state=0).fit(X, y).report()
+        >>> report.shape
+        (3, 7)
+        """
+        check_is_fitted(self)
+        return report_frame(
+            self._facts, self.trimmed_indices_, self.influence_, self.removal_gain_
+        )
+
+    def fit_resample(self, X, y, **params):
+        """Fit, and return the rows that were kept, as imbalanced-learn's samplers do.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, DataFrame} of shape (n, n_features)
+            Training rows.
+        y : array-like of shape (n,)
+            Labels.
+        **params : dict
+            Passed on to `fit`.
+
+        Returns
+        -------
+        X_resampled : of the type of X, of shape (n_kept, n_features)
+            Rows that were kept, in order.
+        y_resampled : of the type of y, of shape (n_kept,)
+            Their labels.
+        """
+        self.fit(X, y, **params)
+        rows = np.flatnonzero(self.support_)
+        X, y = indexable(X, y)
+        return _safe_indexing(X, rows), _safe_indexing(y, rows)
+
+    @available_if(estimator_has("predict"))
+    def predict(self, X):
+        """Predict class labels with the classifier fitted on the kept rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict class probabilities with the classifier fitted on the kept rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, K)
+            Probabilities, columns as in `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Predict log probabilities with the classifier fitted on the kept rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, K)
+            Log probabilities, columns as in `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Scores of the classifier fitted on the kept rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, K)
+            Decision values; for two classes those of ``classes_[1]``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    def get_metadata_routing(self):
+        """Metadata routing of this object, consumer and router at once.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of the trimmer, its classifiers and its splitter.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        fit = MethodMapping().add(caller="fit", callee="fit")
+        estimator = self.estimator if self.estimator is not None else LogisticRegression()
+        router.add(estimator=estimator, method_mapping=fit)
+        if self.influence_estimator is not None:
+            router.add(influence_estimator=self.influence_estimator, method_mapping=fit)
+        if not isinstance(self.validation, Real):
+            router.add(
+                splitter=check_cv(self.validation),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        return router
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator if self.estimator is not None else LogisticRegression())
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.string = inner.input_tags.string
+        tags.input_tags.categorical = inner.input_tags.categorical
+        if inner.classifier_tags is not None:
+            tags.classifier_tags = inner.classifier_tags
+            tags.classifier_tags.multi_label = False
+        return tags

@@ -1,0 +1,150 @@
+"""Which score the rows are removed by: FI, what it is compared with, or the user's own.
+
+All share one call, ``(estimator, X, y, X_val, y_val, **options) -> scores``, higher goes
+first. A method gets the options it names among its parameters, and no others.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import baselines
+from .influence import fi_and_gain, fi_util
+
+
+@dataclass(frozen=True)
+class Method:
+    """A score and what it asks for."""
+
+    name: str
+    function: Callable
+    needs_validation: bool = True
+    needs_bridge: bool = False
+
+    def __call__(self, estimator, X, y, X_val, y_val, options: dict[str, Any]):
+        """Scores (n,), and the first-order gain of each removal where it is known."""
+        named = _named_options(self.function)
+        passed = {key: value for key, value in options.items() if key in named}
+        scores = self.function(estimator, X, y, X_val, y_val, **passed)
+        gain = None
+        if self.function in (fi_and_gain, _signed_and_gain):
+            scores, gain = scores
+        scores = _checked(scores, len(y), self.name)
+        return scores, scores if self.name == "iv" else gain
+
+
+def _signed_and_gain(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+):
+    """FI with a direction: its root times what the row's removal gains.
+
+    FI has no sign, so rows that hold the model up score as high as rows that pull it
+    down. The first-order gain tells them apart, and the product goes first where both
+    agree that a row matters.
+    """
+    influence, gain = fi_and_gain(
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight=sample_weight,
+        sample_weight_val=sample_weight_val,
+        validation_loss=validation_loss,
+        metric=metric,
+    )
+    return np.sqrt(influence) * gain, gain
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("fi", fi_and_gain, needs_bridge=True),
+        Method("fi_signed", _signed_and_gain, needs_bridge=True),
+        Method("fi_paired", baselines.fi_paired, needs_bridge=True),
+        Method("iv", baselines.iv, needs_bridge=True),
+        Method("loss", baselines.loss, needs_validation=False),
+        Method("self_confidence", baselines.self_confidence, needs_validation=False),
+        Method("knn_shapley", baselines.knn_shapley),
+        Method("tmc_shapley", baselines.tmc_shapley),
+        Method("random", baselines.random, needs_validation=False),
+    )
+}
+_FUNCTIONS = {method.function: method for method in METHODS.values()} | {
+    fi_util: METHODS["fi"]
+}
+
+
+def resolve_method(influence: str | Callable) -> Method:
+    """The method behind a name or a callable.
+
+    Our own functions are known for what they are, inside ``functools.partial`` as well.
+    """
+    if isinstance(influence, str):
+        if influence not in METHODS:
+            raise ValueError(
+                f"influence={influence!r} is not known. Use one of {sorted(METHODS)} or a "
+                "callable (estimator, X, y, X_val, y_val) -> scores, higher goes first."
+            )
+        return METHODS[influence]
+    inner = influence
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    known = _FUNCTIONS.get(inner) if inspect.isfunction(inner) else None
+    if known is not None:
+        if influence is inner:
+            return known
+        return Method(known.name, influence, known.needs_validation, known.needs_bridge)
+    return Method(getattr(inner, "__name__", type(inner).__name__), influence)
+
+
+def _named_options(function: Callable) -> set[str]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return set()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    data = {"estimator", "X", "y", "X_val", "y_val"}
+    return {
+        p.name
+        for p in parameters
+        if p.kind not in (*positional, inspect.Parameter.VAR_KEYWORD) and p.name not in data
+    }
+
+
+def _checked(scores: Any, n_rows: int, name: str) -> np.ndarray:
+    """Scores as float64 (n,); whoever wrote the callable learns what is wrong."""
+    try:
+        scores = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"influence={name} must return one number a row, got {type(scores).__name__}."
+        ) from error
+    if scores.shape != (n_rows,):
+        raise ValueError(
+            f"influence={name} returned scores of shape {scores.shape}; it must return one "
+            f"a row of the X it was given, shape ({n_rows},)."
+        )
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).sum())
+        raise ValueError(
+            f"influence={name} returned NaN or infinity for {bad} of {n_rows} rows. Rows "
+            "are ordered by it, so every row needs a finite score; give those that must "
+            "stay a low one."
+        )
+    return scores

@@ -1,0 +1,63 @@
+"""Who gets which fit parameters: the classifier, the one that scores, the splitter."""
+
+from __future__ import annotations
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
+from sklearn.utils._metadata_requests import _routing_enabled
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import has_fit_parameter
+
+
+def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> Bunch:
+    """What goes to the fits of the classifier and of the one that scores, and to split.
+
+    With metadata routing on, whatever they requested. With it off, other parameters go
+    to the classifier; sample weights go to it as well, or, if it is a Pipeline, to each
+    step that takes them, and to the one that scores.
+    """
+    if _routing_enabled():
+        if sample_weight is not None:
+            params = {**params, "sample_weight": sample_weight}
+        routed = process_routing(trimmer, "fit", **params)
+        splitter = routed.get("splitter", Bunch(split={}))
+        own = dict(routed.estimator.fit)
+        scores = own if scorer is None else dict(routed.influence_estimator.fit)
+        return Bunch(estimator=own, scorer=scores, splitter=dict(splitter.split))
+    params = dict(params)
+    split = {"groups": params.pop("groups")} if "groups" in params else {}
+    scores = {}
+    if sample_weight is not None:
+        params.update(weight_params(estimator, sample_weight))
+        if scorer is not None:
+            scores = weight_params(scorer, sample_weight)
+    return Bunch(
+        estimator=params, scorer=params if scorer is None else scores, splitter=split
+    )
+
+
+def weight_params(estimator, sample_weight) -> dict:
+    if isinstance(estimator, Pipeline):
+        taking = [
+            name
+            for name, step in estimator.steps
+            if hasattr(step, "fit") and has_fit_parameter(step, "sample_weight")
+        ]
+        if estimator.steps[-1][0] in taking:
+            return {f"{name}__sample_weight": sample_weight for name in taking}
+    elif has_fit_parameter(estimator, "sample_weight") or isinstance(
+        estimator, FrozenEstimator
+    ):
+        return {"sample_weight": sample_weight}
+    raise ValueError(
+        f"sample_weight was passed, but {type(estimator).__name__} does not take it in "
+        "fit. Leave the weights out, wrap a classifier that takes them, or request them "
+        "by metadata routing."
+    )
+
+
+def model_weight(fit_params: dict):
+    """The sample weights among an estimator's fit parameters, for its last step."""
+    weights = [v for k, v in fit_params.items() if k.split("__")[-1] == "sample_weight"]
+    return weights[-1] if weights else None

@@ -1,0 +1,175 @@
+"""Confident learning: would models that never saw the row expect its label.
+
+The training loss flatters rows that the model has learnt by heart. Out-of-fold
+probabilities do not, at the price of one fit a fold.
+"""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples
+
+from ..influence import check_weight
+from ._loss import labels_and_codes, require_proba
+from ._refit import fit_on, prior_on, with_all_classes
+
+
+def self_confidence(
+    estimator,
+    X,
+    y,
+    X_val=None,
+    y_val=None,
+    *,
+    sample_weight=None,
+    cv=5,
+    n_jobs=None,
+    random_state=None,
+) -> np.ndarray:
+    """One minus the out-of-fold probability of each row's label; higher goes first.
+
+    The rows are split into folds; clones of the estimator, each trained without one
+    fold, say how probable the labels of that fold are. Where cleanlab is installed its
+    `get_label_quality_scores` does the last step, with the same result.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier with `predict_proba`; a Pipeline is refitted as a whole, a
+        search searches again in every fold. The fit itself is used for the class
+        labels only.
+    X : array-like of shape (n, n_features)
+        Training rows, as the estimator takes them.
+    y : array-like of shape (n,)
+        Training labels.
+    X_val, y_val : ignored
+        Here so that all baselines are called alike.
+    sample_weight : array-like of shape (n,), default=None
+        Weights for the fits, passed to the steps of a Pipeline that take them. Rows of
+        weight 0 are scored but not trained on.
+    cv : int, splitter or iterable of splits, default=5
+        An int is a number of shuffled stratified folds, fewer where no class has that
+        many rows. With a splitter that holds rows out more than once the mean
+        probability counts.
+    n_jobs : int, default=None
+        Folds fitted at once, see joblib. The result does not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds, and of clones whose `random_state` is not set.
+
+    Returns
+    -------
+    score : ndarray of shape (n,)
+        ``1 - P(y_i|x_i)`` out of fold, in [0, 1]. A row whose class is nowhere else
+        scores 1: the other rows give its label no probability.
+
+    Raises
+    ------
+    TypeError
+        The classifier has no `predict_proba`.
+    ValueError
+        Labels the classifier never saw, a number of folds below 2, no class with two
+        rows, a splitter that holds some rows out never, or weights that the
+        classifier does not take.
+
+    See Also
+    --------
+    loss : The same without refits, judged by the model that trained on the row.
+
+    References
+    ----------
+    C. Northcutt, L. Jiang, I. Chuang: "Confident Learning: Estimating Uncertainty in
+    Dataset Labels", Journal of Artificial Intelligence Research 70, 2021, Section 3.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi.baselines import self_confidence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y[0] = 2  # a wrong label
+    >>> model = LogisticRegression(max_iter=1000).fit(X, y)
+    >>> int(self_confidence(model, X, y, random_state=0).argmax())
+    0
+    """
+    require_proba(estimator, "self_confidence")
+    n_rows = _num_samples(X)
+    y, codes = labels_and_codes(estimator, y, n_rows)
+    classes = np.asarray(estimator.classes_)
+    weight = None
+    if sample_weight is not None:
+        weight = check_weight(sample_weight, codes, "sample_weight")
+    random_state = check_random_state(random_state)
+    splits = _folds(cv, X, codes, random_state)
+    seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(_held_out)(estimator, X, y, weight, classes, fit_rows, rows, int(seed))
+        for (fit_rows, rows), seed in zip(splits, seeds, strict=True)
+    )
+    proba, count = np.zeros((n_rows, len(classes))), np.zeros(n_rows)
+    for (_, rows), part in zip(splits, parts, strict=True):
+        proba[rows] += part
+        count[rows] += 1
+    if not count.all():
+        raise ValueError(
+            f"cv={cv!r} holds {int((count == 0).sum())} of {n_rows} rows out never, and "
+            "they would have no score. Use a splitter whose test folds cover all rows."
+        )
+    return 1.0 - _label_quality(codes, np.clip(proba / count[:, None], 0.0, 1.0))
+
+
+def _folds(cv, X, codes: np.ndarray, random_state) -> list[tuple[np.ndarray, np.ndarray]]:
+    if not isinstance(cv, Integral):
+        return list(check_cv(cv, codes, classifier=True).split(X, codes))
+    if cv < 2:
+        raise ValueError(f"cv={cv!r}: the number of folds must be at least 2.")
+    largest = int(np.bincount(codes).max())
+    if largest < 2:
+        raise ValueError(
+            "No class in y has two rows, so nothing can be held out of its training. "
+            "Pass more rows, or use the training loss (skfi.baselines.loss)."
+        )
+    folds = StratifiedKFold(min(int(cv), largest), shuffle=True, random_state=random_state)
+    with warnings.catch_warnings():
+        # Small classes are missing from some of the held-out folds, which does no harm.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(folds.split(np.zeros(len(codes)), codes))
+
+
+def _held_out(estimator, X, y, weight, classes, fit_rows, rows, seed) -> np.ndarray:
+    """Probabilities (rows, K) of a model that trained on ``fit_rows``."""
+    if weight is not None:
+        present = fit_rows[weight[fit_rows] > 0]
+        if len(present) == 0:
+            raise ValueError(
+                "sample_weight is zero for all rows that a fold trains on. Use more "
+                "folds, or leave out rows of weight 0."
+            )
+        fit_rows = present
+    if (y[fit_rows] == y[fit_rows[0]]).all():  # most classifiers refuse a single class
+        model = prior_on(y, weight, fit_rows)
+    else:
+        model = fit_on(estimator, X, y, weight, fit_rows, seed)
+    return with_all_classes(model, classes).predict_proba(_safe_indexing(X, rows))
+
+
+def _label_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    try:
+        from cleanlab.rank import get_label_quality_scores
+    except ImportError:
+        return _own_probability(codes, proba)
+    return np.asarray(
+        get_label_quality_scores(
+            codes, proba, method="self_confidence", adjust_pred_probs=False
+        ),
+        dtype=np.float64,
+    )
+
+
+def _own_probability(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    return proba[np.arange(len(codes)), codes]

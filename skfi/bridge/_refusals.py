@@ -1,0 +1,71 @@
+"""Why the classifiers that people will try have no bridge, and what to do instead.
+
+Classes are known by name: importing ensembles, support vector machines and neighbours
+only to say no to them would slow down ``import skfi``.
+"""
+
+from __future__ import annotations
+
+_GENERAL = "influence needs a classifier it can differentiate, and a fit that is an optimum."
+
+_TREES = "trees are piecewise constant, and moving a row a little changes nothing."
+_SUPPORT_VECTORS = (
+    "the hinge loss gives no probabilities and has no second derivative. "
+    "LogisticRegression is the nearest classifier that has both, for a kernel behind "
+    "Nystroem: make_pipeline(Nystroem(), LogisticRegression())."
+)
+_GENERATIVE = (
+    "its parameters maximise the joint likelihood of features and labels; they do not "
+    "minimise the loss of its probabilities, which is what influence differentiates."
+)
+_SEVERAL = "its probabilities are joined from several classifiers, each with a fit of its own."
+
+# Name of a scikit-learn class -> reason.
+_REASONS = {
+    "LinearDiscriminantAnalysis": _GENERATIVE
+    + " Its coefficients look like those of a softmax, but moving a row moves them "
+    "otherwise.",
+    "QuadraticDiscriminantAnalysis": _GENERATIVE,
+    "_BaseNB": _GENERATIVE,
+    "CalibratedClassifierCV": "its probabilities average calibrated models of several "
+    "folds, none of which was fitted on all rows. Calibrate after trimming: "
+    "CalibratedClassifierCV(FITrimmer(LogisticRegression())).",
+    "LinearSVC": _SUPPORT_VECTORS,
+    "BaseSVC": _SUPPORT_VECTORS,
+    "RidgeClassifier": "it regresses labels by squared loss and gives no probabilities. "
+    "LogisticRegression has the same penalty and gives them.",
+    "RidgeClassifierCV": "it regresses labels by squared loss and gives no "
+    "probabilities. LogisticRegressionCV has the same penalty and gives them.",
+    "DecisionTreeClassifier": _TREES,
+    "ForestClassifier": _TREES,
+    "BaseGradientBoosting": _TREES,
+    "BaseHistGradientBoosting": _TREES,
+    "NeighborsBase": "its votes are piecewise constant, and moving a row a little "
+    "changes nothing.",
+    "MLPClassifier": "its training stops short of an optimum, and the optimum is not unique.",
+    "VotingClassifier": _SEVERAL,
+    "StackingClassifier": _SEVERAL,
+    "BaggingClassifier": _SEVERAL,
+    "AdaBoostClassifier": _SEVERAL,
+    "OutputCodeClassifier": _SEVERAL
+    + " OneVsRestClassifier and OneVsOneClassifier have a bridge.",
+}
+
+
+def refusal(estimator) -> str:
+    """Why a classifier without a bridge has none, as a sentence.
+
+    Parameters
+    ----------
+    estimator : object
+        The classifier, fitted or not; subclasses count as what they derive from.
+
+    Returns
+    -------
+    str
+        The reason, and a hint where there is a better one than a stand-in.
+    """
+    for kind in type(estimator).__mro__:
+        if kind.__module__.partition(".")[0] == "sklearn" and kind.__name__ in _REASONS:
+            return _REASONS[kind.__name__]
+    return _GENERAL

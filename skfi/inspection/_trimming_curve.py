@@ -1,0 +1,579 @@
+"""TrimmingCurveDisplay: whether dropping rows helps, and how many.
+
+The answer is a comparison of cross-validated scores with each other and with the score of
+training on all rows, and is only as sure as the folds agree; so the picture shows both.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from ._plotting import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILLION,
+    add_legend,
+    axes_for,
+    count,
+    plain_text,
+    style,
+)
+
+
+class TrimmingCurveDisplay:
+    """Mean cross-validated score against the share or number of rows dropped.
+
+    Use `from_estimator` for a fitted `FITrimmerCV`, and `from_cv_results` for the
+    results of a search over budgets. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    budgets : array-like of shape (n_budgets,)
+        Budgets that were tried, in any order: shares of the rows (floats in [0, 1)) or
+        numbers of rows (ints, or whole floats from 1 up). 0 is both.
+    scores : array-like of shape (n_budgets, n_folds)
+        Score of each budget on each fold. Budgets with a score that is not finite
+        could not be tried, and are left out.
+    chosen : int or float, default=None
+        Budget to mark, one of `budgets`.
+    baseline : float, "auto" or None, default="auto"
+        Score of training on all rows, drawn as a horizontal line. ``"auto"`` is the
+        mean score of the budget 0, if that was tried; None draws no line.
+    n_samples : int, default=None
+        Number of rows that the numbers in `budgets` are taken of. Only needed to draw
+        shares and numbers on one axis.
+    score_name : str, default=None
+        Name of the score; None is "Score".
+    estimator_name : str, default=None
+        Name shown above the legend.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D or None
+        Mean scores; None for ``std_display_style="errorbar"``.
+    errorbar_ : matplotlib ErrorbarContainer or None
+        Mean scores with bars, for ``std_display_style="errorbar"``.
+    fill_between_ : matplotlib PolyCollection or None
+        Band of one standard error, for ``std_display_style="fill_between"`` and two
+        folds or more.
+    fold_lines_ : list of matplotlib Line2D or None
+        One line a fold, if these were asked for.
+    baseline_line_ : matplotlib Line2D or None
+        Line at the score of training on all rows.
+    chosen_marker_ : matplotlib Line2D or None
+        Mark on the chosen budget.
+    ax_ : matplotlib Axes
+        Axes with the picture.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    TrimmingCurveDisplay.from_estimator : Draw the results of a fitted FITrimmerCV.
+    TrimmingCurveDisplay.from_cv_results : Draw the results of a search over budgets.
+    InfluenceDisplay : Scores of the rows, and which were dropped.
+
+    Notes
+    -----
+    The standard error is the standard deviation over the folds (with n_folds − 1 in the
+    denominator) divided by the square root of their number. All budgets are scored on
+    the same folds, so that two budgets can differ more surely than their bands suggest:
+    look at the lines of the single folds. The score of the best of many budgets is
+    too good, however narrow the band.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skfi.inspection import TrimmingCurveDisplay
+    >>> display = TrimmingCurveDisplay(
+    ...     [0, 0.05, 0.1],
+    ...     [[0.81, 0.85, 0.82], [0.84, 0.86, 0.85], [0.83, 0.86, 0.82]],
+    ...     chosen=0.05,
+    ...     score_name="Accuracy",
+    ... )
+    >>> display.plot()
+    <...>
+    >>> display.line_.get_xdata().tolist()
+    [0.0, 5.0, 10.0]
+    """
+
+    def __init__(
+        self,
+        budgets,
+        scores,
+        *,
+        chosen=None,
+        baseline="auto",
+        n_samples=None,
+        score_name=None,
+        estimator_name=None,
+    ):
+        self.budgets = budgets
+        self.scores = scores
+        self.chosen = chosen
+        self.baseline = baseline
+        self.n_samples = n_samples
+        self.score_name = score_name
+        self.estimator_name = estimator_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        trimmer,
+        *,
+        score_name=None,
+        baseline="auto",
+        std_display_style="fill_between",
+        show_folds=False,
+        name=None,
+        ax=None,
+        line_kw=None,
+        fill_between_kw=None,
+        errorbar_kw=None,
+    ):
+        """Draw what a fitted FITrimmerCV found for each budget, and which it chose.
+
+        Parameters
+        ----------
+        trimmer : estimator
+            Fitted `FITrimmerCV`, or any fitted estimator with `cv_results_` and
+            `budget_`.
+        score_name : str, default=None
+            Name of the score; None takes it from the trimmer's `scoring`.
+        baseline : float, "auto" or None, default="auto"
+            Score of training on all rows, see `TrimmingCurveDisplay`.
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            See `plot`, as for all that follow but `name`.
+        show_folds : bool, default=False
+            Draw a thin line for each fold.
+        name : str, default=None
+            Name shown above the legend; None is the class name of `trimmer`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        line_kw : dict, default=None
+            Properties of the line.
+        fill_between_kw : dict, default=None
+            Properties of the band.
+        errorbar_kw : dict, default=None
+            Properties of the line with error bars.
+
+        Returns
+        -------
+        display : TrimmingCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        sklearn.exceptions.NotFittedError
+            The trimmer is not fitted.
+        TypeError
+            The estimator has no `cv_results_` or `budget_`.
+        ValueError
+            As `from_cv_results`.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        missing = [a for a in ("cv_results_", "budget_") if not hasattr(trimmer, a)]
+        if missing:
+            check_is_fitted(trimmer)
+            raise TypeError(
+                f"{type(trimmer).__name__} has no {' and no '.join(missing)}. Pass a fitted "
+                "FITrimmerCV, or the cv_results_ of a search over budgets to "
+                f"{cls.__name__}.from_cv_results."
+            )
+        scoring = getattr(trimmer, "scoring", None)
+        if scoring is None:
+            scoring = getattr(trimmer, "scorer_", None)
+        support = getattr(trimmer, "support_", None)
+        return cls.from_cv_results(
+            trimmer.cv_results_,
+            chosen=trimmer.budget_,
+            baseline=baseline,
+            n_samples=None if support is None else len(support),
+            score_name=_score_name(scoring) if score_name is None else score_name,
+            std_display_style=std_display_style,
+            show_folds=show_folds,
+            name=type(trimmer).__name__ if name is None else name,
+            ax=ax,
+            line_kw=line_kw,
+            fill_between_kw=fill_between_kw,
+            errorbar_kw=errorbar_kw,
+        )
+
+    @classmethod
+    def from_cv_results(
+        cls,
+        cv_results,
+        *,
+        chosen=None,
+        baseline="auto",
+        n_samples=None,
+        score_name=None,
+        std_display_style="fill_between",
+        show_folds=False,
+        name=None,
+        ax=None,
+        line_kw=None,
+        fill_between_kw=None,
+        errorbar_kw=None,
+    ):
+        """Draw the results of a search over budgets.
+
+        Parameters
+        ----------
+        cv_results : dict of array-likes of shape (n_budgets,)
+            `cv_results_` of a search: one key "param_budget" (or "param_…__budget",
+            where the trimmer is a step), and "split0_test_score" and so on.
+        chosen : int or float, default=None
+            Budget to mark, e.g. ``search.best_params_["budget"]``.
+        baseline : float, "auto" or None, default="auto"
+            Score of training on all rows, see `TrimmingCurveDisplay`.
+        n_samples : int, default=None
+            Number of rows that numbers of rows are taken of, to draw them as shares
+            where shares were tried too.
+        score_name : str, default=None
+            Name of the score; None is "Score".
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            See `plot`, as for all that follow but `name`.
+        show_folds : bool, default=False
+            Draw a thin line for each fold.
+        name : str, default=None
+            Name shown above the legend.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        line_kw : dict, default=None
+            Properties of the line.
+        fill_between_kw : dict, default=None
+            Properties of the band.
+        errorbar_kw : dict, default=None
+            Properties of the line with error bars.
+
+        Returns
+        -------
+        display : TrimmingCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            Not exactly one parameter is a budget, a budget stands there more than once,
+            there are no scores of single folds, or as `plot`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_classification
+        >>> from sklearn.model_selection import GridSearchCV
+        >>> from skfi import FITrimmer
+        >>> from skfi.inspection import TrimmingCurveDisplay
+        >>> X, y = make_classification(200, flip_y=0.2, random_state=0)
+        >>> search = GridSearchCV(
+        ...     FITrimmer(validation=3), {"budget": [0, 0.05, 0.1]}, cv=3
+        ... ).fit(X, y)
+        >>> display = TrimmingCurveDisplay.from_cv_results(
+        ...     search.cv_results_, chosen=search.best_params_["budget"], score_name="Accuracy"
+        ... )
+        >>> display.ax_.get_xlabel()
+        'rows dropped, %'
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_cv_results")
+        budgets, scores = _read_cv_results(cv_results)
+        display = cls(
+            budgets,
+            scores,
+            chosen=chosen,
+            baseline=baseline,
+            n_samples=n_samples,
+            score_name=score_name,
+            estimator_name=name,
+        )
+        return display.plot(
+            ax=ax,
+            std_display_style=std_display_style,
+            show_folds=show_folds,
+            line_kw=line_kw,
+            fill_between_kw=fill_between_kw,
+            errorbar_kw=errorbar_kw,
+        )
+
+    def plot(
+        self,
+        *,
+        ax=None,
+        std_display_style="fill_between",
+        show_folds=False,
+        score_name=None,
+        line_kw=None,
+        fill_between_kw=None,
+        errorbar_kw=None,
+    ):
+        """Draw the scores against the budgets.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            How one standard error to each side of the mean is shown; None for not
+            at all. One fold has none.
+        show_folds : bool, default=False
+            Draw a thin line for each fold.
+        score_name : str, default=None
+            Name of the score, in place of the stored one.
+        line_kw : dict, default=None
+            Properties of the line, passed to `Axes.plot`.
+        fill_between_kw : dict, default=None
+            Properties of the band, passed to `Axes.fill_between`.
+        errorbar_kw : dict, default=None
+            Properties of the line with bars, passed to `Axes.errorbar`.
+
+        Returns
+        -------
+        display : TrimmingCurveDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            Lengths differ, no budget has scores, shares are mixed with numbers of rows
+            while `n_samples` is None, `chosen` is no budget with scores, a budget makes
+            no sense, or `std_display_style` is none of those above.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        from matplotlib.ticker import MaxNLocator
+
+        if std_display_style not in ("fill_between", "errorbar", None):
+            raise ValueError(
+                f"std_display_style={std_display_style!r} must be one of 'fill_between', "
+                "'errorbar', None."
+            )
+        budgets, scores = _check_scores(self.budgets, self.scores)
+        unit = _unit(budgets, self.n_samples)
+        x = np.array([_position(budget, unit, self.n_samples) for budget in budgets])
+        order = np.argsort(x, kind="stable")
+        x, scores = x[order], scores[order]
+        mean = scores.mean(axis=1)
+        n_folds = scores.shape[1]
+        error = np.zeros(len(x))
+        if n_folds > 1 and std_display_style is not None:
+            error = scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
+        else:
+            std_display_style = None
+        chosen = self._locate_chosen(x, unit)
+        baseline = self._find_baseline(x, mean)
+
+        self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        # The highest of all that is drawn over each budget, for room for the legend.
+        top = mean + error
+        self.fold_lines_ = None
+        if show_folds:
+            self.fold_lines_ = self.ax_.plot(x, scores, color=GREY, linewidth=0.7, zorder=1.5)
+            self.fold_lines_[0].set_label("single folds")
+            top = np.maximum(top, scores.max(axis=1))
+        self._draw_mean(
+            x, mean, error, n_folds, std_display_style, line_kw, fill_between_kw, errorbar_kw
+        )
+        self.baseline_line_ = self.chosen_marker_ = None
+        if baseline is not None:
+            self.baseline_line_ = self.ax_.axhline(
+                baseline, color=BLACK, linewidth=1, linestyle="--", label="nothing dropped"
+            )
+        if chosen is not None:
+            at = x[chosen]
+            amount = f"{at:.3g} %" if unit == "share" else count(int(at))
+            (self.chosen_marker_,) = self.ax_.plot(
+                [at],
+                [mean[chosen]],
+                linestyle="",
+                marker="*",
+                markersize=15,
+                color=VERMILLION,
+                markeredgecolor=BLACK,
+                markeredgewidth=0.8,
+                zorder=3,
+                label=f"chosen: {amount}",
+            )
+        if unit == "rows":
+            self.ax_.xaxis.set_major_locator(
+                MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
+            )
+        name = self.score_name if score_name is None else score_name
+        over = f", mean of {n_folds} folds" if n_folds > 1 else ", one fold"
+        self.ax_.set(
+            xlabel="rows dropped, %" if unit == "share" else "number of rows dropped",
+            ylabel=plain_text("Score" if name is None else name) + over,
+        )
+        if baseline is not None:
+            # It crosses the whole picture, beyond the budgets too.
+            x = np.r_[self.ax_.get_xlim()[0], x, self.ax_.get_xlim()[1]]
+            top = np.maximum(np.r_[baseline, top, baseline], baseline)
+        add_legend(self.ax_, (x, top), self.estimator_name)
+        return self
+
+    def _locate_chosen(self, x, unit):
+        """Where among the budgets the chosen one is."""
+        if self.chosen is None:
+            return None
+        close = np.array([], dtype=int)
+        if _kind(self.chosen) in ("none", unit) or self.n_samples is not None:
+            at = _position(self.chosen, unit, self.n_samples)
+            close = np.flatnonzero(np.isclose(x, at, rtol=1e-9, atol=1e-12))
+        if not len(close):
+            raise ValueError(f"chosen={self.chosen} is none of the budgets that have scores.")
+        return close[0]
+
+    def _find_baseline(self, x, mean):
+        """Score of training on all rows, where known."""
+        if self.baseline is None:
+            return None
+        if isinstance(self.baseline, str):
+            if self.baseline != "auto":
+                raise ValueError(f"baseline={self.baseline!r} must be a score, 'auto' or None.")
+            return mean[0] if x[0] == 0 else None
+        return float(self.baseline)
+
+    def _draw_mean(
+        self, x, mean, error, n_folds, display_style, line_kw, fill_between_kw, errorbar_kw
+    ):
+        from matplotlib.collections import PolyCollection
+        from matplotlib.lines import Line2D
+
+        self.line_ = self.errorbar_ = self.fill_between_ = None
+        look = {"color": BLUE, "linewidth": 1.8, "marker": "o", "markersize": 5}
+        label = "mean over folds" if n_folds > 1 else "one fold"
+        if display_style == "errorbar":
+            look |= {"capsize": 3, "label": f"{label} ± 1 standard error"}
+            self.errorbar_ = self.ax_.errorbar(
+                x, mean, error, **style(look, errorbar_kw, Line2D)
+            )
+            return
+        (self.line_,) = self.ax_.plot(
+            x, mean, **style({**look, "label": label}, line_kw, Line2D)
+        )
+        if display_style == "fill_between":
+            band = {
+                "facecolor": BLUE,
+                "alpha": 0.2,
+                "linewidth": 0,
+                "zorder": 1,
+                "label": "± 1 standard error",
+            }
+            self.fill_between_ = self.ax_.fill_between(
+                x, mean - error, mean + error, **style(band, fill_between_kw, PolyCollection)
+            )
+
+
+def _check_scores(budgets, scores):
+    """Budgets and scores of those that could be tried."""
+    budgets = list(np.ma.getdata(budgets)) if np.ma.isMA(budgets) else list(budgets)
+    scores = np.asarray(scores, dtype=float)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"scores must be of shape (n_budgets, n_folds), and is of shape {scores.shape}."
+        )
+    check_consistent_length(budgets, scores)
+    tried = np.isfinite(scores).all(axis=1)
+    if scores.shape[1] == 0 or not tried.any():
+        raise ValueError("No budget has a finite score on every fold: nothing to draw.")
+    kept = [budget for budget, use in zip(budgets, tried, strict=True) if use]
+    return kept, scores[tried]
+
+
+def _kind(budget) -> str:
+    """What a budget counts: "share", "rows", or "none" for 0, which is both."""
+    if isinstance(budget, (bool, np.bool_)) or not isinstance(budget, Real):
+        raise ValueError(
+            f"budget={budget!r} must be a number of rows (int) or a share (float in [0, 1))."
+        )
+    if not 0 <= float(budget) < np.inf:
+        raise ValueError(f"budget={budget} must be finite and not negative.")
+    if budget == 0:
+        return "none"
+    if isinstance(budget, Integral):
+        return "rows"
+    if budget < 1:
+        return "share"
+    # Arrays that hold shares and numbers of rows turn the latter into floats.
+    if not float(budget).is_integer():
+        raise ValueError(f"budget={budget} is neither a share in [0, 1) nor a number of rows.")
+    return "rows"
+
+
+def _unit(budgets, n_samples) -> str:
+    """Unit of the axis: "share" or "rows"."""
+    if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
+        raise ValueError(f"n_samples={n_samples!r} must be a number of rows, 1 or more.")
+    kinds = {_kind(budget) for budget in budgets} - {"none"}
+    if kinds == {"share", "rows"} and n_samples is None:
+        raise ValueError(
+            "budgets mix shares of the rows (floats below 1) and numbers of rows (ints), "
+            "which have no common axis; pass n_samples to draw the numbers as shares."
+        )
+    return "rows" if kinds == {"rows"} else "share"
+
+
+def _position(budget, unit, n_samples) -> float:
+    """Where a budget lies on the axis: percent, or rows."""
+    kind = _kind(budget)
+    if kind in ("none", unit):
+        return 100.0 * float(budget) if unit == "share" else float(budget)
+    if unit == "share":
+        return 100.0 * float(budget) / n_samples
+    return float(budget) * n_samples
+
+
+def _read_cv_results(cv_results):
+    """Budgets and their scores on each fold, of candidates that have a budget."""
+    names = [key for key in cv_results if key.startswith("param_")]
+    keys = [key for key in names if key == "param_budget" or key.endswith("__budget")]
+    if len(keys) != 1:
+        raise ValueError(
+            f"cv_results must hold one parameter that is a budget, and holds {len(keys)}: "
+            f"{', '.join(keys or names) or 'no parameters'}."
+        )
+    n_folds = 0
+    while f"split{n_folds}_test_score" in cv_results:
+        n_folds += 1
+    if not n_folds:
+        raise ValueError(
+            "cv_results holds no split0_test_score. Of a search by several metrics, pass one "
+            "as score."
+        )
+    scores = np.column_stack([cv_results[f"split{i}_test_score"] for i in range(n_folds)])
+    column: Any = cv_results[keys[0]]
+    has_budget = ~np.ma.getmaskarray(np.ma.asarray(column))
+    budgets = [b for b, use in zip(np.ma.getdata(column), has_budget, strict=True) if use]
+    if len({float(budget) for budget in budgets}) < len(budgets):
+        others = [name.removeprefix("param_") for name in names if name != keys[0]]
+        searched = f", as {', '.join(others)} varies too" if others else ""
+        raise ValueError(
+            f"cv_results holds the same budget more than once{searched}; pass the entries of "
+            "one setting only."
+        )
+    return budgets, scores[has_budget]
+
+
+def _score_name(scoring) -> str | None:
+    """Name of a score in words, as scikit-learn's displays have it; None if unknown."""
+    sign = getattr(scoring, "_sign", 1)
+    if not isinstance(scoring, str):
+        scoring = getattr(getattr(scoring, "_score_func", scoring), "__name__", None)
+        if scoring is None or scoring.startswith("<"):
+            return None
+        if sign < 0:
+            scoring = f"neg_{scoring}"
+    scoring = scoring.removesuffix("_score")
+    if scoring.startswith("neg_"):
+        scoring = f"Negative {scoring[4:]}"
+    return scoring.replace("_", " ").capitalize()

@@ -1,0 +1,100 @@
+"""Classifiers without a bridge: why, what to do instead, and all that before fitting."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OutputCodeClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC, NuSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from skfi import FITrimmer, fi_util
+from skfi.bridge import bridge
+from skfi.bridge._base import require_bridge
+from tests.conftest import make_split
+
+LOGISTIC = LogisticRegression()
+REASONS = [
+    (LinearDiscriminantAnalysis(), "joint likelihood .* moving a row moves them otherwise"),
+    (QuadraticDiscriminantAnalysis(), "joint likelihood"),
+    (GaussianNB(), "joint likelihood"),
+    (CalibratedClassifierCV(LOGISTIC), r"Calibrate after .*CalibratedClassifierCV\(FITrimmer"),
+    (SVC(), r"hinge loss .* Nystroem"),
+    (NuSVC(), "hinge loss"),
+    (LinearSVC(), r"hinge loss .* LogisticRegression is the nearest"),
+    (RidgeClassifier(), "squared loss .* same penalty"),
+    (DecisionTreeClassifier(), "piecewise constant"),
+    (RandomForestClassifier(), "piecewise constant"),
+    (HistGradientBoostingClassifier(), "piecewise constant"),
+    (KNeighborsClassifier(), "piecewise constant"),
+    (MLPClassifier(), "short of an optimum"),
+    (VotingClassifier([("a", LOGISTIC)]), "several classifiers"),
+    (StackingClassifier([("a", LOGISTIC)]), "several classifiers"),
+    (OutputCodeClassifier(LOGISTIC), "OneVsOneClassifier have a bridge"),
+    (DummyClassifier(), "a classifier it can differentiate"),
+]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reason"), REASONS, ids=lambda value: type(value).__name__
+)
+def test_reason_and_remedy_before_fitting(estimator, reason):
+    name = type(estimator).__name__
+    remedy = rf"FITrimmer\({name}\(\.\.\.\), influence_estimator=LogisticRegression\(\)\)"
+    supported = r"Supported: .*LogisticRegression, .*OneVsOneClassifier, OneVsRestClassifier"
+    for pattern in (rf"{name} has no bridge: .*{reason}", remedy, supported):
+        with pytest.raises(TypeError, match=pattern):
+            bridge(estimator)
+        for unfitted in (
+            estimator,
+            make_pipeline(StandardScaler(), estimator),
+            GridSearchCV(estimator, {}),
+        ):
+            with pytest.raises(TypeError, match=pattern):
+                require_bridge(unfitted)
+
+
+def test_subclass_is_refused_like_its_class():
+    class Mine(LinearDiscriminantAnalysis):
+        pass
+
+    with pytest.raises(TypeError, match="Mine has no bridge: its parameters maximise"):
+        require_bridge(Mine())
+
+
+def test_trimmer_and_scores_refuse():
+    X, y, X_val, y_val, _ = make_split()
+    model = LinearDiscriminantAnalysis().fit(X, y)
+    with pytest.raises(TypeError, match="joint likelihood"):
+        fi_util(model, X, y, X_val, y_val)
+    with pytest.raises(TypeError, match="joint likelihood"):
+        FITrimmer(LinearDiscriminantAnalysis()).fit(X, y)
+
+
+def test_remedy_of_calibration_works():
+    X, y, X_val, _, _ = make_split()
+    model = CalibratedClassifierCV(FITrimmer(LOGISTIC, budget=5, random_state=0), cv=3)
+    assert model.fit(X, y).predict_proba(X_val).shape == (len(X_val), 2)
+
+
+def test_supported_ones_pass():
+    for estimator in (LOGISTIC, make_pipeline(StandardScaler(), LOGISTIC)):
+        require_bridge(estimator)

@@ -1,0 +1,30 @@
+"""Pictures without a window, and none left open."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def plt():
+    """matplotlib.pyplot on a backend that needs no screen; tests skip without it."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.close("all")
+    yield pyplot
+    pyplot.close("all")
+
+
+def legend_texts(ax):
+    """What the legend of the axes says, line by line."""
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def overlaps_legend(ax, x, y):
+    """Whether a point lies under the legend."""
+    ax.figure.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    return any(
+        box.contains(*point) for point in ax.transData.transform(list(zip(x, y, strict=True)))
+    )
