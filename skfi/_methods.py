@@ -85,9 +85,7 @@ METHODS = {
         Method("random", baselines.random, needs_validation=False),
     )
 }
-_FUNCTIONS = {method.function: method for method in METHODS.values()} | {
-    fi_util: METHODS["fi"]
-}
+_FUNCTIONS = {method.function: method for method in METHODS.values()} | {fi_util: METHODS["fi"]}
 
 
 def resolve_method(influence: str | Callable) -> Method:

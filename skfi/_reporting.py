@@ -56,7 +56,8 @@ def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
 
 def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
     """How the final classifier sees the rows it was not trained on."""
-    index = X.index.to_numpy()[rows] if hasattr(X, "index") else rows
+    # A list has an `index` as well.
+    index = X.index.to_numpy()[rows] if hasattr(X, "iloc") else rows
     predicted = np.empty(0, dtype=np.asarray(y).dtype)
     nothing = np.full(len(rows), np.nan)
     probability, loss = nothing, nothing.copy()
@@ -66,7 +67,9 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
         if hasattr(estimator, "predict_proba"):
             proba = np.asarray(estimator.predict_proba(X_rows))
             probability = proba.max(axis=1)
-            place = {label: k for k, label in enumerate(np.asarray(estimator.classes_).tolist())}
+            place = {
+                label: k for k, label in enumerate(np.asarray(estimator.classes_).tolist())
+            }
             codes = np.array([place[label] for label in np.asarray(y)[rows].tolist()])
             given = proba[np.arange(len(rows)), codes]
             loss = -np.log(np.maximum(given, np.finfo(np.float64).tiny))

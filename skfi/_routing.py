@@ -32,9 +32,7 @@ def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> 
         params.update(weight_params(estimator, sample_weight))
         if scorer is not None:
             scores = weight_params(scorer, sample_weight)
-    return Bunch(
-        estimator=params, scorer=params if scorer is None else scores, splitter=split
-    )
+    return Bunch(estimator=params, scorer=params if scorer is None else scores, splitter=split)
 
 
 def weight_params(estimator, sample_weight) -> dict:

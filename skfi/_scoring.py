@@ -74,6 +74,7 @@ def score_splits(
         Means over the models that trained on a row; NaN where none did.
     """
     n_rows = len(y)
+    splits: list[Any]
     if plan.splits is None:
         rows = np.flatnonzero(present)
         start = before[0] if before else None

@@ -31,17 +31,19 @@ class FITrimmer(BaseTrimmer):
         passed to `fit`, rounded down. 0 drops nothing: `estimator_` is then the plain
         classifier on all rows. With sample weights, whole or partial copies: a row on
         the boundary loses only part of its weight.
-    step : int or float or None, default=None
+    step : int or float or None, default=0.05
         How much to drop between scores, as in `sklearn.feature_selection.RFE`: a number
         of rows, or a share in (0, 1) of the rows passed to `fit`, rounded down and at
         least one. The rows that are left are fitted and scored again after each step.
         None, or a step as large as the budget, drops all at once.
-    influence : str or callable, default="fi"
-        What rows are ordered by, the highest first: "fi", or what it is compared with,
-        "iv", "loss", "self_confidence", "knn_shapley", "tmc_shapley", "fi_paired" or
-        "random" (see `skfi.baselines`). A callable ``(estimator, X, y, X_val, y_val)
-        -> scores`` gets the fitted classifier and returns one finite number a row;
-        those of ``sample_weight``, ``sample_weight_val``, ``validation_loss``,
+    influence : str or callable, default="fi_signed"
+        What rows are ordered by, the highest first. "fi" is FI^util, which has no sign;
+        "fi_signed" is its root times what the row's removal takes off the validation
+        loss, to first order (`removal_gain_`), so that rows that hold the model up stay.
+        What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
+        "tmc_shapley", "fi_paired" or "random" (see `skfi.baselines`). A callable
+        ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
+        returns one finite number a row; those of ``sample_weight``, ``sample_weight_val``, ``validation_loss``,
         ``metric``, ``random_state``, ``n_jobs`` and ``verbose`` that it names as
         parameters are passed by keyword. "loss", "self_confidence" and "random" need
         no validation rows, and none are held out for them.
@@ -50,7 +52,7 @@ class FITrimmer(BaseTrimmer):
         another is to judge; `estimator` is then only fitted on what is left. A
         `FrozenEstimator` that was fitted on these rows is used as it is. None is
         `estimator` itself.
-    validation : float, int or cross-validation splitter, default=0.2
+    validation : float, int or cross-validation splitter, default=5
         The rows to score against, unless `X_val` is passed to `fit`. A float holds
         out that stratified share (these rows are not scored themselves, and are used
         again in the final fit). An int or a splitter cross-fits: each row is scored by
@@ -58,10 +60,10 @@ class FITrimmer(BaseTrimmer):
         fold's rows of a class that its model never saw are left out, and rows that are
         gone are no witnesses in later steps.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
-            default="log_loss"
+            default="expected_error"
         Loss on the validation rows, see `fi_util`. ``"expected_error"`` withstands
-        wrong validation labels better.
-    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        wrong validation labels better than the paper's log loss.
+    metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, see `fi_util`.
     memory : str or joblib.Memory, default=None
         Cache of fits and scores: a search over `budget` then scores each fold once a
@@ -86,7 +88,8 @@ class FITrimmer(BaseTrimmer):
         The same as a list, one for each fold.
     influence_ : ndarray of shape (n,)
         Scores of the rows passed to `fit` when they were last computed: for dropped
-        rows those by which they went. FI^util is non-negative. NaN where a row was held
+        rows those by which they went. "fi" is non-negative, "fi_signed" positive where a
+        row does harm. NaN where a row was held
         out and so not scored.
     removal_gain_ : ndarray of shape (n,) or None
         What removing one copy takes off the validation loss, to first order
@@ -119,6 +122,10 @@ class FITrimmer(BaseTrimmer):
 
     Notes
     -----
+    The defaults are what did best in the study of the README, not the paper's form;
+    that is ``FITrimmer(influence="fi", step=None, validation_loss="log_loss",
+    metric="euclidean")``.
+
     Trimming is not free: rows that look influential may be rare and right. Compare
     with ``budget=0`` on rows that were used for neither scoring nor choosing, or let
     `FITrimmerCV` do so.
@@ -145,12 +152,7 @@ class FITrimmer(BaseTrimmer):
     >>> from skfi import FITrimmer
     >>> X, y = make_classification(300, random_state=0)
     >>> y[:15] = 1 - y[:15]  # wrong labels
-    >>> trimmer = FITrimmer(
-    ...     LogisticRegression(),
-    ...     budget=15,
-    ...     validation=5,
-    ...     validation_loss="expected_error",
-    ... )
+    >>> trimmer = FITrimmer(LogisticRegression(), budget=15)
     >>> trimmer.fit(X, y).n_trimmed_
     15
     >>> int((trimmer.trimmed_indices_ < 15).sum())  # wrong labels among those dropped
@@ -164,12 +166,12 @@ class FITrimmer(BaseTrimmer):
         estimator=None,
         *,
         budget=0.05,
-        step=None,
-        influence="fi",
+        step=0.05,
+        influence="fi_signed",
         influence_estimator=None,
-        validation=0.2,
-        validation_loss="log_loss",
-        metric="euclidean",
+        validation=5,
+        validation_loss="expected_error",
+        metric="mahalanobis",
         memory=None,
         n_jobs=None,
         random_state=None,

@@ -48,7 +48,7 @@ class FITrimmerCV(BaseTrimmer):
     estimator : estimator, default=None
         Classifier to train, see `FITrimmer`.
     budgets : iterable of int or float, \
-            default=(0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+            default=(0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
         Candidates, numbers of rows (int) or shares in [0, 1) of the rows of a fit
         (float). 0 is added where it is not among them.
     cv : int, float, cross-validation splitter, iterable or "prefit", default=5
@@ -153,7 +153,7 @@ class FITrimmerCV(BaseTrimmer):
         self,
         estimator=None,
         *,
-        budgets=(0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
+        budgets=(0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4),
         cv=5,
         scoring=None,
         rule="best",
@@ -248,8 +248,7 @@ class FITrimmerCV(BaseTrimmer):
         if np.isnan(scores).any() and stops:
             lost = [b for b, row in zip(budgets, scores, strict=True) if np.isnan(row).any()]
             warnings.warn(
-                f"Budgets {lost} could not be tried in every fold and are left out. "
-                f"{stops[0]}",
+                f"Budgets {lost} could not be tried in every fold and are left out. {stops[0]}",
                 UserWarning,
                 stacklevel=2,
             )

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 
+from skfi import FITrimmer
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,6 +33,20 @@ def adult(data_folder):
         pytest.skip(f"no adult.parquet in {data_folder}")
     frame = pd.read_parquet(path).dropna().iloc[:4000]
     return frame.drop(columns=["income", "split"]), frame["income"].astype(str)
+
+
+PAPER = {
+    "influence": "fi",
+    "step": None,
+    "validation": 0.2,
+    "validation_loss": "log_loss",
+    "metric": "euclidean",
+}
+
+
+def classic(estimator=None, **params):
+    """A trimmer of the paper's form: Algorithm 3, with a held-out fifth."""
+    return FITrimmer(estimator, **{**PAPER, **params})
 
 
 def make_split(n_classes=2, n=140, d=5, n_val=40, seed=0, flip=0.25):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skfi._budget import budget_mass, check_budget, step_mass
+from skfi._budget import budget_mass, check_budget
 from skfi._path import Scored, removal_path
 
 

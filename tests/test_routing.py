@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfi import FITrimmer, fi_util
+from tests.conftest import classic
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,21 @@ def expected_scores(raw):
 class TestPipeline:
     def test_without_routing_raw_rows_are_noticed(self, raw):
         X, y, X_val, y_val = raw
-        pipe = Pipeline([("scale", StandardScaler()), ("trim", FITrimmer())])
+        pipe = Pipeline([("scale", StandardScaler()), ("trim", classic())])
         with pytest.warns(UserWarning, match=r"X_val lie far .*transform_input"):
             pipe.fit(X, y, trim__X_val=X_val, trim__y_val=y_val)
 
     def test_transform_input_sends_them_through(self, raw):
         X, y, X_val, y_val = raw
         with config_context(enable_metadata_routing=True):
-            trimmer = FITrimmer().set_fit_request(X_val=True, y_val=True)
+            trimmer = classic().set_fit_request(X_val=True, y_val=True)
             pipe = make_pipeline(StandardScaler(), trimmer, transform_input=["X_val"])
             pipe.fit(X, y, X_val=X_val, y_val=y_val)
         np.testing.assert_allclose(pipe[-1].influence_, expected_scores(raw), rtol=1e-9)
 
     def test_wrapped_pipeline_needs_no_routing(self, raw):
         X, y, X_val, y_val = raw
-        trimmer = FITrimmer(make_pipeline(StandardScaler(), LogisticRegression()))
+        trimmer = classic(make_pipeline(StandardScaler(), LogisticRegression()))
         trimmer.fit(X, y, X_val=X_val, y_val=y_val)
         np.testing.assert_allclose(trimmer.influence_, expected_scores(raw), rtol=1e-9)
 
@@ -68,13 +69,13 @@ class TestPipeline:
         X[:, 3] = 2.0
         y = (rng.random(500) < 0.4).astype(int)
         for rows in (slice(400, 500), slice(400, 403)):  # also where V is tiny
-            FITrimmer(make_pipeline(StandardScaler(with_mean=False), LogisticRegression())).fit(
+            classic(make_pipeline(StandardScaler(with_mean=False), LogisticRegression())).fit(
                 kind(X[:400]), y[:400], X_val=kind(X[rows]), y_val=y[rows]
             )
 
     def test_sparse_raw_rows_are_noticed(self, raw):
         X, y, X_val, y_val = raw
-        pipe = make_pipeline(StandardScaler(with_mean=False), FITrimmer())
+        pipe = make_pipeline(StandardScaler(with_mean=False), classic())
         with pytest.warns(UserWarning, match="X_val lie far"):
             pipe.fit(
                 sparse.csr_array(X),
@@ -109,8 +110,8 @@ class TestGridSearch:
     def test_one_tuple_gives_the_same_scores(self, raw):
         X, y, X_val, y_val = raw
         pipe = make_pipeline(StandardScaler(), LogisticRegression())
-        one = FITrimmer(pipe).fit(X, y, X_val=X_val, y_val=y_val)
-        two = FITrimmer(pipe).fit(
+        one = classic(pipe).fit(X, y, X_val=X_val, y_val=y_val)
+        two = classic(pipe).fit(
             X, y, X_val=(X_val,), y_val=(y_val,), sample_weight_val=(np.ones(len(y_val)),)
         )
         np.testing.assert_array_equal(one.influence_, two.influence_)
@@ -123,16 +124,16 @@ class TestMetadataRouting:
             config_context(enable_metadata_routing=True),
             pytest.raises(UnsetMetadataPassedError, match="sample_weight"),
         ):
-            FITrimmer(LogisticRegression()).fit(X, y, np.ones(len(y)))
+            classic(LogisticRegression()).fit(X, y, np.ones(len(y)))
 
     def test_requested_weights_reach_fit_and_scores(self, raw):
         X, y, X_val, y_val = raw
         X, X_val = StandardScaler().fit_transform(X), StandardScaler().fit_transform(X_val)
         weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
-        expected = FITrimmer().fit(X, y, weight, X_val=X_val, y_val=y_val)
+        expected = classic().fit(X, y, weight, X_val=X_val, y_val=y_val)
         with config_context(enable_metadata_routing=True):
             inner = LogisticRegression().set_fit_request(sample_weight=True)
-            trimmer = FITrimmer(inner).fit(X, y, weight, X_val=X_val, y_val=y_val)
+            trimmer = classic(inner).fit(X, y, weight, X_val=X_val, y_val=y_val)
         np.testing.assert_array_equal(trimmer.influence_, expected.influence_)
         np.testing.assert_array_equal(trimmer.estimator_.coef_, expected.estimator_.coef_)
 
@@ -142,15 +143,15 @@ class TestMetadataRouting:
         weight = np.full(len(y), 2.0)
         with config_context(enable_metadata_routing=True):
             inner = LogisticRegression().set_fit_request(sample_weight=False)
-            trimmer = FITrimmer(inner, budget=6).fit(X, y, weight, X_val=X_val, y_val=y_val)
+            trimmer = classic(inner, budget=6).fit(X, y, weight, X_val=X_val, y_val=y_val)
         assert trimmer.n_trimmed_ == 3
-        plain = FITrimmer(budget=3).fit(X, y, X_val=X_val, y_val=y_val)
+        plain = classic(budget=3).fit(X, y, X_val=X_val, y_val=y_val)
         np.testing.assert_array_equal(trimmer.influence_, plain.influence_)
 
     def test_search_routes_to_the_trimmer(self, raw):
         X, y, X_val, y_val = raw
         with config_context(enable_metadata_routing=True):
-            trimmer = FITrimmer(
+            trimmer = classic(
                 make_pipeline(StandardScaler(), LogisticRegression())
             ).set_fit_request(X_val=True, y_val=True)
             search = GridSearchCV(trimmer, {"budget": [0, 10]}, cv=3)
@@ -162,8 +163,8 @@ class TestMetadataRouting:
         groups = np.arange(len(y)) // 30
         pipe = make_pipeline(StandardScaler(), LogisticRegression())
         with config_context(enable_metadata_routing=True):
-            trimmer = FITrimmer(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
-        plain = FITrimmer(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
+            trimmer = classic(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
+        plain = classic(pipe, validation=GroupKFold(3)).fit(X, y, groups=groups)
         np.testing.assert_array_equal(trimmer.influence_, plain.influence_)
 
 
@@ -180,9 +181,7 @@ def test_adult_in_a_pipeline(adult):
             make_column_selector(dtype_exclude="number"),
         ),
     )
-    trimmer = FITrimmer(
-        make_pipeline(prepare, LogisticRegression(max_iter=1000)), random_state=0
-    )
+    trimmer = classic(make_pipeline(prepare, LogisticRegression(max_iter=1000)), random_state=0)
     grid = {
         "budget": [0, 0.01, 0.05],
         "estimator__logisticregression__C": [0.1, 1],
@@ -191,7 +190,7 @@ def test_adult_in_a_pipeline(adult):
         warnings.simplefilter("error")
         search = GridSearchCV(trimmer, grid, cv=2).fit(X.iloc[:2000], y.iloc[:2000])
         pipe = make_pipeline(
-            prepare, FITrimmer(LogisticRegression(max_iter=1000), random_state=0)
+            prepare, classic(LogisticRegression(max_iter=1000), random_state=0)
         )
         pipe.fit(X.iloc[:2000], y.iloc[:2000])
     assert search.score(X.iloc[2000:], y.iloc[2000:]) > 0.8

@@ -27,9 +27,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import skfi.influence
-from skfi import FITrimmer, fi_util
+from skfi import fi_util
 from skfi.bridge._base import innermost
-from tests.conftest import make_split
+from tests.conftest import classic, make_split
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def noisy():
 class TestWhatIsDropped:
     def test_given_validation_rows(self, noisy):
         X, y, X_val, y_val = noisy
-        trimmer = FITrimmer(LogisticRegression(), budget=20).fit(X, y, X_val=X_val, y_val=y_val)
+        trimmer = classic(LogisticRegression(), budget=20).fit(X, y, X_val=X_val, y_val=y_val)
         plain = LogisticRegression().fit(X, y)
         influence = fi_util(plain, X, y, X_val, y_val)
         np.testing.assert_array_equal(trimmer.influence_, influence)
@@ -61,7 +61,7 @@ class TestWhatIsDropped:
 
     def test_held_out_share(self, noisy):
         X, y, _, _ = noisy
-        trimmer = FITrimmer(budget=0.05, validation=0.3, random_state=0).fit(X, y)
+        trimmer = classic(budget=0.05, validation=0.3, random_state=0).fit(X, y)
         held_out = np.isnan(trimmer.influence_)
         assert held_out.sum() == 90
         assert y[held_out].mean() == pytest.approx(y.mean(), abs=0.02)  # stratified
@@ -74,7 +74,7 @@ class TestWhatIsDropped:
     @pytest.mark.parametrize("validation", [4, StratifiedKFold(4)])
     def test_cross_fit(self, noisy, validation):
         X, y, _, _ = noisy
-        trimmer = FITrimmer(budget=0.05, validation=validation).fit(X, y)
+        trimmer = classic(budget=0.05, validation=validation).fit(X, y)
         total = np.zeros(len(y))
         for fit_rows, val_rows in StratifiedKFold(4).split(X, y):
             model = LogisticRegression().fit(X[fit_rows], y[fit_rows])
@@ -87,13 +87,13 @@ class TestWhatIsDropped:
 
     def test_cross_fit_in_parallel_is_the_same(self, noisy):
         X, y, _, _ = noisy
-        one = FITrimmer(validation=3).fit(X, y)
-        two = FITrimmer(validation=3, n_jobs=2).fit(X, y)
+        one = classic(validation=3).fit(X, y)
+        two = classic(validation=3, n_jobs=2).fit(X, y)
         np.testing.assert_array_equal(one.influence_, two.influence_)
 
     def test_refit_with_single_split_again_has_the_attribute(self, noisy):
         X, y, _, _ = noisy
-        trimmer = FITrimmer(random_state=0).fit(X, y)
+        trimmer = classic(random_state=0).fit(X, y)
         assert trimmer.initial_estimator_ is trimmer.initial_estimators_[0]
         assert not hasattr(trimmer.set_params(validation=3).fit(X, y), "initial_estimator_")
 
@@ -101,7 +101,7 @@ class TestWhatIsDropped:
     @pytest.mark.parametrize("validation", [0.2, 3])
     def test_budget_zero_is_the_plain_estimator(self, noisy, budget, validation):
         X, y, X_val, _ = noisy
-        trimmer = FITrimmer(budget=budget, validation=validation).fit(X, y)
+        trimmer = classic(budget=budget, validation=validation).fit(X, y)
         plain = LogisticRegression().fit(X, y)
         np.testing.assert_array_equal(trimmer.predict_proba(X_val), plain.predict_proba(X_val))
         assert trimmer.support_.all()
@@ -115,7 +115,7 @@ class TestWhatIsDropped:
             rng = np.random.default_rng(seed)
             wrong = rng.random(400) < 0.25
             dirty = np.where(wrong, 1 - y[:400], y[:400])
-            trimmer = FITrimmer(budget=0.15, validation_loss="expected_error")
+            trimmer = classic(budget=0.15, validation_loss="expected_error")
             trimmer.fit(X[:400], dirty, X_val=X[400:800], y_val=y[400:800])
             plain = LogisticRegression().fit(X[:400], dirty)
             gains.append(trimmer.score(X[800:], y[800:]) - plain.score(X[800:], y[800:]))
@@ -124,7 +124,7 @@ class TestWhatIsDropped:
     def test_options_reach_the_scores(self, noisy):
         X, y, X_val, y_val = noisy
         options = {"validation_loss": "expected_error", "metric": "mahalanobis"}
-        trimmer = FITrimmer(**options).fit(X, y, X_val=X_val, y_val=y_val)
+        trimmer = classic(**options).fit(X, y, X_val=X_val, y_val=y_val)
         expected = fi_util(LogisticRegression().fit(X, y), X, y, X_val, y_val, **options)
         np.testing.assert_array_equal(trimmer.influence_, expected)
 
@@ -133,7 +133,7 @@ class TestWeights:
     def test_partly_trimmed_row(self):
         X, y, X_val, y_val, _ = make_split()
         weight = np.full(len(y), 4.0)
-        trimmer = FITrimmer(budget=6).fit(X, y, weight, X_val=X_val, y_val=y_val)
+        trimmer = classic(budget=6).fit(X, y, weight, X_val=X_val, y_val=y_val)
         order = np.argsort(-trimmer.influence_, kind="stable")
         assert trimmer.trimmed_indices_.tolist() == [order[0]]
         assert trimmer.sample_weight_[order[0]] == 0
@@ -146,15 +146,15 @@ class TestWeights:
 
     def test_no_weights_no_weights(self):
         X, y, X_val, y_val, _ = make_split()
-        trimmer = FITrimmer().fit(X, y, X_val=X_val, y_val=y_val)
+        trimmer = classic().fit(X, y, X_val=X_val, y_val=y_val)
         assert trimmer.sample_weight_ is None
 
     def test_rows_of_weight_zero_are_absent(self):
         X, y, X_val, y_val, weight = make_split()
         weight[::5] = 0
         present = weight > 0
-        one = FITrimmer(budget=0.1).fit(X, y, weight, X_val=X_val, y_val=y_val)
-        two = FITrimmer(budget=0.1).fit(
+        one = classic(budget=0.1).fit(X, y, weight, X_val=X_val, y_val=y_val)
+        two = classic(budget=0.1).fit(
             X[present], y[present], weight[present], X_val=X_val, y_val=y_val
         )
         assert np.isnan(one.influence_[~present]).all()
@@ -164,13 +164,13 @@ class TestWeights:
     def test_each_step_of_a_pipeline_is_weighted(self):
         X, y, X_val, y_val, weight = make_split()
         pipe = make_pipeline(StandardScaler(), LogisticRegression())
-        trimmer = FITrimmer(pipe, budget=0).fit(X, y, weight, X_val=X_val, y_val=y_val)
+        trimmer = classic(pipe, budget=0).fit(X, y, weight, X_val=X_val, y_val=y_val)
         expected = StandardScaler().fit(X, sample_weight=weight).mean_
         np.testing.assert_array_equal(trimmer.estimator_[0].mean_, expected)
 
     def test_held_out_rows_keep_their_weight(self):
         X, y, _, _, weight = make_split()
-        trimmer = FITrimmer(random_state=0, budget=0).fit(X, y, weight)
+        trimmer = classic(random_state=0, budget=0).fit(X, y, weight)
         out = np.isnan(trimmer.influence_)
         expected = fi_util(
             LogisticRegression().fit(X[~out], y[~out], weight[~out]),
@@ -187,8 +187,8 @@ class TestWeights:
 class TestInputs:
     def test_sparse(self, noisy):
         X, y, X_val, y_val = noisy
-        dense = FITrimmer().fit(X, y, X_val=X_val, y_val=y_val)
-        as_csr = FITrimmer().fit(
+        dense = classic().fit(X, y, X_val=X_val, y_val=y_val)
+        as_csr = classic().fit(
             sparse.csr_array(X), y, X_val=sparse.csr_array(X_val), y_val=y_val
         )
         np.testing.assert_array_equal(dense.support_, as_csr.support_)
@@ -205,7 +205,7 @@ class TestInputs:
         prepare = make_column_transformer(
             (StandardScaler(), ["age"]), (OneHotEncoder(handle_unknown="ignore"), ["job"])
         )
-        trimmer = FITrimmer(make_pipeline(prepare, LogisticRegression()), random_state=0)
+        trimmer = classic(make_pipeline(prepare, LogisticRegression()), random_state=0)
         trimmer.fit(frame, pd.Series(label))
         assert trimmer.feature_names_in_.tolist() == ["age", "job"]
         assert trimmer.n_features_in_ == 2
@@ -222,19 +222,19 @@ class TestInputs:
         X, y, _, _, _ = make_split(3)
         y[y == 2] = 1
         y[5] = 2
-        trimmer = FITrimmer(budget=1, random_state=0).fit(X, y)
+        trimmer = classic(budget=1, random_state=0).fit(X, y)
         assert not np.isnan(trimmer.influence_[5])
         assert trimmer.classes_.tolist() == [0, 1, 2]
 
     def test_groups_stay_together(self):
         X, y, _, _, _ = make_split()
         groups = np.arange(len(y)) // 20
-        trimmer = FITrimmer(validation=GroupKFold(3)).fit(X, y, groups=groups)
+        trimmer = classic(validation=GroupKFold(3)).fit(X, y, groups=groups)
         assert not np.isnan(trimmer.influence_).any()
 
     def test_data_is_not_changed(self, noisy):
         X, y, X_val, y_val = (part.copy() for part in noisy)
-        FITrimmer().fit(X, y, X_val=X_val, y_val=y_val)
+        classic().fit(X, y, X_val=X_val, y_val=y_val)
         for before, after in zip(noisy, (X, y, X_val, y_val), strict=True):
             np.testing.assert_array_equal(before, after)
 
@@ -242,7 +242,7 @@ class TestInputs:
 class TestMeta:
     def test_delegation(self, noisy):
         X, y, X_val, _ = noisy
-        trimmer = FITrimmer(random_state=0).fit(X, y)
+        trimmer = classic(random_state=0).fit(X, y)
         for method in (
             "predict",
             "predict_proba",
@@ -252,15 +252,15 @@ class TestMeta:
             np.testing.assert_array_equal(
                 getattr(trimmer, method)(X_val), getattr(trimmer.estimator_, method)(X_val)
             )
-        assert not hasattr(FITrimmer(SGDClassifier()), "predict_proba")
-        assert hasattr(FITrimmer(SGDClassifier(loss="log_loss")), "predict_proba")
-        assert not hasattr(FITrimmer(FrozenEstimator(SVC())), "predict_proba")
+        assert not hasattr(classic(SGDClassifier()), "predict_proba")
+        assert hasattr(classic(SGDClassifier(loss="log_loss")), "predict_proba")
+        assert not hasattr(classic(FrozenEstimator(SVC())), "predict_proba")
         with pytest.raises(NotFittedError):
-            FITrimmer().predict(X)
+            classic().predict(X)
 
     def test_clone_pickle_and_repr(self, noisy):
         X, y, X_val, _ = noisy
-        trimmer = FITrimmer(LogisticRegression(C=3.0), budget=7, random_state=0).fit(X, y)
+        trimmer = classic(LogisticRegression(C=3.0), budget=7, random_state=0).fit(X, y)
         assert clone(trimmer).get_params()["estimator__C"] == 3.0
         again = pickle.loads(pickle.dumps(trimmer))
         np.testing.assert_array_equal(again.predict_proba(X_val), trimmer.predict_proba(X_val))
@@ -269,8 +269,8 @@ class TestMeta:
 
     def test_sklearn_protocol_for_resampling(self, noisy):
         X, y, X_val, y_val = noisy
-        X_kept, y_kept = FITrimmer(budget=20).fit_resample(X, y, X_val=X_val, y_val=y_val)
-        trimmer = FITrimmer(budget=20).fit(X, y, X_val=X_val, y_val=y_val)
+        X_kept, y_kept = classic(budget=20).fit_resample(X, y, X_val=X_val, y_val=y_val)
+        trimmer = classic(budget=20).fit(X, y, X_val=X_val, y_val=y_val)
         np.testing.assert_array_equal(X_kept, X[trimmer.support_])
         np.testing.assert_array_equal(y_kept, y[trimmer.support_])
 
@@ -278,7 +278,7 @@ class TestMeta:
     def test_imbalanced_learn_pipeline(self, noisy):
         pipeline = pytest.importorskip("imblearn.pipeline")
         X, y, X_val, _ = noisy
-        trimmer = FITrimmer(budget=20, random_state=0)
+        trimmer = classic(budget=20, random_state=0)
         forest = RandomForestClassifier(20, random_state=0)
         pipe = pipeline.make_pipeline(StandardScaler(), trimmer, forest).fit(X, y)
         scaled = StandardScaler().fit_transform(X)
@@ -293,7 +293,7 @@ class TestMeta:
     def test_grid_search_over_budget_and_penalty(self, noisy):
         X, y, X_val, y_val = noisy
         search = GridSearchCV(
-            FITrimmer(LogisticRegression(), random_state=0),
+            classic(LogisticRegression(), random_state=0),
             {"budget": [0, 0.01, 0.05], "estimator__C": [0.1, 1]},
         ).fit(X, y)
         assert search.best_params_["budget"] in (0, 0.01, 0.05)
@@ -302,7 +302,7 @@ class TestMeta:
 
     def test_inside_a_pipeline(self, noisy):
         X, y, X_val, y_val = noisy
-        pipe = make_pipeline(StandardScaler(), FITrimmer(budget=20, random_state=0))
+        pipe = make_pipeline(StandardScaler(), classic(budget=20, random_state=0))
         assert pipe.fit(X, y).score(X_val, y_val) > 0.8
         assert pipe[-1].n_trimmed_ == 20
         assert cross_val_score(pipe, X, y, cv=3).mean() > 0.7
@@ -321,7 +321,7 @@ class TestMeta:
         budgets, results = {"budget": [0, 5, 10, 20]}, []
         for memory, expected in ((None, 13), (str(tmp_path / "cache"), 4)):
             calls.write_text("")
-            trimmer = FITrimmer(memory=memory, random_state=0)
+            trimmer = classic(memory=memory, random_state=0)
             search = GridSearchCV(trimmer, budgets, cv=3).fit(X, y)
             # Four budgets in three folds and the last fit, or each of these once.
             assert len(calls.read_text()) == expected
@@ -330,7 +330,7 @@ class TestMeta:
 
     def test_verbose(self, noisy, capsys):
         X, y, _, _ = noisy
-        FITrimmer(budget=20, verbose=1, random_state=0).fit(X, y)
+        classic(budget=20, verbose=1, random_state=0).fit(X, y)
         assert "scored 240 of 300 rows" in (out := capsys.readouterr().out)
         assert "dropped 20, kept 280" in out
 
@@ -353,13 +353,13 @@ class TestRefusals:
     def test_parameters(self, noisy, params, message):
         X, y, _, _ = noisy
         with pytest.raises(ValueError, match=message):
-            FITrimmer(**params).fit(X, y)
+            classic(**params).fit(X, y)
 
     def test_frozen_inside_a_pipeline(self, noisy):
         X, y, _, _ = noisy
         frozen = make_pipeline(StandardScaler(), FrozenEstimator(LogisticRegression()))
         with pytest.raises(ValueError, match="never fits"):
-            FITrimmer(frozen).fit(X, y)
+            classic(frozen).fit(X, y)
 
     @pytest.mark.parametrize(
         "estimator", [RandomForestClassifier(3), SVC(), make_pipeline(SVC())]
@@ -372,7 +372,7 @@ class TestRefusals:
 
         monkeypatch.setattr(type(innermost(estimator)), "fit", fit)
         with pytest.raises(TypeError, match=r"has no bridge.*LogisticRegression.*register"):
-            FITrimmer(estimator, random_state=0).fit(X, y)
+            classic(estimator, random_state=0).fit(X, y)
 
     def test_validation_set(self, noisy):
         X, y, X_val, y_val = noisy
@@ -388,23 +388,23 @@ class TestRefusals:
             ({"X_val": np.where(X_val > 0, np.nan, X_val), "y_val": y_val}, "NaN"),
         ):
             with pytest.raises(ValueError, match=message):
-                FITrimmer().fit(X, y, **bad)
+                classic().fit(X, y, **bad)
 
     def test_training_set(self, noisy):
         X, y, _, _ = noisy
         with pytest.raises(ValueError, match="NaN"):
-            FITrimmer().fit(np.where(X > 2, np.nan, X), y)
+            classic().fit(np.where(X > 2, np.nan, X), y)
         with pytest.raises(ValueError, match="one class"):
-            FITrimmer().fit(X, np.zeros_like(y))
+            classic().fit(X, np.zeros_like(y))
         with pytest.raises(ValueError, match="Unknown label type"):
-            FITrimmer().fit(X, y + 0.5 * X[:, 0])
+            classic().fit(X, y + 0.5 * X[:, 0])
 
     def test_whole_class(self):
         X, y, X_val, y_val, _ = make_split()
         rare = np.flatnonzero(y == 1)[:3]
         rows = np.append(np.flatnonzero(y == 0), rare)
         with pytest.raises(ValueError, match=r"all of class 1.*safe budget here is \d+ "):
-            FITrimmer(budget=len(rows) - 4).fit(X[rows], y[rows], X_val=X_val, y_val=y_val)
+            classic(budget=len(rows) - 4).fit(X[rows], y[rows], X_val=X_val, y_val=y_val)
 
     def test_weights_the_classifier_does_not_take(self, noisy):
         X, y, _, _ = noisy
@@ -415,19 +415,19 @@ class TestRefusals:
 
         for estimator in (Unweighted(), make_pipeline(StandardScaler(), Unweighted())):
             with pytest.raises(ValueError, match="does not take it in fit"):
-                FITrimmer(estimator).fit(X, y, np.ones(len(y)))
+                classic(estimator).fit(X, y, np.ones(len(y)))
 
     def test_fold_with_classes_nobody_else_has(self):
         X, y, _, _, _ = make_split()
         order = np.argsort(y, kind="stable")
         with pytest.raises(ValueError, match="only classes the other folds lack"):
-            FITrimmer(validation=KFold(2)).fit(
+            classic(validation=KFold(2)).fit(
                 X[order], np.r_[np.zeros(70, int), np.ones(70, int)]
             )
 
     def test_failed_fit_leaves_the_old_one(self, noisy):
         X, y, _, _ = noisy
-        trimmer = FITrimmer(budget=20, random_state=0).fit(X, y)
+        trimmer = classic(budget=20, random_state=0).fit(X, y)
         before = dict(vars(trimmer))
         for bad_X, bad_y in (
             (X[:, :3], np.zeros_like(y)),
@@ -438,7 +438,7 @@ class TestRefusals:
                 trimmer.fit(bad_X, bad_y)
             assert vars(trimmer).keys() == before.keys()
             assert all(vars(trimmer)[key] is before[key] for key in before)
-        fresh = FITrimmer(budget=290)
+        fresh = classic(budget=290)
         with pytest.raises(ValueError, match="scored"):
             fresh.fit(X, y)
         assert not [name for name in vars(fresh) if name.endswith("_")]
@@ -448,7 +448,7 @@ def test_unconverged_fit_warns_once_with_advice(noisy):
     X, y, X_val, y_val = noisy
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        FITrimmer(LogisticRegression(max_iter=1)).fit(X, y, X_val=X_val, y_val=y_val)
+        classic(LogisticRegression(max_iter=1)).fit(X, y, X_val=X_val, y_val=y_val)
     ours = [w for w in caught if "not at its optimum" in str(w.message)]
     assert len(ours) == 1
     assert issubclass(ours[0].category, ConvergenceWarning)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -18,10 +19,10 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer, fi_util
+from skfi import fi_util
 from skfi.bridge import Bridge, bridge, register_bridge
 from skfi.kernels._softmax import SoftmaxLinear
-from tests.conftest import make_split
+from tests.conftest import classic, make_split
 from tests.reference import Definition
 from tests.test_reference import ingredients
 
@@ -239,6 +240,17 @@ def test_one_vs_one_over_sgd_counts_the_penalty_by_the_rows_of_a_pair():
 
 
 @pytest.mark.parametrize("joined", JOINED)
+def test_sparse_rows_in_small_blocks(joined):
+    X, y, X_val, y_val, _ = make_split(5, n=200)
+    X = np.where(np.abs(X) > 0.5, X, 0)
+    model = joined(LogisticRegression(**EXACT)).fit(X, y)
+    expected = fi_util(model, X, y, X_val, y_val)
+    with config_context(working_memory=1e-3):
+        actual = fi_util(model, sparse.csr_array(X), y, sparse.csc_array(X_val), y_val)
+    np.testing.assert_allclose(actual, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("joined", JOINED)
 class TestOrder:
     @settings(max_examples=10, deadline=None, derandomize=True)
     @given(seed=st.integers(0, 2**31), metric=st.sampled_from(["euclidean", "mahalanobis"]))
@@ -270,7 +282,7 @@ class TestTrimmer:
     def test_drops_the_highest(self, joined):
         X, y, X_val, y_val, _ = make_split(3)
         base = joined(LogisticRegression(**EXACT))
-        trimmer = FITrimmer(base, budget=7).fit(X, y, X_val=X_val, y_val=y_val)
+        trimmer = classic(base, budget=7).fit(X, y, X_val=X_val, y_val=y_val)
         scores = fi_util(joined(LogisticRegression(**EXACT)).fit(X, y), X, y, X_val, y_val)
         np.testing.assert_array_equal(trimmer.trimmed_indices_, np.argsort(-scores)[:7])
         again = joined(LogisticRegression(**EXACT)).fit(
@@ -282,7 +294,7 @@ class TestTrimmer:
         X, y, X_val, y_val, weight = make_split(3)
         with config_context(enable_metadata_routing=True):
             inner = LogisticRegression(**EXACT).set_fit_request(sample_weight=True)
-            trimmer = FITrimmer(joined(inner), budget=0).fit(
+            trimmer = classic(joined(inner), budget=0).fit(
                 X, y, sample_weight=weight, X_val=X_val, y_val=y_val
             )
         repeated = np.repeat(np.arange(len(X)), weight.astype(int))
@@ -303,7 +315,7 @@ class TestRefusals:
             fi_util(model, X, y, X_val, y_val)
 
     def test_one_class(self):
-        X, y, X_val, y_val, _ = make_split()
+        X, _, X_val, y_val, _ = make_split()
         with pytest.warns(UserWarning, match="present in all training examples"):
             model = OneVsRestClassifier(LogisticRegression()).fit(X, np.zeros(len(X)))
         with pytest.raises(ValueError, match="rows of one class only"):
@@ -321,12 +333,12 @@ class TestRefusals:
             monkeypatch.setattr(joined, "fit", never)
             for outer in (model, make_pipeline(StandardScaler(), model)):
                 with pytest.raises(TypeError, match=rf"{joined.__name__} over a Pipeline"):
-                    FITrimmer(outer).fit(X, y)
+                    classic(outer).fit(X, y)
             monkeypatch.undo()
         # A Pipeline of nothing but the classifier is no obstacle, nor is one outside.
         fi_util(joined(make_pipeline(LogisticRegression())).fit(X, y), X, y, X_val, y_val)
         outside = make_pipeline(StandardScaler(), joined(LogisticRegression()))
-        assert FITrimmer(outside, budget=3, random_state=0).fit(X, y).n_trimmed_ == 3
+        assert classic(outside, budget=3, random_state=0).fit(X, y).n_trimmed_ == 3
 
     @pytest.mark.parametrize("joined", JOINED)
     def test_what_is_inside_needs_a_bridge(self, joined, monkeypatch):
@@ -336,9 +348,9 @@ class TestRefusals:
             fi_util(model.fit(X, y), X, y, X_val, y_val)
         monkeypatch.setattr(joined, "fit", never)
         with pytest.raises(TypeError, match="RandomForestClassifier has no bridge"):
-            FITrimmer(model).fit(X, y)
+            classic(model).fit(X, y)
         with pytest.raises(ValueError, match="never fits"):
-            FITrimmer(joined(FrozenEstimator(LogisticRegression()))).fit(X, y)
+            classic(joined(FrozenEstimator(LogisticRegression()))).fit(X, y)
 
     def test_intercepts_in_some(self):
         X, y, X_val, y_val, _ = make_split(3)

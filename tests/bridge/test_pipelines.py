@@ -26,10 +26,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skfi import FITrimmer, fi_util
-from tests.conftest import make_split
+from skfi import fi_util
+from tests.conftest import classic, make_split
 
-CLASSIFIER = LogisticRegression(tol=1e-8, max_iter=1000)
+CLASSIFIER = LogisticRegression(solver="newton-cholesky", tol=1e-8)
 
 
 def take(data, rows):
@@ -56,7 +56,7 @@ def check(pipe, X, y, n_train, budget=6):
     )
     assert len(np.unique(expected)) > n_train / 2
     np.testing.assert_array_equal(fi_util(fitted, rows, labels, rows_val, labels_val), expected)
-    trimmer = FITrimmer(pipe, budget=budget)
+    trimmer = classic(pipe, budget=budget)
     trimmer.fit(rows, labels, X_val=rows_val, y_val=labels_val)
     np.testing.assert_allclose(trimmer.influence_, expected, rtol=1e-9)
     gone = np.argsort(-expected)[:budget]
@@ -65,9 +65,9 @@ def check(pipe, X, y, n_train, budget=6):
     again = clone(pipe).fit(take(rows, kept), labels[kept])
     np.testing.assert_array_equal(trimmer.predict(rows_val), again.predict(rows_val))
     # Rows held out, and cross-fitting, take other ways through the slicing.
-    held_out = FITrimmer(pipe, budget=budget, validation=0.3, random_state=0)
+    held_out = classic(pipe, budget=budget, validation=0.3, random_state=0)
     assert np.isnan(held_out.fit(rows, labels).influence_).sum() == round(0.3 * n_train)
-    crossed = FITrimmer(pipe, budget=budget, validation=3).fit(rows, labels)
+    crossed = classic(pipe, budget=budget, validation=3).fit(rows, labels)
     assert np.isfinite(crossed.influence_).all()
     return trimmer
 
@@ -179,7 +179,7 @@ class TestFrames:
         X, y = frame
         pipe = make_pipeline(self.columns(False), CLASSIFIER)
         with pytest.raises(ValueError, match="must have the columns of X"):
-            FITrimmer(pipe).fit(X, y, X_val=X.rename(columns={"age": "years"}), y_val=y)
+            classic(pipe).fit(X, y, X_val=X.rename(columns={"age": "years"}), y_val=y)
 
 
 class TestText:
@@ -200,6 +200,7 @@ class TestText:
             X = pytest.importorskip("pandas").Series(X)
         check(make_pipeline(TfidfVectorizer(), CLASSIFIER), X, y, n_train=90)
 
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
     def test_tfidf_into_sgd(self, texts):
         X, y = texts
         sgd = SGDClassifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import (
@@ -29,7 +30,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skfi import FITrimmer, fi_util
 from skfi.bridge import bridge
 from skfi.bridge._base import require_bridge
-from tests.conftest import make_split
+from tests.conftest import classic, make_split
 
 LOGISTIC = LogisticRegression()
 REASONS = [
@@ -87,6 +88,16 @@ def test_trimmer_and_scores_refuse():
         fi_util(model, X, y, X_val, y_val)
     with pytest.raises(TypeError, match="joint likelihood"):
         FITrimmer(LinearDiscriminantAnalysis()).fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [LinearDiscriminantAnalysis(), RandomForestClassifier(5)])
+def test_stand_in_works(estimator):
+    X, y, X_val, y_val, _ = make_split()
+    trimmer = classic(estimator, budget=5, influence_estimator=LogisticRegression())
+    trimmer.fit(X, y, X_val=X_val, y_val=y_val)
+    scores = fi_util(LogisticRegression().fit(X, y), X, y, X_val, y_val)
+    np.testing.assert_array_equal(trimmer.trimmed_indices_, np.argsort(-scores)[:5])
+    assert isinstance(trimmer.estimator_, type(estimator))
 
 
 def test_remedy_of_calibration_works():

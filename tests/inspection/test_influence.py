@@ -11,9 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer
 from skfi.inspection import InfluenceDisplay
-from tests.conftest import make_split
+from tests.conftest import classic, make_split
 
 from .conftest import legend_texts, overlaps_legend
 
@@ -27,7 +26,7 @@ SUPPORT = np.array([1, 0, 1, 1, 0, 1, 1, 1, 0, 1], dtype=bool)
 @pytest.fixture(scope="module")
 def trimmer():
     X, y, *_ = make_split()
-    return FITrimmer(LogisticRegression(), budget=0.1, random_state=0).fit(X, y)
+    return classic(LogisticRegression(), budget=0.1, random_state=0).fit(X, y)
 
 
 def height(patch):
@@ -102,9 +101,9 @@ def test_from_estimator_takes_anything_with_scores():
 
 def test_from_estimator_errors(trimmer):
     with pytest.raises(NotFittedError, match="FITrimmer instance is not fitted"):
-        InfluenceDisplay.from_estimator(FITrimmer())
+        InfluenceDisplay.from_estimator(classic())
     X, y, *_ = make_split()
-    pipeline = make_pipeline(StandardScaler(), FITrimmer(validation=3)).fit(X, y)
+    pipeline = make_pipeline(StandardScaler(), classic(validation=3)).fit(X, y)
     with pytest.raises(TypeError, match=r"Pipeline has no influence_ and no support_"):
         InfluenceDisplay.from_estimator(pipeline)
 
