@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint bench clean
+.PHONY: demo test test-oldest lint bench study clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -21,6 +21,12 @@ lint: .venv-test/ready
 
 bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/fit_ratio.py
+	.venv-test/bin/python benchmarks/cv_cost.py
+
+# An hour on two cores; SKFI_DATA names the folder of data sets.
+study: .venv-test/ready
+	.venv-test/bin/python benchmarks/trimming_study.py run --jobs 2
+	.venv-test/bin/python benchmarks/trimming_study.py report > benchmarks/trimming_study.md
 
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find skfi -name '*.py')
 	$(PYTHON) -m venv .venv-demo

@@ -428,10 +428,11 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator if self.estimator is not None else LogisticRegression())
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
-        tags.input_tags.string = inner.input_tags.string
-        tags.input_tags.categorical = inner.input_tags.categorical
+        both = [inner.input_tags]
+        if self.influence_estimator is not None:
+            both.append(get_tags(self.influence_estimator).input_tags)
+        for name in ("sparse", "allow_nan", "string", "categorical"):
+            setattr(tags.input_tags, name, all(getattr(seen, name) for seen in both))
         if inner.classifier_tags is not None:
             tags.classifier_tags = inner.classifier_tags
             tags.classifier_tags.multi_label = False

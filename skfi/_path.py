@@ -124,6 +124,7 @@ def removal_path(
             stop = _whole_class(classes[emptied], done + taken.sum(), weight.sum())
         rows.append(order)
         parts.append(taken)
+        left = left.copy()  # the scores may have kept the array they were given
         left[order] = np.maximum(left[order] - taken, 0.0)
         done += float(taken.sum())
         if progress is not None:

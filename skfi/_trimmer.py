@@ -39,14 +39,15 @@ class FITrimmer(BaseTrimmer):
     influence : str or callable, default="fi_signed"
         What rows are ordered by, the highest first. "fi" is FI^util, which has no sign;
         "fi_signed" is its root times what the row's removal takes off the validation
-        loss, to first order (`removal_gain_`), so that rows that hold the model up stay.
-        What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
+        loss, to first order (`removal_gain_`), so that rows that hold the model up
+        stay. What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
         "tmc_shapley", "fi_paired" or "random" (see `skfi.baselines`). A callable
         ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
-        returns one finite number a row; those of ``sample_weight``, ``sample_weight_val``, ``validation_loss``,
-        ``metric``, ``random_state``, ``n_jobs`` and ``verbose`` that it names as
-        parameters are passed by keyword. "loss", "self_confidence" and "random" need
-        no validation rows, and none are held out for them.
+        returns one finite number a row; those of ``sample_weight``,
+        ``sample_weight_val``, ``validation_loss``, ``metric``, ``random_state``,
+        ``n_jobs`` and ``verbose`` that it names as parameters are passed by keyword.
+        "loss", "self_confidence" and "random" need no validation rows, and none are
+        held out for them.
     influence_estimator : estimator, default=None
         Classifier whose influence scores the rows, where `estimator` has no bridge or
         another is to judge; `estimator` is then only fitted on what is left. A

@@ -27,7 +27,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseTrimmer, Task
-from ._budget import budget_mass, check_budget, step_mass
+from ._budget import budget_mass, check_budget
 from ._path import RemovalPath
 from ._reporting import warn_if_class_shrank
 
@@ -293,12 +293,13 @@ class FITrimmerCV(BaseTrimmer):
         budgets = list(dict.fromkeys(budgets))
         if 0 not in budgets:
             budgets = [0, *budgets]
-        largest = max(budget_mass(budget, task.weight) for budget in budgets)
-        step = step_mass(self.step, task.weight)
-        if step is not None and 0 < largest < step:
+        largest = max(budgets, key=lambda budget: budget_mass(budget, task.weight))
+        # A share of the rows and a number of rows do not contradict each other.
+        alike = isinstance(self.step, Integral) == isinstance(largest, Integral)
+        if self.step is not None and alike and 0 < largest < self.step:
             warnings.warn(
                 f"step={self.step} is larger than every budget (the largest is "
-                f"{largest:g} rows): all rows go at once, as with step=None.",
+                f"{largest}): all rows go at once, as with step=None.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -89,6 +89,9 @@ def make_splits(validation, X, codes, weight, random_state, split_params) -> lis
             f"validation={validation!r}: as an int it is a number of folds, at least 2; "
             "as a float it is the share held out."
         )
+    if isinstance(validation, Integral):
+        # No class has a row for each fold: as many folds as the largest can fill.
+        validation = max(2, min(int(validation), int(np.bincount(y).max())))
     splitter = check_cv(validation, y, classifier=True)
     params = {
         key: value if _num_samples(value) != len(codes) else _safe_indexing(value, present)
