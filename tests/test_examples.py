@@ -30,9 +30,9 @@ def test_demo(tmp_path, dataset, request):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     gains = {line[2:22].strip(): line for line in lines if line.startswith("  ")}
-    assert set(gains) == {"FI, robust form", "FI, paper's form", "highest loss", "random"}
+    assert set(gains) == {"signed FI (default)", "FI, paper's form", "highest loss", "random"}
     caught = {name: int(line.split()[-2]) for name, line in gains.items()}
-    assert caught["FI, robust form"] > 60
+    assert caught["signed FI (default)"] > 60
     assert abs(caught["random"] - 20) < 5
     pictures = sorted(path.name for path in tmp_path.iterdir())
     assert pictures == [f"{dataset}_accuracy_over_budget.png", f"{dataset}_rows_that_went.png"]
