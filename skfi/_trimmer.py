@@ -157,7 +157,7 @@ class FITrimmer(BaseTrimmer):
     >>> trimmer.fit(X, y).n_trimmed_
     15
     >>> int((trimmer.trimmed_indices_ < 15).sum())  # wrong labels among those dropped
-    11
+    12
     """
 
     _parameter_constraints: dict = {**BaseTrimmer._parameter_constraints, "budget": [Real]}

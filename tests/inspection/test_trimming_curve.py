@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer
-from skfi.inspection import TrimmingCurveDisplay
+from skfi import FITrimmer, FITrimmerCV
+from skfi.inspection import InfluenceDisplay, TrimmingCurveDisplay
 from tests.conftest import make_split
 
 from .conftest import legend_texts, overlaps_legend
@@ -299,3 +299,15 @@ def test_an_object_without_support_does_not_know_n_samples():
     display = TrimmingCurveDisplay.from_estimator(fake)
     assert display.n_samples is None
     assert display.ax_.get_ylabel() == "Score, mean of 3 folds"
+
+
+@pytest.mark.parametrize("budgets", [(0, 0.05, 0.1), (0, 5, 20), (0, 0.05, 9)])
+def test_real_trimmer(budgets):
+    X, y, _, _, _ = make_split()
+    trimmer = FITrimmerCV(budgets=budgets, cv=3, validation=3, step=None).fit(X, y)
+    display = TrimmingCurveDisplay.from_estimator(trimmer, show_folds=True)
+    np.testing.assert_allclose(
+        np.sort(display.line_.get_ydata()),
+        np.sort(trimmer.cv_results_["mean_test_score"]),
+    )
+    assert InfluenceDisplay.from_estimator(trimmer).ax_ is not None
