@@ -35,15 +35,30 @@ def expected_error(y: np.ndarray, log_proba: np.ndarray) -> tuple[np.ndarray, np
 
 @dataclass(frozen=True)
 class GeneralizedCrossEntropy:
-    """(1 − P^q)/q: the log loss for q towards 0, the expected error for q = 1.
+    """Validation loss (1 − P(y|x)^q)/q, between the log loss and the expected error.
 
-    Zhang & Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks
-    with Noisy Labels", NeurIPS 2018. A class, so that it pickles with any q.
+    It is the log loss for q towards 0, and the expected error for q = 1.
 
     Parameters
     ----------
     q : float, default=0.5
         In (0, 1]; the larger, the less a wrong label on a validation row counts.
+
+    Raises
+    ------
+    ValueError
+        q is not in (0, 1].
+
+    References
+    ----------
+    Zhang & Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks
+    with Noisy Labels", NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from skfi import FITrimmer, GeneralizedCrossEntropy
+    >>> FITrimmer(validation_loss=GeneralizedCrossEntropy(0.7))
+    FITrimmer(validation_loss=GeneralizedCrossEntropy(q=0.7))
     """
 
     q: float = 0.5
