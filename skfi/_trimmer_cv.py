@@ -244,14 +244,7 @@ class FITrimmerCV(BaseTrimmer):
             delayed(_curve)(seeded, fold, test, budgets, scorer) for fold, test in folds
         )
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
-        stops = [curve[2].stop for curve in curves if curve[2].stop]
-        if np.isnan(scores).any() and stops:
-            lost = [b for b, row in zip(budgets, scores, strict=True) if np.isnan(row).any()]
-            warnings.warn(
-                f"Budgets {lost} could not be tried in every fold and are left out. {stops[0]}",
-                UserWarning,
-                stacklevel=2,
-            )
+        self._warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
         fold = task
         if not self.refit:
@@ -304,6 +297,19 @@ class FITrimmerCV(BaseTrimmer):
                 stacklevel=3,
             )
         return budgets
+
+    @staticmethod
+    def _warn_of_gaps(scores: np.ndarray, budgets: list, curves: list) -> None:
+        lost = [b for b, row in zip(budgets, scores, strict=True) if np.isnan(row).any()]
+        if not lost or np.isnan(scores).all():
+            return
+        stops = [curve[2].stop for curve in curves if curve[2].stop]
+        why = stops[0] if stops else "The fold has no more rows than that, or scoring gave NaN."
+        warnings.warn(
+            f"Budgets {lost} could not be tried in every fold and are left out. {why}",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _folds(self, task: Task):
         """Pairs of a task to walk and rows to judge by; the scorer; self with a seed."""

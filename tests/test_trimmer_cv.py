@@ -252,6 +252,13 @@ class TestRefusals:
         assert np.isnan(trimmer.cv_results_["mean_test_score"][2])
         assert trimmer.budget_ in (0, 2)
 
+    def test_budget_that_a_fold_has_no_rows_for(self, noisy):
+        X, y, _, _ = noisy
+        trimmer = FITrimmerCV(budgets=(0, 5, 160), cv=2, influence="loss", step=None)
+        with pytest.warns(UserWarning, match=r"Budgets \[160\] could not.*no more rows"):
+            trimmer.fit(X, y)
+        assert trimmer.budget_ in (0, 5)
+
     def test_step_larger_than_every_budget(self, noisy):
         X, y, _, _ = noisy
         options = {"cv": 2, "validation": 3, "budgets": (0, 3, 10)}
