@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import baselines
-from .influence import fi_and_gain, fi_util
+from .influence import fi_and_gain, fi_util, signed_fi_and_gain
 
 
 @dataclass(frozen=True)
@@ -33,49 +33,17 @@ class Method:
         passed = {key: value for key, value in options.items() if key in named}
         scores = self.function(estimator, X, y, X_val, y_val, **passed)
         gain = None
-        if self.function in (fi_and_gain, _signed_and_gain):
+        if self.function in (fi_and_gain, signed_fi_and_gain):
             scores, gain = scores
         scores = _checked(scores, len(y), self.name)
         return scores, scores if self.name == "iv" else gain
-
-
-def _signed_and_gain(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
-    *,
-    sample_weight=None,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-):
-    """FI with a direction: its root times what the row's removal gains.
-
-    FI has no sign, so rows that hold the model up score as high as rows that pull it
-    down. The first-order gain tells them apart, and the product goes first where both
-    agree that a row matters.
-    """
-    influence, gain = fi_and_gain(
-        estimator,
-        X,
-        y,
-        X_val,
-        y_val,
-        sample_weight=sample_weight,
-        sample_weight_val=sample_weight_val,
-        validation_loss=validation_loss,
-        metric=metric,
-    )
-    return np.sqrt(influence) * gain, gain
 
 
 METHODS = {
     method.name: method
     for method in (
         Method("fi", fi_and_gain, needs_bridge=True),
-        Method("fi_signed", _signed_and_gain, needs_bridge=True),
+        Method("fi_signed", signed_fi_and_gain, needs_bridge=True),
         Method("fi_paired", baselines.fi_paired, needs_bridge=True),
         Method("iv", baselines.iv, needs_bridge=True),
         Method("loss", baselines.loss, needs_validation=False),
