@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
 
 from .bridge import Bridge, bridge
 from .kernels._chunks import one_blas_thread
-from .kernels._losses import ValidationLoss, resolve_validation_loss
+from .kernels._losses import resolve_validation_loss
 from .kernels._removal import removal_all
 from .kernels._softmax import (
     CurvatureSum,
@@ -36,6 +36,9 @@ __all__ = ["fi_util"]
 # than this share of it. LogisticRegression's default
 # tolerance on scaled features stays under it.
 _STATIONARY = 1e-3
+# A Hessian of more parameters is worth all of BLAS's threads; a smaller one is better
+# off with one.
+_LARGE = 1500
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ class _Rows:
     X: Any  # ndarray or CSR (n, d)
     codes: np.ndarray  # class codes (n,)
     weight: np.ndarray  # sample weights (n,)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A fitted classifier with its inverse Hessian and the solved gradient."""
+
+    model: SoftmaxLinear
+    train: _Rows
+    weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
+    copy: np.ndarray  # what one copy of it counts
+    inverse: np.ndarray  # H⁺
+    h: np.ndarray  # H⁺u, u the gradient of the mean validation loss
 
 
 def fi_util(
@@ -193,23 +208,27 @@ def fi_and_gain(
     FI has no sign; the second tells in which direction a row pulls. Both stand on the
     same curvature, so that together they cost little more than either.
     """
-    loss = resolve_validation_loss(validation_loss)
     _check_choice("metric", metric, ("euclidean", "mahalanobis"))
     _check_choice("unit", unit, ("copy", "row"))
-    fitted = bridge(estimator)
-    train = _labelled_rows(fitted, X, y, sample_weight, "")
-    validation = _labelled_rows(
-        fitted, X_val, y_val, sample_weight_val, "_val", width=train.X.shape[1]
+    solved = solve_fitted(
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        stacklevel=5,
     )
-    model = fitted.make_model(train.X.shape[0])
-    if model.n_features != train.X.shape[1]:
-        raise ValueError(
-            f"X has {train.X.shape[1]} features where the model sees it, but the model "
-            f"was fitted on {model.n_features}."
+    model, train = solved.model, solved.train
+    moved = solved.copy if unit == "copy" else solved.weight
+    with one_blas_thread(unless=model.beta.size > _LARGE):
+        root = covariance_root(train.X, train.weight) if metric == "mahalanobis" else None
+        influence = score_all(
+            model, train.X, train.codes, moved, solved.inverse, solved.h, root
         )
-    # A large Hessian is worth all of BLAS's threads; a small one is better off alone.
-    with one_blas_thread(unless=model.beta.size > 1500):
-        return _influence(fitted, model, train, validation, loss, metric, unit)
+        return influence, removal_all(model, train.X, train.codes, moved, solved.h)
 
 
 def signed_fi_and_gain(
@@ -244,35 +263,46 @@ def signed_fi_and_gain(
     return np.sqrt(influence) * gain, gain
 
 
-def _influence(
-    fitted: Bridge,
-    model: SoftmaxLinear,
-    train: _Rows,
-    validation: _Rows,
-    loss: ValidationLoss,
-    metric: str,
-    unit: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    weight = fitted.loss_weight(train.codes, train.weight)
-    total = fit_curvature(model, train.X, train.codes, weight)
-    inverse = invert(model, total.hessian)
-    _check_stationary(total, inverse, train, stacklevel=5)
-    u = validation_gradient(model, validation.X, validation.codes, validation.weight, loss)
-    h = solve(inverse, u)
-    root = covariance_root(train.X, train.weight) if metric == "mahalanobis" else None
-    moved = weight
-    if unit == "copy":
-        # What one copy's loss counts: class weights stay, the sample weight goes.
-        share = np.divide(
-            1.0, train.weight, out=np.zeros_like(train.weight), where=train.weight > 0
+def solve_fitted(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    sample_weight,
+    sample_weight_val,
+    validation_loss,
+    stacklevel: int = 4,
+) -> Solved:
+    """Check the data, sum up the objective's curvature, and solve for V's gradient."""
+    loss = resolve_validation_loss(validation_loss)
+    fitted = bridge(estimator)
+    train = _labelled_rows(fitted, X, y, sample_weight, "")
+    validation = _labelled_rows(
+        fitted, X_val, y_val, sample_weight_val, "_val", width=train.X.shape[1]
+    )
+    model = fitted.make_model(train.X.shape[0])
+    if model.n_features != train.X.shape[1]:
+        raise ValueError(
+            f"X has {train.X.shape[1]} features where the model sees it, but the model "
+            f"was fitted on {model.n_features}. Pass the columns it was fitted on."
         )
-        moved = (weight.T * share).T
-    influence = score_all(model, train.X, train.codes, moved, inverse, h, root)
-    return influence, removal_all(model, train.X, train.codes, moved, h)
+    weight = fitted.loss_weight(train.codes, train.weight)
+    with one_blas_thread(unless=model.beta.size > _LARGE):
+        total = fit_curvature(model, train.X, train.codes, weight)
+        inverse = invert(model, total.hessian)
+        u = validation_gradient(model, validation.X, validation.codes, validation.weight, loss)
+        h = solve(inverse, u)
+    _check_stationary(total, inverse, train, stacklevel)
+    # What one copy's loss counts: class weights stay, the sample weight goes.
+    share = np.divide(
+        1.0, train.weight, out=np.zeros_like(train.weight), where=train.weight > 0
+    )
+    return Solved(model, train, weight, (weight.T * share).T, inverse, h)
 
 
 def _check_stationary(
-    total: CurvatureSum, inverse: np.ndarray, train: _Rows, stacklevel: int = 4
+    total: CurvatureSum, inverse: np.ndarray, train: _Rows, stacklevel: int
 ) -> None:
     """Warn where the coefficients are not the optimum the formulas differentiate."""
     step = solve(inverse, total.gradient)

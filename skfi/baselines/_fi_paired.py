@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..influence import _check_choice
+from ..influence import _check_choice, solve_fitted
 from ..kernels._chunks import one_blas_thread
 from ..kernels._pairs import PairScores
 from ..kernels._softmax import covariance_root
-from ._solved import solve_fitted
 
 
 def fi_paired(

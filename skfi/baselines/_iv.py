@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..influence import solve_fitted
 from ..kernels._removal import removal_all
-from ._solved import solve_fitted
 
 
 def iv(
