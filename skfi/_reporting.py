@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from ._path import RemovalPath
+from .influence import encode_labels
 
 
 def ranking(path: RemovalPath, support: np.ndarray) -> np.ndarray:
@@ -67,10 +68,7 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
         if hasattr(estimator, "predict_proba"):
             proba = np.asarray(estimator.predict_proba(X_rows))
             probability = proba.max(axis=1)
-            place = {
-                label: k for k, label in enumerate(np.asarray(estimator.classes_).tolist())
-            }
-            codes = np.array([place[label] for label in np.asarray(y)[rows].tolist()])
+            codes = encode_labels(np.asarray(y)[rows], np.asarray(estimator.classes_), "y")
             given = proba[np.arange(len(rows)), codes]
             loss = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
     return {

@@ -16,6 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.validation import _num_samples
 
+from .._routing import weight_params
 from ..influence import encode_labels
 from ._loss import probabilities
 
@@ -38,9 +39,6 @@ def fresh(estimator, seed: int):
 
 def fit_on(estimator, X, y, weight, rows: np.ndarray, seed: int):
     """A fresh clone fitted on some rows; ``weight`` (n,) or None."""
-    # Scoring comes after the baselines: it offers them as methods.
-    from .._routing import weight_params
-
     copy = fresh(estimator, seed)
     params: dict = {}
     if weight is not None and _routing_enabled():
