@@ -1,4 +1,4 @@
-"""Examples in docstrings may draw: those need matplotlib, and leave no figure open."""
+"""Examples in docstrings need what they draw or train with, and leave no figure open."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ import sys
 
 import pytest
 
-HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-collect_ignore_glob = [] if HAS_MATPLOTLIB else ["skfi/inspection/*.py"]
+NEEDED = {
+    "matplotlib": ["skfi/inspection/*.py"],
+    "torch": ["skfi/bridge/_torch*.py", "skfi/kernels/_network*.py", "skfi/kernels/_kfsvd.py"],
+}
+collect_ignore_glob = [
+    pattern
+    for package, patterns in NEEDED.items()
+    if importlib.util.find_spec(package) is None
+    for pattern in patterns
+]
 
 
 @pytest.fixture(autouse=True)

@@ -35,10 +35,11 @@ from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import class_shares, describe_rows, ranking, report_frame
 from ._routing import routed_params
+from ._rows import check_weight
 from ._scoring import ScoringPlan, score_splits
 from ._validation import check_given, make_splits
 from .bridge._base import innermost, require_bridge
-from .influence import check_weight
+from .bridge._skorch import adapt
 from .kernels._losses import resolve_validation_loss
 
 
@@ -75,13 +76,18 @@ def estimator_has(name: str) -> Callable[[Any], bool]:
     """Delegate ``name`` where the fitted (else the given) classifier has it."""
 
     def check(self) -> bool:
-        holder = getattr(self, "estimator_", self.estimator)
+        holder = getattr(self, "estimator_", None)
         if holder is None:
-            holder = LogisticRegression()
+            holder = given_or_default(self.estimator)
         getattr(holder, name)  # its own AttributeError says more than ours would
         return True
 
     return check
+
+
+def given_or_default(estimator):
+    """The classifier as it is fitted: the default for None, a skorch net in its wrapper."""
+    return LogisticRegression() if estimator is None else adapt(estimator)
 
 
 class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -92,6 +98,7 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "step": [Real, None],
         "influence": [str, callable],
         "influence_estimator": [HasMethods(["fit"]), None],
+        "influence_params": [dict, None],
         "validation": [Real, "cv_object"],
         "validation_loss": [str, callable],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
@@ -106,8 +113,9 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
         method = resolve_method(self.influence)
+        method.check_params(self.influence_params)
         estimator = self._classifier()
-        scorer = self.influence_estimator
+        scorer = adapt(self.influence_estimator, self.random_state)
         scores_by = estimator if scorer is None else scorer
         if method.needs_bridge:
             require_bridge(scores_by)
@@ -142,7 +150,7 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "drops, and a FrozenEstimator never fits. Pass the classifier itself; to "
                 "score a trained model as it is, use skfi.fi_util."
             )
-        return self.estimator
+        return adapt(self.estimator, self.random_state)
 
     def _check_rows(self, X, y, sample_weight):
         """X as it came, y, weights and whether any were passed."""
@@ -203,7 +211,8 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "random_state": self.random_state,
                 "n_jobs": n_jobs,
                 "verbose": verbose,
-            },
+            }
+            | task.method.check_params(self.influence_params),
             splits,
             given,
             task.prefit and task.scorer is None,
@@ -268,6 +277,7 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         elif hasattr(self, "initial_estimator_"):
             del self.initial_estimator_
         self.influence_ = path.influence
+        self.influence_details_ = path.details
         self.removal_gain_ = path.gain
         self.support_ = support
         self.ranking_ = ranking(path, support)
@@ -414,10 +424,11 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         router = MetadataRouter(owner=self).add_self_request(self)
         fit = MethodMapping().add(caller="fit", callee="fit")
-        estimator = self.estimator if self.estimator is not None else LogisticRegression()
+        estimator = given_or_default(self.estimator)
         router.add(estimator=estimator, method_mapping=fit)
         if self.influence_estimator is not None:
-            router.add(influence_estimator=self.influence_estimator, method_mapping=fit)
+            scorer = adapt(self.influence_estimator)
+            router.add(influence_estimator=scorer, method_mapping=fit)
         if not isinstance(self.validation, Real):
             router.add(
                 splitter=check_cv(self.validation),
@@ -427,10 +438,10 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator if self.estimator is not None else LogisticRegression())
+        inner = get_tags(given_or_default(self.estimator))
         both = [inner.input_tags]
         if self.influence_estimator is not None:
-            both.append(get_tags(self.influence_estimator).input_tags)
+            both.append(get_tags(adapt(self.influence_estimator)).input_tags)
         for name in ("sparse", "allow_nan", "string", "categorical"):
             setattr(tags.input_tags, name, all(getattr(seen, name) for seen in both))
         if inner.classifier_tags is not None:

@@ -15,7 +15,24 @@ from typing import Any
 import numpy as np
 
 from . import baselines
-from .influence import fi_and_gain, fi_util, signed_fi_and_gain
+from .influence import (
+    InfluenceDetails,
+    Scores,
+    fi_and_gain,
+    fi_util,
+    signed_fi_and_gain,
+)
+
+# What the trimmers pass by themselves.
+_OWN_OPTIONS = {
+    "sample_weight",
+    "sample_weight_val",
+    "validation_loss",
+    "metric",
+    "random_state",
+    "n_jobs",
+    "verbose",
+}
 
 
 @dataclass(frozen=True)
@@ -27,16 +44,35 @@ class Method:
     needs_validation: bool = True
     needs_bridge: bool = False
 
-    def __call__(self, estimator, X, y, X_val, y_val, options: dict[str, Any]):
-        """Scores (n,), and the first-order gain of each removal where it is known."""
+    def __call__(
+        self, estimator, X, y, X_val, y_val, options: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray | None, InfluenceDetails | None]:
+        """Scores (n,), the first-order gain of each removal, and details, where known."""
         named = _named_options(self.function)
         passed = {key: value for key, value in options.items() if key in named}
-        scores = self.function(estimator, X, y, X_val, y_val, **passed)
-        gain = None
-        if self.function in (fi_and_gain, signed_fi_and_gain):
-            scores, gain = scores
-        scores = _checked(scores, len(y), self.name)
-        return scores, scores if self.name == "iv" else gain
+        result = self.function(estimator, X, y, X_val, y_val, **passed)
+        if isinstance(result, Scores):
+            return _checked(result.scores, len(y), self.name), result.gain, result.details
+        scores = _checked(result, len(y), self.name)
+        return scores, scores if self.name == "iv" else None, None
+
+    def check_params(self, influence_params: dict[str, Any] | None) -> dict[str, Any]:
+        """Further arguments of the user's, refused where the score does not take them."""
+        params = dict(influence_params or {})
+        for key in params:
+            if key in _OWN_OPTIONS:
+                raise ValueError(
+                    f"influence_params holds {key!r}, which is a parameter of the trimmer's "
+                    "own. Set it there."
+                )
+        unknown = sorted(set(params) - _named_options(self.function))
+        if unknown:
+            known = sorted(_named_options(self.function) - _OWN_OPTIONS)
+            raise ValueError(
+                f"influence={self.name} does not take {unknown} of influence_params. "
+                + (f"It takes {known}." if known else "It takes none.")
+            )
+        return params
 
 
 METHODS = {

@@ -22,6 +22,7 @@ class Scored:
     # What removing one copy would take off the validation loss, to first order (n,)
     gain: np.ndarray | None
     models: list[Any]  # fitted classifiers that the scores come from
+    details: list[Any] | None = None  # how the scores came about, for each model
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class RemovalPath:
     influence: np.ndarray  # the score when last computed (n,)
     gain: np.ndarray | None  # the same of the first-order gain (n,)
     models: list[Any]  # of the first scores
+    details: list[Any] | None  # the same
     stop: str | None  # why the path ends before the mass it was asked for
 
     @property
@@ -93,14 +95,14 @@ def removal_path(
     parts: list[np.ndarray] = []
     influence = np.full(len(weight), np.nan)
     gain: np.ndarray | None = None
-    first: list[Any] = []
+    first: Scored | None = None
     models: list[Any] | None = None
     done, stop = 0.0, None
     tiny = 1e-12 * max(float(weight.sum()), 1e-300)
     while models is None or (stop is None and mass - done > tiny):
         scored = score(left, models)
         models = scored.models
-        first = first or models
+        first = first or scored
         seen = (left > 0) & ~np.isnan(scored.influence)
         influence[seen] = scored.influence[seen]
         if scored.gain is not None:
@@ -134,7 +136,8 @@ def removal_path(
         np.concatenate(parts) if parts else np.zeros(0),
         influence,
         gain,
-        first,
+        first.models if first else [],
+        first.details if first else None,
         stop,
     )
 

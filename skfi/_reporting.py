@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from ._path import RemovalPath
-from .influence import encode_labels
+from ._rows import encode_labels
 
 
 def ranking(path: RemovalPath, support: np.ndarray) -> np.ndarray:

@@ -91,7 +91,9 @@ def score_splits(
     influence = _mean(n_rows, splits, [r[0] for r in results])
     gains = [r[1] for r in results if r[1] is not None]
     gain = _mean(n_rows, splits, [r[1] for r in results]) if gains else None
-    return Scored(influence, gain, [r[2] for r in results])
+    details = [r[3] for r in results]
+    known = details if any(d is not None for d in details) else None
+    return Scored(influence, gain, [r[2] for r in results], known)
 
 
 def _left(y, present, fit_rows, val_rows) -> Split:
@@ -111,7 +113,7 @@ def _mean(n_rows: int, splits, parts) -> np.ndarray:
 
 def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start):
     if len(val_rows) == 0 or (y[fit_rows] == y[fit_rows[0]]).all():
-        return None, None, start  # nothing is left to train on, or to score against
+        return None, None, start, None  # nothing is left to train on, or to score against
     weight = model_weight(fit_params)
     weight = None if weight is None else np.asarray(weight)[val_rows]
     held_out = _safe_indexing(X, val_rows), y[val_rows], weight
@@ -134,8 +136,8 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
         "sample_weight": model_weight(params),
         "sample_weight_val": sample_weight_val,
     }
-    scores, gain = plan.method(model, X_fit, y_fit, X_val, y_val, options)
-    return scores, gain, model
+    scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
+    return scores, gain, model, details
 
 
 def _fit_model(plan: ScoringPlan, start, X, y, params):
@@ -195,6 +197,7 @@ def _check_scale(model, X, X_val) -> None:
         n_rows = _num_samples(part)
         sample = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _SCALE_ROWS)).astype(int))
         part = fitted.transform(_safe_indexing(part, sample))
-        seen.append(check_array(part, accept_sparse=True, ensure_all_finite=False))
+        part = check_array(part, accept_sparse=True, ensure_all_finite=False, allow_nd=True)
+        seen.append(part.reshape(len(part), -1) if part.ndim > 2 else part)
     if seen[0].shape[1] == seen[1].shape[1]:
         warn_if_out_of_scale(*seen)

@@ -23,9 +23,12 @@ class FITrimmer(BaseTrimmer):
     ----------
     estimator : estimator, default=None
         Classifier to train: one with a bridge (`LogisticRegression`,
-        `SGDClassifier(loss="log_loss")`, …, see `skfi.bridge.bridge`), or a Pipeline
-        that ends in one; its rows are scored in the space the last step sees. Any other
-        classifier with `influence_estimator`. None is ``LogisticRegression()``.
+        `SGDClassifier(loss="log_loss")`, `MLPClassifier`, …, see `skfi.bridge.bridge`),
+        or a Pipeline that ends in one; its rows are scored in the space the last step
+        sees. A `skorch.NeuralNetClassifier` is fitted inside a
+        `skfi.bridge.SkorchClassifier`, which casts rows to the module's dtype, encodes
+        labels and seeds torch by `random_state`. Any other classifier with
+        `influence_estimator`. None is ``LogisticRegression()``.
     budget : int or float, default=0.05
         How much to drop: a number of rows (int), or a share in [0, 1) of the rows
         passed to `fit`, rounded down. 0 drops nothing: `estimator_` is then the plain
@@ -53,6 +56,9 @@ class FITrimmer(BaseTrimmer):
         another is to judge; `estimator` is then only fitted on what is left. A
         `FrozenEstimator` that was fitted on these rows is used as it is. None is
         `estimator` itself.
+    influence_params : dict, default=None
+        Further arguments of the score. For "fi", "fi_signed" and "iv" of a network those
+        of `skfi.fi_util`: `params`, `perturbation`, `curvature`, `damping`, ….
     validation : float, int or cross-validation splitter, default=5
         The rows to score against, unless `X_val` is passed to `fit`. A float holds
         out that stratified share (these rows are not scored themselves, and are used
@@ -96,6 +102,9 @@ class FITrimmer(BaseTrimmer):
         What removing one copy takes off the validation loss, to first order
         (`skfi.baselines.iv`): positive where a row does harm. None where the score in
         use does not know.
+    influence_details_ : list of InfluenceDetails or None
+        Curvature, damping, parameters and gradient norm behind the first scores, one for
+        each of `initial_estimators_`. None where the score in use does not tell.
     ranking_ : ndarray of int of shape (n,)
         1 for the row that went first; kept rows follow by their last score, rows that
         were not scored share the last rank.
@@ -170,6 +179,7 @@ class FITrimmer(BaseTrimmer):
         step=0.05,
         influence="fi_signed",
         influence_estimator=None,
+        influence_params=None,
         validation=5,
         validation_loss="expected_error",
         metric="mahalanobis",
@@ -183,6 +193,7 @@ class FITrimmer(BaseTrimmer):
         self.step = step
         self.influence = influence
         self.influence_estimator = influence_estimator
+        self.influence_params = influence_params
         self.validation = validation
         self.validation_loss = validation_loss
         self.metric = metric

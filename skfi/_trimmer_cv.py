@@ -161,6 +161,7 @@ class FITrimmerCV(BaseTrimmer):
         refit=True,
         influence="fi_signed",
         influence_estimator=None,
+        influence_params=None,
         validation=5,
         validation_loss="expected_error",
         metric="mahalanobis",
@@ -178,6 +179,7 @@ class FITrimmerCV(BaseTrimmer):
         self.refit = refit
         self.influence = influence
         self.influence_estimator = influence_estimator
+        self.influence_params = influence_params
         self.validation = validation
         self.validation_loss = validation_loss
         self.metric = metric

@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_array,
-    check_consistent_length,
-    column_or_1d,
-)
 
-from .bridge import Bridge, bridge
-from .kernels._chunks import one_blas_thread
-from .kernels._losses import resolve_validation_loss
-from .kernels._removal import removal_all
-from .kernels._softmax import (
-    CurvatureSum,
-    SoftmaxLinear,
-    covariance_root,
-    fit_curvature,
-    invert,
-    score_all,
-    solve,
-    validation_gradient,
-)
+from ._rows import check_choice
+from ._solved import InfluenceDetails, solve_fitted
+from .bridge._network import Choices
 
-__all__ = ["fi_util"]
-
-# A fit is taken as converged when one Newton step would lower its objective by less
-# than this share of it. LogisticRegression's default
-# tolerance on scaled features stays under it.
-_STATIONARY = 1e-3
-# A Hessian of more parameters is worth all of BLAS's threads; a smaller one is better
-# off with one.
-_LARGE = 1500
+__all__ = ["InfluenceDetails", "fi_util"]
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Labelled rows in the space the model sees."""
+class Scores:
+    """What rows are ordered by, and what is known beside it."""
 
-    X: Any  # ndarray or CSR (n, d)
-    codes: np.ndarray  # class codes (n,)
-    weight: np.ndarray  # sample weights (n,)
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A fitted classifier with its inverse Hessian and the solved gradient."""
-
-    model: SoftmaxLinear
-    train: _Rows
-    weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
-    copy: np.ndarray  # what one copy of it counts
-    inverse: np.ndarray  # H⁺
-    h: np.ndarray  # H⁺u, u the gradient of the mean validation loss
+    scores: np.ndarray  # (n,)
+    gain: np.ndarray  # what one copy's removal takes off the validation loss (n,)
+    details: InfluenceDetails
 
 
 def fi_util(
@@ -74,6 +34,15 @@ def fi_util(
     validation_loss="log_loss",
     metric="euclidean",
     unit="copy",
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+    return_details=False,
 ):
     """Influence of each training row on the loss over a validation set, FI^util.
 
@@ -93,12 +62,14 @@ def fi_util(
     estimator : estimator
         Classifier fitted on exactly `X`, `y` and `sample_weight`:
         `LogisticRegression`, `LogisticRegressionCV`,
-        `SGDClassifier(loss="log_loss")`, or a Pipeline, search or `FrozenEstimator`
+        `SGDClassifier(loss="log_loss")`, a network (`MLPClassifier`,
+        `skorch.NeuralNetClassifier`, or a torch module in a
+        `skfi.bridge.TorchClassifier`), or a Pipeline, search or `FrozenEstimator`
         that holds one. For a Pipeline rows are perturbed in the space its last step
         sees. With an L1 or elastic-net penalty the coefficients that are zero are
         taken to stay zero.
     X : {array-like, sparse matrix} of shape (n, n_features)
-        Training rows.
+        Training rows; for a network of any shape (n, ...).
     y : array-like of shape (n,)
         Training labels.
     X_val : {array-like, sparse matrix} of shape (n_val, n_features)
@@ -128,6 +99,44 @@ def fi_util(
         What is perturbed where rows are weighted: one copy of a row of weight w, so
         that weights and repetition give the same scores, or the row with its whole
         weight. Without `sample_weight` there is no difference.
+    params : {"last_layer", "all"}, list of str or callable, default="last_layer"
+        Parameters of a network that follow a perturbed row: those of its last linear
+        layer, all that are not frozen, those of the given names, or those for whose
+        name a function returns True. The cost of each pass grows with what lies
+        behind the first of them.
+    perturbation : {"features", "input"}, default="features"
+        What is perturbed in a row: the last layer's input, or the network's own. With
+        ``params="last_layer"`` the former has a closed form and costs one forward pass
+        and the products of a linear classifier; all else takes K backward passes and
+        as many double ones for each row.
+    curvature : {"auto", "exact", "ggn", "kfac", "ekfac", "cg"}, default="auto"
+        What stands for the Hessian. "exact": the Hessian itself, an m×m matrix; away
+        from a minimum it may be indefinite, about which a warning tells. "ggn": the
+        generalised Gauss-Newton matrix, which leaves out the curvature of the scores,
+        is never negative, and is the Hessian itself for a linear model or last layer;
+        m×m too, n·K backward passes. "kfac": one Kronecker product a layer, K passes
+        over the rows and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues
+        of their own, more passes. "cg": conjugate gradients on Gauss-Newton products,
+        one pass over all rows an iteration and K solves a row, for few rows. "auto" is
+        exact for a linear classifier; for a network exact or "ggn" up to 1,500
+        parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
+    damping : float or "auto", default="auto"
+        Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
+        for a network what lifts the weakest penalty to a tenth of the curvature's mean
+        eigenvalue. K-FAC has it in both factors, which keeps the product a product.
+    approximation : {None, "kfsvd"}, default=None
+        "kfsvd" is the paper's: K-FAC, and each row's mixed derivative ``∂_x∂_θL`` (m×d)
+        cut to rank `n_components` by randomised power iteration. Neither faster nor
+        better than the exact products, which need no such matrix; here to check the
+        paper.
+    n_components : int, default=None
+        Rank of the approximation.
+    dtype : {None, "float32", "float64"}, default=None
+        Precision of a network's derivatives; None is the network's own.
+    random_state : int, RandomState instance or None, default=None
+        Start of the power iteration.
+    return_details : bool, default=False
+        Also return how the scores came about.
 
     Returns
     -------
@@ -135,6 +144,9 @@ def fi_util(
         FI^util of each row, non-negative: squared change of the mean validation loss
         per unit of squared Fisher length. It has no sign: a large score tells that
         the row matters much, not in which direction. 0 for rows of weight 0.
+    details : InfluenceDetails
+        Only if `return_details`: the curvature and damping that were used, the number
+        of parameters, and the norm of the objective's gradient.
 
     Raises
     ------
@@ -142,18 +154,29 @@ def fi_util(
         There is no bridge for the classifier; the message lists what has one.
     ValueError
         NaN or infinity, widths that differ, labels the classifier does not know, or
-        no weight at all.
+        no weight at all; a network that is no function of each row by itself.
 
     Warns
     -----
     ConvergenceWarning
         The objective's gradient at the fitted coefficients is not near zero, either
         because the solver stopped early or because `X`, `y` or the weights are not
-        those the classifier was fitted on.
+        those the classifier was fitted on. Not for networks, which never are: see
+        Notes.
 
     See Also
     --------
     FITrimmer : Fits, scores, drops the worst rows and fits again.
+
+    Notes
+    -----
+    A network is not trained to a strict minimum, and its Hessian then has directions of
+    negative curvature, along which no refit would settle. The scores of a network
+    describe the quadratic model of its objective around the parameters as they are:
+    where would it settle if one row moved, with the Gauss-Newton matrix and damping in
+    place of the Hessian? ``return_details=True`` reports the gradient's norm and the
+    damping. Networks are read in evaluation mode (dropout off, batch statistics frozen),
+    from a copy.
 
     References
     ----------
@@ -176,7 +199,7 @@ def fi_util(
     >>> bool(influence[0] > np.quantile(influence, 0.8))
     True
     """
-    return fi_and_gain(
+    found = fi_and_gain(
         estimator,
         X,
         y,
@@ -187,7 +210,16 @@ def fi_util(
         validation_loss=validation_loss,
         metric=metric,
         unit=unit,
-    )[0]
+        params=params,
+        perturbation=perturbation,
+        curvature=curvature,
+        damping=damping,
+        approximation=approximation,
+        n_components=n_components,
+        dtype=dtype,
+        random_state=random_state,
+    )
+    return (found.scores, found.details) if return_details else found.scores
 
 
 def fi_and_gain(
@@ -202,14 +234,22 @@ def fi_and_gain(
     validation_loss="log_loss",
     metric="euclidean",
     unit="copy",
-) -> tuple[np.ndarray, np.ndarray]:
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+) -> Scores:
     """`fi_util`, and what removing one copy takes off the validation loss (`iv`).
 
     FI has no sign; the second tells in which direction a row pulls. Both stand on the
     same curvature, so that together they cost little more than either.
     """
-    _check_choice("metric", metric, ("euclidean", "mahalanobis"))
-    _check_choice("unit", unit, ("copy", "row"))
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("unit", unit, ("copy", "row"))
     solved = solve_fitted(
         estimator,
         X,
@@ -219,16 +259,19 @@ def fi_and_gain(
         sample_weight,
         sample_weight_val,
         validation_loss,
+        Choices(
+            params,
+            perturbation,
+            curvature,
+            damping,
+            approximation,
+            n_components,
+            dtype,
+            random_state,
+        ),
         stacklevel=5,
     )
-    model, train = solved.model, solved.train
-    moved = solved.copy if unit == "copy" else solved.weight
-    with one_blas_thread(unless=model.beta.size > _LARGE):
-        root = covariance_root(train.X, train.weight) if metric == "mahalanobis" else None
-        influence = score_all(
-            model, train.X, train.codes, moved, solved.inverse, solved.h, root
-        )
-        return influence, removal_all(model, train.X, train.codes, moved, solved.h)
+    return Scores(*solved.influence(metric, unit), solved.details)
 
 
 def signed_fi_and_gain(
@@ -242,14 +285,22 @@ def signed_fi_and_gain(
     sample_weight_val=None,
     validation_loss="log_loss",
     metric="euclidean",
-):
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+) -> Scores:
     """FI with a direction: its root times what the row's removal gains.
 
     FI has no sign, so rows that hold the model up score as high as rows that pull it
     down. The first-order gain tells them apart, and the product goes first where both
     agree that a row matters.
     """
-    influence, gain = fi_and_gain(
+    found = fi_and_gain(
         estimator,
         X,
         y,
@@ -259,114 +310,13 @@ def signed_fi_and_gain(
         sample_weight_val=sample_weight_val,
         validation_loss=validation_loss,
         metric=metric,
+        params=params,
+        perturbation=perturbation,
+        curvature=curvature,
+        damping=damping,
+        approximation=approximation,
+        n_components=n_components,
+        dtype=dtype,
+        random_state=random_state,
     )
-    return np.sqrt(influence) * gain, gain
-
-
-def solve_fitted(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
-    sample_weight,
-    sample_weight_val,
-    validation_loss,
-    stacklevel: int = 4,
-) -> Solved:
-    """Check the data, sum up the objective's curvature, and solve for V's gradient."""
-    loss = resolve_validation_loss(validation_loss)
-    fitted = bridge(estimator)
-    train = _labelled_rows(fitted, X, y, sample_weight, "")
-    validation = _labelled_rows(
-        fitted, X_val, y_val, sample_weight_val, "_val", width=train.X.shape[1]
-    )
-    model = fitted.make_model(train.X.shape[0])
-    if model.n_features != train.X.shape[1]:
-        raise ValueError(
-            f"X has {train.X.shape[1]} features where the model sees it, but the model "
-            f"was fitted on {model.n_features}. Pass the columns it was fitted on."
-        )
-    weight = fitted.loss_weight(train.codes, train.weight)
-    with one_blas_thread(unless=model.beta.size > _LARGE):
-        total = fit_curvature(model, train.X, train.codes, weight)
-        inverse = invert(model, total.hessian)
-        u = validation_gradient(model, validation.X, validation.codes, validation.weight, loss)
-        h = solve(inverse, u)
-    _check_stationary(total, inverse, train, stacklevel)
-    # What one copy's loss counts: class weights stay, the sample weight goes.
-    share = np.divide(
-        1.0, train.weight, out=np.zeros_like(train.weight), where=train.weight > 0
-    )
-    return Solved(model, train, weight, (weight.T * share).T, inverse, h)
-
-
-def _check_stationary(
-    total: CurvatureSum, inverse: np.ndarray, train: _Rows, stacklevel: int
-) -> None:
-    """Warn where the coefficients are not the optimum the formulas differentiate."""
-    step = solve(inverse, total.gradient)
-    excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
-    if excess > _STATIONARY:
-        size = np.abs(total.gradient).max() / train.weight.sum()
-        warnings.warn(
-            f"The classifier is not at its optimum on these rows: the gradient of its "
-            f"objective is {size:.2g} per unit of weight, and one Newton step would "
-            f"lower the objective by {100 * excess:.2g} %. Influence describes the "
-            "optimum, so the scores are off. Let the solver finish (larger max_iter, "
-            "smaller tol, scaled features), and pass the X, y and sample_weight that "
-            "the classifier was fitted on.",
-            ConvergenceWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _labelled_rows(
-    fitted: Bridge, X, y, sample_weight, suffix: str, width: int | None = None
-) -> _Rows:
-    X = check_array(
-        fitted.transform(X),
-        accept_sparse="csr",
-        dtype=(np.float64, np.float32),
-        input_name=f"X{suffix}",
-    )
-    if width is not None and X.shape[1] != width:
-        raise ValueError(
-            f"X{suffix} has {X.shape[1]} features, but X has {width}: both must have "
-            "the same columns in the same order."
-        )
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(X, y)
-    weight = check_weight(sample_weight, X, f"sample_weight{suffix}")
-    return _Rows(X, encode_labels(y, fitted.classes, f"y{suffix}"), weight)
-
-
-def check_weight(sample_weight, X, name: str) -> np.ndarray:
-    """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
-    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
-        raise ValueError(f"{name} is zero for every row; leave out weights or rows.")
-    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-
-
-def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
-    """Class codes of labels; unknown labels are an error that names them."""
-    position = np.searchsorted(classes, y) if classes.dtype.kind == y.dtype.kind else None
-    if position is None:
-        lookup = {label: code for code, label in enumerate(classes.tolist())}
-        codes = np.array([lookup.get(label, -1) for label in y.tolist()], dtype=np.intp)
-    else:
-        codes = np.minimum(position, len(classes) - 1)
-        codes = np.where(classes[codes] == y, codes, -1)
-    if (codes < 0).any():
-        unknown = sorted({str(label) for label in np.asarray(y)[codes < 0]})
-        raise ValueError(
-            f"{name} has labels the classifier never saw: {unknown[:5]}. Its classes "
-            f"are {[str(label) for label in classes[:10]]}. Drop these rows or train on "
-            "rows of these classes."
-        )
-    return codes
-
-
-def _check_choice(name: str, value, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not known; use one of {list(allowed)}.")
+    return Scores(np.sqrt(found.scores) * found.gain, found.gain, found.details)

@@ -76,13 +76,13 @@ class TestIsTheGridSearch:
         )
 
     def test_scores_a_fold_once_a_step(self, noisy, monkeypatch):
-        import skfi.influence
+        import skfi._solved
 
         X, y, _, _ = noisy
         calls = []
-        original = skfi.influence.fit_curvature
+        original = skfi._solved.fit_curvature
         monkeypatch.setattr(
-            skfi.influence,
+            skfi._solved,
             "fit_curvature",
             lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs),
         )

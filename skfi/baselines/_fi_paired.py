@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..influence import _check_choice, solve_fitted
+from .._rows import check_choice
+from .._solved import SolvedLinear, solve_fitted
+from ..bridge._network import Choices
 from ..kernels._chunks import one_blas_thread
 from ..kernels._pairs import PairScores
-from ..kernels._softmax import covariance_root
 
 
 def fi_paired(
@@ -101,10 +102,20 @@ def fi_paired(
     >>> fi_paired(model, X[:100], y[:100], X[100:], y[100:]).shape
     (100,)
     """
-    _check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
     solved = solve_fitted(
-        estimator, X, y, X_val, y_val, sample_weight, sample_weight_val, validation_loss
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        Choices(curvature="exact"),  # of a network: its last layer
     )
+    assert isinstance(solved, SolvedLinear)
+    assert isinstance(solved.inverse, np.ndarray)
     train = solved.train
     present = np.flatnonzero(train.weight > 0)
     weight = train.weight[present]
@@ -113,7 +124,7 @@ def fi_paired(
         raise ValueError(
             f"X has {len(present)} rows with weight; fi_paired needs at least two."
         )
-    root = covariance_root(train.X, train.weight) if metric == "mahalanobis" else None
+    root = solved.root() if metric == "mahalanobis" else None
     score = np.zeros(train.X.shape[0])
     with one_blas_thread():
         score[present] = PairScores(

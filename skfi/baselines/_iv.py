@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..influence import solve_fitted
-from ..kernels._removal import removal_all
+from .._solved import solve_fitted
+from ..bridge._network import Choices
 
 
 def iv(
@@ -23,6 +23,10 @@ def iv(
     sample_weight=None,
     sample_weight_val=None,
     validation_loss="log_loss",
+    params="last_layer",
+    curvature="auto",
+    damping="auto",
+    dtype=None,
 ) -> np.ndarray:
     """Influence value of each training row (Chhabra et al. 2024); higher goes first.
 
@@ -40,7 +44,7 @@ def iv(
     ----------
     estimator : estimator
         Classifier fitted on exactly `X`, `y` and `sample_weight`, of a kind that
-        `skfi.fi_util` takes: a logistic regression, or a Pipeline, search or
+        `skfi.fi_util` takes: a logistic regression, a network, or a Pipeline, search or
         `FrozenEstimator` that holds one.
     X : {array-like, sparse matrix} of shape (n, n_features)
         Training rows.
@@ -57,6 +61,9 @@ def iv(
         Weights of the validation rows in the mean.
     validation_loss : {"log_loss", "expected_error"} or callable, default="log_loss"
         Loss on the validation rows, as in `skfi.fi_util`. The paper's is the log loss.
+    params, curvature, damping, dtype : optional
+        Which parameters of a network move, what stands for H, and in which precision, as
+        in `skfi.fi_util`.
 
     Returns
     -------
@@ -99,6 +106,14 @@ def iv(
     ((100,), True)
     """
     solved = solve_fitted(
-        estimator, X, y, X_val, y_val, sample_weight, sample_weight_val, validation_loss
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        Choices(params, None, curvature, damping, dtype=dtype),
     )
-    return removal_all(solved.model, solved.train.X, solved.train.codes, solved.copy, solved.h)
+    return solved.gain()

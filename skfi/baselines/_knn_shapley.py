@@ -18,7 +18,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
-from ..influence import check_weight, encode_labels
+from .._rows import check_weight, encode_labels
 from ..kernels._chunks import block_rows, dense_rows, map_blocks
 
 

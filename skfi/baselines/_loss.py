@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ..influence import encode_labels
+from .._rows import encode_labels
 
 _TINY = np.finfo(np.float64).tiny
 

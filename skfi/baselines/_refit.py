@@ -17,7 +17,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.validation import _num_samples
 
 from .._routing import weight_params
-from ..influence import encode_labels
+from .._rows import encode_labels
 from ._loss import probabilities
 
 

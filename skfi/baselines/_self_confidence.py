@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from ..influence import check_weight
+from .._rows import check_weight
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
 

@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
-from ..influence import check_weight, encode_labels
+from .._rows import check_weight, encode_labels
 from ._loss import labels_and_codes
 from ._refit import fit_on, prior_on, with_all_classes
 

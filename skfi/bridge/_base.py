@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,6 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
 from ._refusals import refusal
+
+if TYPE_CHECKING:
+    from ._network import NetworkBridge
 
 # (class codes, sample weights) -> weight of each row's loss, (n,) or (n, n_outputs)
 LossWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -66,6 +69,7 @@ class Bridge:
         l1_intercept=0.0,
         l2_per_row: bool = False,
         one_vs_rest: bool = False,
+        label_smoothing: float = 0.0,
         loss_weight: LossWeight = _as_given,
     ) -> Bridge:
         """Bridge of a classifier with ``decision_function(X) = X @ coef.T + intercept``.
@@ -73,30 +77,35 @@ class Bridge:
         Parameters
         ----------
         coef : array-like of shape (1, d) or (K, d)
-            One row for two classes (the score of ``classes[1]``), else one a class.
+            One row a class; for two classes also a single row, the score of
+            ``classes[1]``.
         intercept : array-like of shape (1,) or (K,), default=None
             None: the model was fitted without one.
         classes : array-like of shape (K,)
             Class labels in order.
-        l2, l1 : float or array-like of shape (n_outputs,), default=0.0
+        l2, l1 : float or array-like of shape (n_outputs,) or (n_outputs, d), default=0.0
             The trained objective is ``Σ_i s_i L_i + l2/2 ‖coef‖² + l1 ‖coef‖₁``.
-        l2_intercept, l1_intercept : float, default=0.0
+        l2_intercept, l1_intercept : float or array-like of shape (n_outputs,), default=0.0
             The same for the intercept, where the solver penalises it.
         l2_per_row : bool, default=False
             Penalties are stated against the mean of the losses, not their sum.
         one_vs_rest : bool, default=False
             The rows of `coef` are independent binary models whose probabilities are
-            normalised, not a softmax. Ignored for two classes.
+            normalised, not a softmax. Ignored for a single row.
+        label_smoothing : float, default=0.0
+            Share of each label that the training loss spread over all classes; for a
+            softmax.
         loss_weight : callable, optional
             ``(class codes, sample_weight) -> weights``; by default the sample weights.
         """
         classes = np.asarray(classes)
         coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
-        n_outputs = 1 if len(classes) == 2 else len(classes)
-        if len(classes) < 2 or len(coef) != n_outputs:
+        n_outputs = len(coef)
+        single = n_outputs == 1 and len(classes) == 2
+        if len(classes) < 2 or not (single or n_outputs == len(classes)):
             raise ValueError(
                 f"coef has {len(coef)} rows for {len(classes)} classes; a linear "
-                "classifier has one row for two classes and one a class for more."
+                "classifier has one row a class, or a single one for two classes."
             )
         fit_intercept = intercept is not None
         beta = coef
@@ -110,8 +119,9 @@ class Bridge:
             )
 
         def spread(value, value_intercept) -> np.ndarray:
+            value = np.asarray(value, dtype=np.float64)
             full = np.empty_like(beta)
-            full[:] = np.broadcast_to(np.asarray(value, float), (n_outputs,))[:, None]
+            full[:, : coef.shape[1]] = value if value.ndim == 2 else value.reshape(-1, 1)
             if fit_intercept:
                 full[:, -1] = value_intercept
             return full
@@ -126,7 +136,9 @@ class Bridge:
             # An L1 penalty's active set is one of single coefficients, not contrasts,
             # and contrasts mix classes, which must then be penalised alike.
             alike = bool((l2s == l2s[0]).all())
-            link = Softmax(n_outputs, reduced=alike and not l1s.any())
+            link = Softmax(
+                n_outputs, reduced=alike and not l1s.any(), smoothing=label_smoothing
+            )
             if link.reduced:
                 beta = link.basis.T @ beta
                 l2s, l1s = l2s[1:], l1s[1:]
@@ -149,7 +161,7 @@ BridgeFunction = Callable[[Any], Bridge]
 
 
 @singledispatch
-def bridge(estimator: BaseEstimator) -> Bridge:
+def bridge(estimator: BaseEstimator) -> Bridge | NetworkBridge:
     """The differentiable model behind a fitted classifier.
 
     Parameters
@@ -172,6 +184,8 @@ def bridge(estimator: BaseEstimator) -> Bridge:
     sklearn.exceptions.NotFittedError
         The classifier is not fitted.
     """
+    if _read_late(type(estimator)):
+        return bridge(estimator)
     raise TypeError(_no_bridge(estimator))
 
 
@@ -249,6 +263,21 @@ def register_bridge(classifier: type) -> Callable[[BridgeFunction], BridgeFuncti
     return register
 
 
+def _read_late(kind: type) -> bool:
+    """Whether a class has a bridge, once those of skorch and torch are imported for it.
+
+    Networks are read by modules of their own, which not everyone has use for; torch takes
+    seconds to import and is no dependency.
+    """
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    names = {base.__name__ for base in kind.__mro__}
+    if packages & {"skorch", "torch"} or names & {"TorchClassifier", "SkorchClassifier"}:
+        from . import _torch  # noqa: F401  registers its bridges
+    elif "MLPClassifier" in names:
+        from . import _mlp  # noqa: F401
+    return bridge.dispatch(kind) is not bridge.dispatch(object)
+
+
 def _no_bridge(estimator: BaseEstimator) -> str:
     supported = sorted(
         kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)
@@ -301,7 +330,7 @@ def require_bridge(estimator: BaseEstimator) -> None:
             joined = layer
         elif joined is not None and isinstance(layer, Pipeline) and len(layer.steps) > 1:
             raise TypeError(steps_inside(joined))
-    if bridge.dispatch(type(layer)) is bridge.dispatch(object):
+    if not _read_late(type(layer)):
         raise TypeError(_no_bridge(layer))
 
 
@@ -316,26 +345,21 @@ def steps_inside(estimator: BaseEstimator) -> str:
 
 
 @bridge.register(Pipeline)
-def _pipeline(estimator: Pipeline) -> Bridge:
+def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
     check_is_fitted(estimator)
     inner = bridge(estimator.steps[-1][1])
     if len(estimator.steps) == 1:
         return inner
-    return Bridge(
-        inner.make_model,
-        inner.classes,
-        inner.loss_weight,
-        (estimator[:-1].transform, *inner.steps),
-    )
+    return replace(inner, steps=(estimator[:-1].transform, *inner.steps))
 
 
 @bridge.register(FrozenEstimator)
-def _frozen(estimator: FrozenEstimator) -> Bridge:
+def _frozen(estimator: FrozenEstimator) -> Bridge | NetworkBridge:
     return bridge(estimator.estimator)
 
 
 @bridge.register(BaseSearchCV)
-def _search(estimator: BaseSearchCV) -> Bridge:
+def _search(estimator: BaseSearchCV) -> Bridge | NetworkBridge:
     check_is_fitted(estimator)
     if not hasattr(estimator, "best_estimator_"):
         raise TypeError(

@@ -72,6 +72,12 @@ def _binary_bridges(estimator: OneVsRestClassifier | OneVsOneClassifier) -> list
                 "classes or more."
             )
         read = bridge(part)
+        if not isinstance(read, Bridge):
+            raise TypeError(
+                f"{name} over {type(part).__name__} has no bridge: each of its networks has "
+                f"features of its own. Use {type(part).__name__} by itself, which knows "
+                "several classes."
+            )
         if read.steps:
             raise TypeError(steps_inside(estimator))
         model = read.make_model(1)

@@ -42,7 +42,6 @@ _REASONS = {
     "BaseHistGradientBoosting": _TREES,
     "NeighborsBase": "its votes are piecewise constant, and moving a row a little "
     "changes nothing.",
-    "MLPClassifier": "its training stops short of an optimum, and the optimum is not unique.",
     "VotingClassifier": _SEVERAL,
     "StackingClassifier": _SEVERAL,
     "BaggingClassifier": _SEVERAL,

@@ -11,6 +11,20 @@ from __future__ import annotations
 import numpy as np
 
 _EPS = np.finfo(np.float64).eps
+# Grosse et al. (2023, "Studying Large Language Model Generalization with Influence
+# Functions") damp (E)K-FAC by a tenth of the mean eigenvalue.
+_DAMPING = 0.1
+
+
+def resolve_damping(damping: float | str, mean_eigenvalue: float, penalty: float) -> float:
+    """The number behind "auto".
+
+    "auto" lifts what the penalty adds to each eigenvalue to a tenth of the curvature's mean
+    eigenvalue, unless it is there already.
+    """
+    if damping == "auto":
+        return max(0.0, _DAMPING * mean_eigenvalue - penalty)
+    return float(damping)
 
 
 def inverse_on_range(H: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:

@@ -78,15 +78,44 @@ def _full_rank(gram: np.ndarray) -> np.ndarray:
 
 def _fi_by_svd(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """The definition's pseudo-inverse by A = diag(√P) D, G = AᵀA: ‖A⁺ᵀ gᵀ‖²."""
+    inverse, Vt = _metric_svd(Z, log_p)
+    with np.errstate(over="ignore"):
+        terms = inverse * np.matmul(Vt, g[:, :, None])[:, :, 0]
+        fi = np.einsum("br,br->b", terms, terms)
+    return np.minimum(fi, _MAX)
+
+
+def fisher_factors(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """F (b, K - 1, d) with ``G⁺ = FᵀF``, so that FI = ‖F g‖² for any g.
+
+    Parameters as in `fi_multiclass`.
+    """
     n_classes = log_p.shape[1]
+    length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
+    scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
+    gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
+    regular = _full_rank(gram)
+    F = np.zeros(Z.shape)
+    if regular.any():
+        towards = np.linalg.solve(gram[regular], scaled[regular]) / length[regular][:, :, None]
+        # Σ_c (U a)_c²/p_c = ‖R a‖² with R of the QR decomposition of diag(1/√p) U.
+        spread = np.exp(-0.5 * np.maximum(log_p[regular], np.log(_TINY)))
+        R = np.linalg.qr(spread[:, :, None] * helmert(n_classes).T, mode="r")
+        F[regular] = R @ towards
+    if not regular.all():
+        inverse, Vt = _metric_svd(Z[~regular], log_p[~regular])
+        rank = min(inverse.shape[1], n_classes - 1)
+        F[~regular, :rank] = (inverse[:, :, None] * Vt)[:, :rank]
+    return F
+
+
+def _metric_svd(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse singular values of A = diag(√P) D on its range, and Vᵀ; G = AᵀA."""
     p = np.exp(log_p)
-    D = np.matmul(helmert(n_classes).T, Z)
+    D = np.matmul(helmert(log_p.shape[1]).T, Z)
     D = D - np.einsum("bc,bcd->bd", p, D)[:, None, :]
     _, sigma, Vt = np.linalg.svd(np.sqrt(p)[:, :, None] * D, full_matrices=False)
     cut = sigma[:, :1] * (max(D.shape[1:]) * np.finfo(np.float64).eps)
     inverse = np.zeros_like(sigma)
     np.divide(1.0, sigma, out=inverse, where=sigma > cut)
-    with np.errstate(over="ignore"):
-        terms = inverse * np.matmul(Vt, g[:, :, None])[:, :, 0]
-        fi = np.einsum("br,br->b", terms, terms)
-    return np.minimum(fi, _MAX)
+    return inverse, Vt

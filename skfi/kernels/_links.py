@@ -67,12 +67,13 @@ class Softmax:
     A common shift of all scores changes nothing, so the parameters are written as
     ``basis`` times K - 1 free ones (orthonormal contrasts): the Hessian loses its
     null directions and a share of its size. ``reduced=False`` keeps all K, which
-    an L1 active set needs.
+    an L1 active set needs. ``smoothing`` is the training loss's label smoothing: that
+    share of each label is spread over all classes.
     """
 
     n_classes: int
     reduced: bool = True
-    coupled: bool = True
+    smoothing: float = 0.0
     basis: np.ndarray = field(init=False, repr=False)  # U (K, n_outputs)
     helmert: np.ndarray = field(init=False, repr=False)  # (K, K - 1)
     _pairs: np.ndarray = field(init=False, repr=False)
@@ -90,24 +91,36 @@ class Softmax:
     def n_outputs(self) -> int:
         return self.basis.shape[1]
 
+    @property
+    def coupled(self) -> bool:
+        return self.n_outputs > 1
+
     def _scores(self, z: np.ndarray) -> np.ndarray:
         return z @ self.basis.T
 
     def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return -self.log_proba(z)[np.arange(len(y)), y]
+        log_p = self.log_proba(z)
+        loss = -log_p[np.arange(len(y)), y]
+        if self.smoothing:
+            loss += self.smoothing * (-loss - log_p.mean(axis=1))
+        return loss
 
     def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         p = np.exp(self.log_proba(z))
         rows = np.arange(len(y))
         p[rows, y] = 0.0
         p[rows, y] = -p.sum(axis=1)
+        if self.smoothing:
+            p -= self.smoothing / self.n_classes
+            p[rows, y] += self.smoothing
         return p @ self.basis
 
     def curvature(self, z: np.ndarray) -> np.ndarray:
         p = np.exp(self.log_proba(z))
         mean = p @ self.basis
         second = (p @ self._pairs).reshape(len(p), self.n_outputs, self.n_outputs)
-        return second - mean[:, :, None] * mean[:, None, :]
+        S = second - mean[:, :, None] * mean[:, None, :]
+        return S if self.coupled else S[:, 0]
 
     def log_proba(self, z: np.ndarray) -> np.ndarray:
         return _log_softmax(self._scores(z))

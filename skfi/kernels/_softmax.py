@@ -25,6 +25,7 @@ import numpy as np
 from ._chunks import block_rows, dense_rows, map_blocks
 from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
+from ._kronecker import KroneckerInverse, KroneckerSum
 from ._links import Link
 from ._losses import ValidationLoss
 
@@ -84,12 +85,12 @@ class CurvatureSum:
     loss: float
     gradient: np.ndarray  # (n_outputs, p)
     # (n_outputs, p, p) where outputs do not mix, else (n_outputs·p, n_outputs·p)
-    hessian: np.ndarray
+    hessian: np.ndarray | KroneckerSum
 
     def __iadd__(self, other: CurvatureSum) -> CurvatureSum:
         self.loss += other.loss
         self.gradient += other.gradient
-        self.hessian += other.hessian
+        self.hessian += other.hessian  # type: ignore[operator]  # of one kind
         return self
 
 
@@ -98,12 +99,17 @@ def _columns(weight: np.ndarray) -> np.ndarray:
 
 
 def curvature_sum(
-    model: SoftmaxLinear, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    kronecker: bool = False,
 ) -> CurvatureSum:
     """Loss, gradient and Hessian of ``Σ_i s_i L_i`` over a block, without penalty.
 
     ``weight`` is (b,), or (b, n_outputs) for one-versus-rest, whose class weights
-    differ from output to output.
+    differ from output to output. ``kronecker`` sums up K-FAC's factors instead of the
+    Hessian.
     """
     z = model.scores(X)
     link = model.link
@@ -111,7 +117,10 @@ def curvature_sum(
     loss = link.loss(z, y)
     gradient = model.moment(X, w * link.residual(z, y))
     S = link.curvature(z)
-    if link.coupled:
+    hessian: np.ndarray | KroneckerSum
+    if kronecker:
+        hessian = _kronecker_sum(model, X, S, weight)
+    elif link.coupled:
         hessian = _coupled_hessian(model, X, S * w[:, :, None])
     else:
         hessian = _diagonal_hessian(model, X, S * w)
@@ -145,19 +154,48 @@ def _coupled_hessian(model: SoftmaxLinear, X: np.ndarray, sS: np.ndarray) -> np.
     return hessian.reshape(outputs * p, outputs * p)
 
 
+def _kronecker_sum(
+    model: SoftmaxLinear, X: np.ndarray, S: np.ndarray, weight: np.ndarray
+) -> KroneckerSum:
+    if weight.ndim == 2:
+        raise ValueError(
+            'curvature="kfac" needs one weight a row, and these class weights differ from '
+            'output to output. Use curvature="exact".'
+        )
+    mean_S = np.tensordot(weight, S, 1)
+    if S.ndim == 2:  # outputs do not mix
+        mean_S = np.diag(mean_S)
+    Xt = np.concatenate([X, np.ones((len(X), 1))], axis=1) if model.fit_intercept else X
+    root = np.sqrt(weight)[:, None] * Xt
+    return KroneckerSum(mean_S, root.T @ root, float(weight.sum()))
+
+
 def fit_curvature(
-    model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray, chunk: int | None = None
+    model: SoftmaxLinear,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    chunk: int | None = None,
+    kronecker: bool = False,
 ) -> CurvatureSum:
-    """``curvature_sum`` over all rows plus the penalty: the solver's objective."""
+    """``curvature_sum`` over all rows plus the penalty: the solver's objective.
+
+    K-FAC's factors come without the penalty, which `invert` puts into both.
+    """
     outputs, p = model.beta.shape
     if chunk is None:
-        chunk = block_rows(p * (3 + (outputs if model.link.coupled else 1)) + 6 * outputs**2)
+        wide = outputs if model.link.coupled and not kronecker else 1
+        chunk = block_rows(p * (3 + wide) + 6 * outputs**2)
     m = outputs * p
-    shape = (m, m) if model.link.coupled else (outputs, p, p)
-    total = CurvatureSum(0.0, np.zeros((outputs, p)), np.zeros(shape))
+    hessian: np.ndarray | KroneckerSum
+    if kronecker:
+        hessian = KroneckerSum(np.zeros((outputs, outputs)), np.zeros((p, p)), 0.0)
+    else:
+        hessian = np.zeros((m, m) if model.link.coupled else (outputs, p, p))
+    total = CurvatureSum(0.0, np.zeros((outputs, p)), hessian)
 
     def part(rows: slice) -> CurvatureSum:
-        return curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows])
+        return curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows], kronecker)
 
     for block in map_blocks(part, X.shape[0], chunk):
         total += block
@@ -168,16 +206,50 @@ def fit_curvature(
     total.gradient += model.l2 * beta + model.l1 * np.sign(beta)
     if model.active is not None:
         total.gradient[~model.active] = 0.0
-    if model.link.coupled:
-        total.hessian.flat[:: m + 1] += model.l2.ravel()
-    else:
-        diagonal = np.einsum("kpp->kp", total.hessian)
-        diagonal += model.l2
+    if not isinstance(total.hessian, KroneckerSum):
+        add_diagonal(total.hessian, model.l2)
     return total
 
 
-def invert(model: SoftmaxLinear, hessian: np.ndarray) -> np.ndarray:
-    """H⁺ in the shape of H, zero outside an L1 penalty's active set."""
+def add_diagonal(hessian: np.ndarray, values) -> None:
+    """Add to the diagonal of a Hessian, in place; values broadcast to (n_outputs, p)."""
+    if hessian.ndim == 2:
+        hessian.flat[:: len(hessian) + 1] += np.ravel(values)
+    else:
+        diagonal = np.einsum("kpp->kp", hessian)
+        diagonal += values
+
+
+def mean_eigenvalue(total: CurvatureSum, model: SoftmaxLinear, weight: float) -> float:
+    """Mean eigenvalue of the mean loss's curvature, without penalty; weight sums all rows'."""
+    H = total.hessian
+    if isinstance(H, KroneckerSum):
+        return H.mean_eigenvalue()
+    diagonal = np.diagonal(H) if H.ndim == 2 else np.einsum("kpp->kp", H)
+    return float((diagonal.sum() - model.l2.sum()) / model.beta.size / weight)
+
+
+def invert(
+    model: SoftmaxLinear, hessian: np.ndarray | KroneckerSum, damping: float = 0.0
+) -> np.ndarray | KroneckerInverse:
+    """H⁺ in the shape of H, zero outside an L1 penalty's active set.
+
+    ``damping``, in units of the summed loss, is added to H's diagonal.
+    """
+    if isinstance(hessian, KroneckerSum):
+        if model.active is not None or (model.l2 != model.l2[0]).any():
+            raise ValueError(
+                'curvature="kfac" needs an L2 penalty that is the same for all classes, '
+                'and none of L1. Use curvature="exact".'
+            )
+        inverse = hessian.invert(model.l2[0] + damping)
+        if model.link.coupled:
+            return inverse
+        # Outputs that do not mix have an inverse each.
+        return np.diagonal(inverse.outputs)[:, None, None] * inverse.inputs
+    if damping:
+        hessian = hessian.copy()
+        add_diagonal(hessian, damping)
     active = model.active
     if model.link.coupled:
         return inverse_on_range(hessian, None if active is None else active.ravel())
@@ -189,8 +261,10 @@ def invert(model: SoftmaxLinear, hessian: np.ndarray) -> np.ndarray:
     )
 
 
-def solve(inverse: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+def solve(inverse: np.ndarray | KroneckerInverse, gradient: np.ndarray) -> np.ndarray:
     """H⁺ times a parameter vector of shape (n_outputs, p)."""
+    if isinstance(inverse, KroneckerInverse):
+        return inverse.solve(gradient)
     if inverse.ndim == 3:
         return np.einsum("kij,kj->ki", inverse, gradient)
     return (inverse @ gradient.ravel()).reshape(gradient.shape)
@@ -244,7 +318,7 @@ def perturb_rows(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray,
+    inverse: np.ndarray | KroneckerInverse,
     h: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What moving each row of a block does.
@@ -259,7 +333,9 @@ def perturb_rows(
     eta = model.affine(X, h.T)
     mixed = np.matmul(sS, eta[:, :, None])[:, :, 0] if model.link.coupled else sS * eta
     g = -(mixed @ model.W) - sr @ h[:, : model.n_features]
-    if model.link.coupled:
+    if isinstance(inverse, KroneckerInverse):
+        Z = _kronecker_jacobian(model, X, sr, sS, inverse)
+    elif model.link.coupled:
         Z = _coupled_jacobian(model, X, sr, sS, inverse)
     else:
         Z = _diagonal_jacobian(model, X, sr, sS, inverse)
@@ -299,12 +375,31 @@ def _coupled_jacobian(
     return Z
 
 
+def _kronecker_jacobian(
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    sr: np.ndarray,
+    sS: np.ndarray,
+    inverse: KroneckerInverse,
+) -> np.ndarray:
+    # Q_ak = (outputs)_ak T with one T = x̃ᵀ inputs for all classes.
+    d = model.n_features
+    T = model.affine(X, inverse.inputs)
+    leverage = np.einsum("bj,bj->b", T[:, :d], X)
+    if model.fit_intercept:
+        leverage += T[:, d]
+    mixing = np.matmul(inverse.outputs, sS) * leverage[:, None, None]
+    Z = (np.eye(len(inverse.outputs)) - mixing) @ model.W
+    Z -= (sr @ inverse.outputs)[:, :, None] * T[:, None, :d]
+    return Z
+
+
 def score_rows(
     model: SoftmaxLinear,
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray,
+    inverse: np.ndarray | KroneckerInverse,
     h: np.ndarray,
     root: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -314,6 +409,7 @@ def score_rows(
     covariance for Mahalanobis); None is the Euclidean metric.
     """
     if model.link.n_outputs == 1:
+        assert not isinstance(inverse, KroneckerInverse)  # a single output has none
         return _score_binary(model, X, y, weight, inverse[0], h[0], root)
     g, Z, z = perturb_rows(model, X, y, weight, inverse, h)
     if root is not None:
@@ -375,7 +471,7 @@ def score_all(
     X,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray,
+    inverse: np.ndarray | KroneckerInverse,
     h: np.ndarray,
     root: np.ndarray | None = None,
     chunk: int | None = None,
@@ -385,6 +481,8 @@ def score_all(
         outputs, p = model.beta.shape
         # A binary block makes two temporaries as large as itself, others many more.
         wide = 6 * outputs if model.link.coupled else 2 * outputs
+        if isinstance(inverse, KroneckerInverse):
+            wide = 4 * outputs
         chunk = block_rows(p * (wide + 4) + 6 * outputs**2)
 
     def part(rows: slice) -> np.ndarray:

@@ -72,8 +72,8 @@ def test_own_classifier():
 
 
 def test_wrong_number_of_rows_in_coef():
-    with pytest.raises(ValueError, match="coef has 2 rows for 2 classes"):
-        Bridge.linear(np.ones((2, 3)), classes=[0, 1])
+    with pytest.raises(ValueError, match="coef has 3 rows for 2 classes"):
+        Bridge.linear(np.ones((3, 3)), classes=[0, 1])
 
 
 def test_class_weights_pickle():

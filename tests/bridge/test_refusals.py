@@ -21,7 +21,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
@@ -46,7 +45,6 @@ REASONS = [
     (RandomForestClassifier(), "piecewise constant"),
     (HistGradientBoostingClassifier(), "piecewise constant"),
     (KNeighborsClassifier(), "piecewise constant"),
-    (MLPClassifier(), "short of an optimum"),
     (VotingClassifier([("a", LOGISTIC)]), "several classifiers"),
     (StackingClassifier([("a", LOGISTIC)]), "several classifiers"),
     (OutputCodeClassifier(LOGISTIC), "OneVsOneClassifier have a bridge"),

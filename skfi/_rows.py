@@ -1,0 +1,89 @@
+"""Labelled rows as the measure takes them: checked, encoded, weighted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+)
+
+from .bridge import Bridge
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows in the space the model sees."""
+
+    X: Any  # ndarray or CSR (n, d); for a network as its module takes them, (n, ...)
+    codes: np.ndarray  # class codes (n,)
+    weight: np.ndarray  # sample weights (n,)
+
+
+def linear_rows(fitted: Bridge, X, y, sample_weight, suffix: str = "") -> Rows:
+    """Rows as a softmax-linear model sees them."""
+    X = check_array(
+        fitted.transform(X),
+        accept_sparse="csr",
+        dtype=(np.float64, np.float32),
+        input_name=f"X{suffix}",
+    )
+    return labelled(X, y, sample_weight, fitted.classes, suffix)
+
+
+def labelled(X, y, sample_weight, classes: np.ndarray, suffix: str) -> Rows:
+    """Rows with their labels encoded and their weights checked."""
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(X, y)
+    weight = check_weight(sample_weight, X, f"sample_weight{suffix}")
+    return Rows(X, encode_labels(y, classes, f"y{suffix}"), weight)
+
+
+def check_same_columns(train: Rows, validation: Rows) -> None:
+    """Refuse validation rows of another shape than the training rows."""
+    own, other = train.X.shape[1:], validation.X.shape[1:]
+    if own == other:
+        return
+    if len(own) == len(other) == 1:
+        raise ValueError(
+            f"X_val has {other[0]} features, but X has {own[0]}: both must have "
+            "the same columns in the same order."
+        )
+    raise ValueError(f"Rows of X_val have shape {other}, but those of X {own}.")
+
+
+def check_weight(sample_weight, X, name: str) -> np.ndarray:
+    """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
+    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
+        raise ValueError(f"{name} is zero for every row; leave out weights or rows.")
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+
+def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
+    """Class codes of labels; unknown labels are an error that names them."""
+    position = np.searchsorted(classes, y) if classes.dtype.kind == y.dtype.kind else None
+    if position is None:
+        lookup = {label: code for code, label in enumerate(classes.tolist())}
+        codes = np.array([lookup.get(label, -1) for label in y.tolist()], dtype=np.intp)
+    else:
+        codes = np.minimum(position, len(classes) - 1)
+        codes = np.where(classes[codes] == y, codes, -1)
+    if (codes < 0).any():
+        unknown = sorted({str(label) for label in np.asarray(y)[codes < 0]})
+        raise ValueError(
+            f"{name} has labels the classifier never saw: {unknown[:5]}. Its classes "
+            f"are {[str(label) for label in classes[:10]]}. Drop these rows or train on "
+            "rows of these classes."
+        )
+    return codes
+
+
+def check_choice(name: str, value, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the names."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not known; use one of {list(allowed)}.")

@@ -1,0 +1,291 @@
+"""A fitted classifier with its curvature and the solved validation gradient.
+
+Whatever is asked of a row afterwards (its influence, what its removal gains) stands on the
+same H⁻¹u. Softmax-linear models are solved in closed form, the last layer of a network among
+them; other networks by torch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from ._rows import Rows, check_same_columns, labelled, linear_rows
+from .bridge import Bridge, bridge
+from .bridge._network import Choices, NetworkBridge
+from .kernels._chunks import one_blas_thread
+from .kernels._curvature import resolve_damping
+from .kernels._kronecker import KroneckerInverse
+from .kernels._losses import ValidationLoss, resolve_validation_loss
+from .kernels._removal import removal_all
+from .kernels._softmax import (
+    CurvatureSum,
+    SoftmaxLinear,
+    covariance_root,
+    fit_curvature,
+    invert,
+    mean_eigenvalue,
+    score_all,
+    solve,
+    validation_gradient,
+)
+
+if TYPE_CHECKING:
+    from .kernels._network import Network, Theta
+    from .kernels._network_scores import Curvature
+
+# A fit is taken as converged when one Newton step would lower its objective by less
+# than this share of it. LogisticRegression's default
+# tolerance on scaled features stays under it.
+_STATIONARY = 1e-3
+# A Hessian of more parameters is worth all of BLAS's threads; a smaller one is better
+# off with one.
+_LARGE = 1500
+# A network's last layer of more parameters is taken by K-FAC, unless asked otherwise:
+# the exact form costs K² times as much.
+_LARGEST_EXACT_LAYER = 1500
+
+
+@dataclass(frozen=True)
+class InfluenceDetails:
+    """How scores came about.
+
+    Attributes
+    ----------
+    curvature : str
+        What stood for the Hessian: "exact", "ggn", "kfac", "ekfac" or "cg".
+    damping : float
+        What was added to its diagonal, in units of the mean loss: the value behind
+        ``damping="auto"``.
+    n_parameters : int
+        Parameters that move.
+    gradient_norm : float
+        Euclidean norm of the gradient of the mean objective in these parameters; 0 at
+        the optimum that the formulas differentiate.
+    """
+
+    curvature: str
+    damping: float
+    n_parameters: int
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
+class SolvedLinear:
+    """A softmax-linear model, solved."""
+
+    model: SoftmaxLinear
+    train: Rows
+    weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
+    copy: np.ndarray  # what one copy of it counts
+    inverse: np.ndarray | KroneckerInverse  # H⁻¹
+    h: np.ndarray  # H⁻¹u, u the gradient of the mean validation loss
+    details: InfluenceDetails
+
+    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what one copy's removal gains."""
+        model, train = self.model, self.train
+        moved = self.copy if unit == "copy" else self.weight
+        with one_blas_thread(unless=model.beta.size > _LARGE):
+            root = self.root() if metric == "mahalanobis" else None
+            fi = score_all(model, train.X, train.codes, moved, self.inverse, self.h, root)
+            return fi, self.gain(moved)
+
+    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
+        """First-order decrease of the validation loss when each row goes."""
+        moved = self.copy if moved is None else moved
+        return removal_all(self.model, self.train.X, self.train.codes, moved, self.h)
+
+    def root(self) -> np.ndarray:
+        """R with R Rᵀ the training covariance."""
+        return covariance_root(self.train.X, self.train.weight)
+
+
+@dataclass(frozen=True)
+class SolvedNetwork:
+    """A network whose parameters move as they were chosen, solved."""
+
+    network: Network
+    choices: Choices
+    train: Rows
+    weight: np.ndarray
+    copy: np.ndarray
+    curvature: Curvature
+    h: Theta
+    details: InfluenceDetails
+
+    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what one copy's removal gains."""
+        from .kernels._network_scores import metric_root, score_network
+
+        train, choices = self.train, self.choices
+        root = None
+        if metric == "mahalanobis":
+            root = metric_root(self.network, train.X, train.weight)
+        return score_network(
+            self.network,
+            self.curvature,
+            self.h,
+            train.X,
+            train.codes,
+            self.copy if unit == "copy" else self.weight,
+            root,
+            rank=choices.n_components if choices.approximation else None,
+            seed=choices.random_state,
+        )
+
+    def gain(self) -> np.ndarray:
+        """First-order decrease of the validation loss when each copy goes."""
+        from .kernels._network_scores import gain_network
+
+        train = self.train
+        return gain_network(self.network, self.h, train.X, train.codes, self.copy)
+
+
+def solve_fitted(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    sample_weight,
+    sample_weight_val,
+    validation_loss,
+    choices: Choices | None = None,
+    stacklevel: int = 4,
+) -> SolvedLinear | SolvedNetwork:
+    """Check the data, sum up the objective's curvature, and solve for V's gradient."""
+    loss = resolve_validation_loss(validation_loss)
+    choices = Choices() if choices is None else choices
+    fitted = bridge(estimator)
+    data = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+    if isinstance(fitted, NetworkBridge):
+        fitted.check_weight(sample_weight)
+        if not choices.closed_form:
+            return _solve_network(fitted, choices, *data, loss)
+        linear = fitted.last_layer(choices, X)
+        return _solve_linear(linear, choices, *data, loss, network=True)
+    choices.check_linear(type(estimator).__name__)
+    return _solve_linear(fitted, choices, *data, loss, stacklevel=stacklevel + 1)
+
+
+def _solve_linear(
+    fitted: Bridge,
+    choices: Choices,
+    training: tuple[Any, Any, Any],
+    validation: tuple[Any, Any, Any],
+    loss: ValidationLoss,
+    network: bool = False,
+    stacklevel: int = 0,
+) -> SolvedLinear:
+    train = linear_rows(fitted, *training)
+    held_out = linear_rows(fitted, *validation, "_val")
+    check_same_columns(train, held_out)
+    model = fitted.make_model(train.X.shape[0])
+    if model.n_features != train.X.shape[1]:
+        raise ValueError(
+            f"X has {train.X.shape[1]} features where the model sees it, but the model "
+            f"was fitted on {model.n_features}. Pass the columns it was fitted on."
+        )
+    weight = fitted.loss_weight(train.codes, train.weight)
+    total_weight = float(train.weight.sum())
+    curvature = choices.curvature
+    if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
+        small = not network or model.beta.size <= _LARGEST_EXACT_LAYER
+        curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
+    with one_blas_thread(unless=model.beta.size > _LARGE):
+        total = fit_curvature(
+            model, train.X, train.codes, weight, kronecker=curvature == "kfac"
+        )
+        damping = choices.damping
+        if damping == "auto" and not network:
+            damping = 0.0  # at an optimum there is nothing to make up for
+        used = resolve_damping(
+            damping,
+            mean_eigenvalue(total, model, total_weight),
+            float(model.l2.min()) / total_weight,
+        )
+        inverse = invert(model, total.hessian, used * total_weight)
+        u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
+        h = solve(inverse, u)
+    if not network:
+        _check_stationary(total, inverse, train, stacklevel)
+    norm = float(np.linalg.norm(total.gradient)) / total_weight
+    details = InfluenceDetails(curvature, used, model.beta.size, norm)
+    copy = _one_copy(weight, train.weight)
+    return SolvedLinear(model, train, weight, copy, inverse, h, details)
+
+
+def _one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """What one copy's loss counts: class weights stay, the sample weight goes."""
+    share = np.divide(
+        1.0, sample_weight, out=np.zeros_like(sample_weight), where=sample_weight > 0
+    )
+    return (weight.T * share).T
+
+
+def _check_stationary(
+    total: CurvatureSum,
+    inverse: np.ndarray | KroneckerInverse,
+    train: Rows,
+    stacklevel: int,
+) -> None:
+    """Warn where the coefficients are not the optimum the formulas differentiate."""
+    step = solve(inverse, total.gradient)
+    excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
+    if excess > _STATIONARY:
+        size = np.abs(total.gradient).max() / train.weight.sum()
+        warnings.warn(
+            f"The classifier is not at its optimum on these rows: the gradient of its "
+            f"objective is {size:.2g} per unit of weight, and one Newton step would "
+            f"lower the objective by {100 * excess:.2g} %. Influence describes the "
+            "optimum, so the scores are off. Let the solver finish (larger max_iter, "
+            "smaller tol, scaled features), and pass the X, y and sample_weight that "
+            "the classifier was fitted on.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _solve_network(
+    fitted: NetworkBridge,
+    choices: Choices,
+    training: tuple[Any, Any, Any],
+    validation: tuple[Any, Any, Any],
+    loss: ValidationLoss,
+) -> SolvedNetwork:
+    from .kernels._network_scores import solve_network
+
+    network = fitted.network(choices, training[0])
+    train = _network_rows(fitted, training, "")
+    held_out = _network_rows(fitted, validation, "_val")
+    check_same_columns(train, held_out)
+    weight = fitted.loss_weight(train.codes, train.weight)
+    curvature, h, facts = solve_network(
+        network,
+        (train.X, train.codes, weight),
+        (held_out.X, held_out.codes, held_out.weight),
+        loss,
+        choices.curvature,
+        choices.damping,
+        low_rank=choices.approximation is not None,
+    )
+    copy = _one_copy(weight, train.weight)
+    details = InfluenceDetails(**facts)
+    return SolvedNetwork(network, choices, train, weight, copy, curvature, h, details)
+
+
+def _network_rows(fitted: NetworkBridge, data: tuple[Any, Any, Any], suffix: str) -> Rows:
+    X, y, sample_weight = data
+    X = fitted.transform(X)
+    if sparse.issparse(X):
+        raise ValueError(
+            f"X{suffix} is sparse, and torch differentiates dense rows. Call X.toarray(), or "
+            'leave params and perturbation at "last_layer" and "features".'
+        )
+    return labelled(X, y, sample_weight, fitted.classes, suffix)

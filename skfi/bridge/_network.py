@@ -1,0 +1,177 @@
+"""What the measure asks of a fitted network, and the choices it leaves to the user.
+
+A network is read in two ways. With the last layer's parameters and its input perturbed it
+is a softmax-linear model on features, and takes the closed form of all linear classifiers
+(`NetworkBridge.last_layer`). With other parameters, or its own input perturbed, it is
+differentiated by torch (`NetworkBridge.network`), which is imported only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from ._base import Bridge, LossWeight, _as_given
+
+if TYPE_CHECKING:
+    from ..kernels._network import Network
+
+CURVATURES = ("auto", "exact", "ggn", "kfac", "ekfac", "cg")
+_NAMED_PARAMS = ("last_layer", "all")
+_SAMPLE = 8  # rows on which a network is tried out
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a network is differentiated; see `skfi.fi_util` for what each means."""
+
+    params: Any = "last_layer"  # or "all", names, or a predicate on names
+    perturbation: str | None = "features"  # or "input"; None: no row is moved
+    curvature: str = "auto"
+    damping: float | str = "auto"
+    approximation: str | None = None
+    n_components: int | None = None
+    dtype: str | None = None
+    random_state: Any = None
+
+    def __post_init__(self) -> None:
+        if self.perturbation not in ("features", "input", None):
+            raise ValueError(
+                f'perturbation={self.perturbation!r} is not known; use "features" (the '
+                'last layer\'s input) or "input".'
+            )
+        if self.curvature not in CURVATURES:
+            raise ValueError(
+                f"curvature={self.curvature!r} is not known; use one of {list(CURVATURES)}."
+            )
+        if self.approximation not in (None, "kfsvd"):
+            raise ValueError(
+                f'approximation={self.approximation!r} is not known; use None or "kfsvd".'
+            )
+        if self.approximation is None and self.n_components is not None:
+            raise ValueError(
+                f"n_components={self.n_components!r} is the rank of an approximation, and "
+                'approximation is None. Set approximation="kfsvd", or leave it out.'
+            )
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(
+                f"dtype={self.dtype!r} is not known; use None (the network's own), "
+                '"float32" or "float64".'
+            )
+        self._check_damping()
+        self._check_params()
+
+    def _check_damping(self) -> None:
+        if self.damping == "auto":
+            return
+        value: Any = self.damping
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not 0 <= float(value) < np.inf:
+            raise ValueError(
+                f'damping={self.damping!r} must be a finite number of at least 0, or "auto".'
+            )
+
+    def _check_params(self) -> None:
+        if callable(self.params) or self.params in _NAMED_PARAMS:
+            return
+        named = isinstance(self.params, Iterable) and not isinstance(self.params, str)
+        if not named or not all(isinstance(name, str) for name in self.params):
+            raise ValueError(
+                f"params={self.params!r} is not known; use one of {list(_NAMED_PARAMS)}, a "
+                "list of parameter names, or a function of a name that tells whether it "
+                "moves."
+            )
+
+    def check_linear(self, name: str) -> None:
+        """Refuse what makes no sense for a softmax-linear classifier."""
+        if callable(self.params) or self.params not in _NAMED_PARAMS:
+            raise ValueError(
+                f"params={self.params!r} chooses among a network's parameters, and {name} is "
+                'linear: all of its coefficients move. Leave it at "last_layer".'
+            )
+        if self.curvature in ("ekfac", "cg"):
+            raise ValueError(
+                f'curvature={self.curvature!r} is for networks; for {name} use "exact" (or '
+                '"auto", the same), or "kfac".'
+            )
+        if self.approximation is not None:
+            raise ValueError(
+                f"approximation={self.approximation!r} is for networks; the scores of {name} "
+                "are exact at a lower cost. Leave it out."
+            )
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether this is the last layer on its own features, known in closed form."""
+        return (
+            isinstance(self.params, str)
+            and self.params == "last_layer"
+            and self.perturbation != "input"
+            and self.curvature in ("auto", "exact", "ggn", "kfac")
+            and self.approximation is None
+        )
+
+
+@dataclass(frozen=True)
+class NetworkBridge:
+    """A fitted network as the measure sees it.
+
+    Parameters
+    ----------
+    make_last_layer : callable
+        ``(choices, rows) -> Bridge`` of the last layer, whose steps turn rows into
+        features; a few rows, as `prepare` returns them, on which to try the network out.
+    make_network : callable
+        ``(choices, rows, n_rows) -> Network``, the torch module for `skfi.kernels`; n_rows
+        is that of the whole training set.
+    classes : ndarray of shape (K,)
+        Labels in the order of the outputs.
+    prepare : callable
+        Rows as they come -> array the module takes, (n, …).
+    loss_weight : callable
+        As in `Bridge`.
+    weighted : bool
+        Was it trained by a fit that takes sample weights?
+    steps : tuple of callables
+        What the data goes through before it reaches the network.
+    """
+
+    make_last_layer: Callable[[Choices, Any], Bridge]
+    make_network: Callable[[Choices, Any, int], Network]
+    classes: np.ndarray
+    prepare: Callable[[Any], Any]
+    loss_weight: LossWeight = _as_given
+    weighted: bool = True
+    steps: tuple[Callable[[Any], Any], ...] = field(default=())
+
+    def last_layer(self, choices: Choices, X) -> Bridge:
+        """The softmax-linear model on the last layer's input; X as it comes."""
+        linear = self.make_last_layer(choices, self._sample(X))
+        return replace(linear, steps=(self.transform, *linear.steps))
+
+    def network(self, choices: Choices, X) -> Network:
+        """The torch module to differentiate; X as it comes."""
+        return self.make_network(choices, self._sample(X), _num_samples(X))
+
+    def check_weight(self, sample_weight) -> None:
+        """Refuse weights that the fit cannot have seen."""
+        if sample_weight is not None and not self.weighted:
+            raise ValueError(
+                "sample_weight was passed, but skorch's fit takes none, so the net was trained "
+                "without. Leave the weights out."
+            )
+
+    def _sample(self, X):
+        return self.transform(_safe_indexing(X, np.arange(min(_SAMPLE, _num_samples(X)))))
+
+    def transform(self, X):
+        """Send X through the steps before the network, and into an array it takes."""
+        for step in self.steps:
+            X = step(X)
+        return self.prepare(X)

@@ -1,0 +1,348 @@
+"""A skorch net as a classifier that keeps scikit-learn's contract.
+
+skorch hands rows and labels to torch as they come: float64 rows fail in a float32 module,
+labels must be the codes 0 to K - 1, and the weights a net starts from depend on how many
+random numbers the process has drawn before. A trimmer fits the same net many times on
+subsets and compares the fits, so all of this has to hold still. `adapt` puts a net inside a
+`SkorchClassifier`; nothing here imports torch or skorch before there is a net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_is_fitted,
+    validate_data,
+)
+
+
+def is_skorch(estimator) -> bool:
+    """Whether a class of skorch is among the estimator's; no torch is imported to tell."""
+    kinds = type(estimator).__mro__
+    return any(kind.__module__.partition(".")[0] == "skorch" for kind in kinds)
+
+
+def adapt(estimator, random_state=None):
+    """The estimator with a skorch net at its end wrapped in `SkorchClassifier`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted; it is not changed.
+    random_state : int, RandomState instance or None, default=None
+        For the wrapper, see `SkorchClassifier`.
+
+    Returns
+    -------
+    estimator : estimator
+        A `SkorchClassifier` for a net; for a Pipeline that ends in one a Pipeline with
+        the same other steps and settings; else `estimator` itself, also for a search over
+        a net: search around the trimmer.
+
+    Raises
+    ------
+    TypeError
+        The net is no classifier.
+    """
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        name, last = estimator.steps[-1]
+        adapted = adapt(last, random_state)
+        if adapted is last:
+            return estimator
+        pipeline = copy(estimator)  # a subclass, its memory and requests stay
+        pipeline.steps = [*estimator.steps[:-1], (name, adapted)]
+        return pipeline
+    if not is_skorch(estimator):
+        return estimator
+    from skorch import NeuralNet
+
+    if not isinstance(estimator, NeuralNet):  # skorch has estimators without a module, too
+        return estimator
+    _check_net(estimator)
+    return SkorchClassifier(estimator, random_state=random_state)
+
+
+class SkorchClassifier(ClassifierMixin, BaseEstimator):
+    """Classifier around an unfitted skorch net.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNetClassifier or skorch.NeuralNetBinaryClassifier
+        The net; a clone of it is fitted. All its settings hold, those that hold rows out
+        (`train_split`) and stop early among them. Its module returns one output a class
+        (logits for `CrossEntropyLoss`, probabilities for skorch's `NLLLoss`), that of a
+        binary net one logit a row.
+    random_state : int, RandomState instance or None, default=None
+        Seed of torch's and numpy's global generators during the fit, which stand after it
+        where they stood before. An int is the seed itself; otherwise it is drawn from the
+        instance, or from numpy's global generator (None).
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNetClassifier or skorch.NeuralNetBinaryClassifier
+        The fitted net, trained on the codes 0 to K - 1 of the labels. Its `history` and
+        its attributes that end in an underscore are found on the classifier as well.
+    input_dtype_ : numpy.dtype
+        What rows are cast to before the module sees them: int64 where `fit` saw integers
+        and the module holds an `Embedding` or `EmbeddingBag`, else the dtype of the
+        module's parameters.
+    classes_ : ndarray of shape (K,)
+        Class labels.
+    n_features_in_ : int
+        Length of the second axis of the rows seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where `X` has string column names.
+
+    Notes
+    -----
+    skorch's `fit` knows no sample weights, so this one takes none either. Each fit starts
+    afresh, whatever the net's `warm_start`: from weights that are drawn anew where the
+    net's module is a class, from those that are there where it is an object.
+    """
+
+    def __init__(self, net, random_state=None):
+        self.net = net
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Fit a clone of the net.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame} of shape (n, n_features) or (n, ...)
+            Training rows: numbers, of any number of axes (images, sequences, ...).
+        y : array-like of shape (n,)
+            Labels: of any type, two classes or more.
+
+        Returns
+        -------
+        self : SkorchClassifier
+            The fitted classifier. If an error is raised it is left as it was.
+
+        Raises
+        ------
+        TypeError
+            `net` is not a skorch classifier.
+        ValueError
+            Data that cannot be fitted, outputs that are no probabilities of the classes
+            in `y`, or a fit that diverged.
+        """
+        _check_net(self.net)
+        # A copy takes what validation sets: an error later must leave nothing behind.
+        checked, y = validate_data(copy(self), X, y, allow_nd=True)
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in the data, "
+                f"but the data contains only one class: {classes[0]!r}"
+            )
+        seed = _draw_seed(self.random_state)
+        net = clone(self.net)
+        with _seeded(seed, net.device):
+            net.initialize()
+            floating, dtype = _input_dtypes(net.module_, checked)
+            checked = _cast(checked, dtype)
+            target = floating if _is_binary(net, len(classes)) else np.int64
+            _fit_initialized(net, checked, codes.astype(target))
+            _check_probabilities(net, checked[:2], len(classes))
+        _check_feature_names(self, X, reset=True)
+        _check_n_features(self, checked, reset=True)
+        self.classes_ = classes
+        self.input_dtype_ = dtype
+        self.net_ = net
+        return self
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame} of shape (n, n_features) or (n, ...)
+            Rows, as in `fit`.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n,)
+            Class labels; of a binary net by its `threshold`.
+        """
+        codes = self._ask("predict", X)
+        return self.classes_[codes.astype(np.intp)]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame} of shape (n, n_features) or (n, ...)
+            Rows, as in `fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, K)
+            Probabilities in the module's dtype, columns as in `classes_`.
+        """
+        return self._ask("predict_proba", X)
+
+    def _ask(self, method: str, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, allow_nd=True, reset=False)
+        X = _cast(X, self.input_dtype_)
+        from torch.random import fork_rng
+
+        with fork_rng(devices=[]):  # a DataLoader draws a number even where it keeps order
+            return getattr(self.net_, method)(X)
+
+    def __getattr__(self, name: str) -> Any:
+        # What is fitted, not what trains: a partial_fit that came with the first fit would
+        # take raw labels. Copies and pickles ask before there is anything in __dict__.
+        fitted = name == "history" or (name.endswith("_") and not name.startswith("_"))
+        if fitted and "net_" in self.__dict__:
+            return getattr(self.__dict__["net_"], name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in self.__dict__
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        bases = {base.__name__ for base in type(self.net).__mro__}
+        tags.classifier_tags.multi_class = "NeuralNetBinaryClassifier" not in bases
+        return tags
+
+
+def _check_net(net) -> None:
+    """Refuse what is not a classifier of skorch's."""
+    wanted = "a skorch.NeuralNetClassifier or skorch.NeuralNetBinaryClassifier"
+    if is_skorch(net):
+        from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+
+        if isinstance(net, (NeuralNetClassifier, NeuralNetBinaryClassifier)):
+            return
+    given = f"the class {net.__name__}" if isinstance(net, type) else type(net).__name__
+    raise TypeError(
+        f"net must be {wanted}, or of a class derived from one; got {given}. Pass an "
+        "unfitted net that predicts classes."
+    )
+
+
+def _draw_seed(random_state) -> int:
+    generator = check_random_state(random_state)  # refuses what numpy cannot take
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(generator.randint(np.iinfo(np.int32).max))
+
+
+@contextmanager
+def _seeded(seed: int, device) -> Iterator[None]:
+    """Seed torch's and numpy's global generators, and put them back afterwards."""
+    import torch
+
+    # None leaves the module where it is, which may be a GPU.
+    cuda = device is None or torch.device(device).type == "cuda"
+    devices = list(range(torch.cuda.device_count())) if cuda else []
+    # skorch's splitter draws from numpy's global generator, as scikit-learn's do.
+    before = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=devices):
+        # torch.manual_seed seeds every device, those included that are not put back.
+        (torch.manual_seed if devices else torch.default_generator.manual_seed)(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
+
+
+def _input_dtypes(module, X: np.ndarray) -> tuple[np.dtype, np.dtype]:
+    """The module's floating dtype, and what these rows are cast to."""
+    import torch
+
+    known: dict = {torch.float64: np.float64, torch.float16: np.float16}
+    tensors = [*module.parameters(), *module.buffers()]
+    kinds = [t.dtype for t in tensors if t.dtype.is_floating_point] or [torch.float32]
+    floating = np.dtype(known.get(kinds[0], np.float32))
+    tables = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    tokens = X.dtype.kind in "iub" and any(isinstance(m, tables) for m in module.modules())
+    return floating, np.dtype(np.int64) if tokens else floating
+
+
+def _cast(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Rows in a dtype, in an array that torch can share."""
+    if dtype.kind == "i" and X.dtype.kind == "f" and (np.trunc(X) != X).any():
+        raise ValueError(
+            "X holds fractions, but the module looks rows up in an Embedding and was fitted "
+            "on integers. Pass the integers that `fit` saw."
+        )
+    with np.errstate(over="ignore"):
+        cast = np.require(X, dtype, ["C", "W"])
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise ValueError(
+            f"Input X contains infinity or a value too large for {dtype!r}, the dtype of the "
+            "module. Scale the features."
+        )
+    return cast
+
+
+def _is_binary(net, n_classes: int) -> bool:
+    """Whether the initialised net's target is a number in [0, 1], not a class's code."""
+    from skorch import NeuralNetBinaryClassifier
+    from torch.nn import BCELoss, BCEWithLogitsLoss
+
+    criterion = getattr(net.criterion_, "_orig_mod", net.criterion_)  # where it is compiled
+    one_output = isinstance(criterion, (BCELoss, BCEWithLogitsLoss))
+    if not one_output and not isinstance(net, NeuralNetBinaryClassifier):
+        return False
+    if n_classes > 2:
+        raise ValueError(
+            f"Only binary classification is supported by {type(net).__name__} with "
+            f"{type(criterion).__name__}. The type of the target is multiclass ({n_classes} "
+            "classes). Use a skorch.NeuralNetClassifier with torch.nn.CrossEntropyLoss."
+        )
+    return True
+
+
+def _fit_initialized(net, X: np.ndarray, codes: np.ndarray) -> None:
+    given = net.warm_start
+    net.warm_start = True  # or fit would initialise again, from other random numbers
+    net.fit(X, codes)
+    net.warm_start = given
+
+
+def _check_probabilities(net, X: np.ndarray, n_classes: int) -> None:
+    """Refuse a fitted net that gives a few rows anything but one probability a class."""
+    proba = net.predict_proba(X)
+    if proba.shape != (len(X), n_classes):
+        raise ValueError(
+            f"The module gives outputs of shape {proba.shape} for {len(X)} row(s), but y "
+            f"holds {n_classes} classes. Set the number of its outputs to that of the "
+            "classes in y (1 for a binary net), for example in a callback's "
+            "on_train_begin(net, X, y) by net.set_params(module__...)."
+        )
+    if not np.isfinite(proba).all():
+        raise ValueError(
+            "The fitted net's probabilities hold NaN or infinity: the fit diverged. Scale "
+            "the features or lower the learning rate; a module trained by skorch's NLLLoss "
+            "must return probabilities, not their logarithms."
+        )
+    tolerance = np.sqrt(np.finfo(proba.dtype).eps)
+    if (proba < 0).any() or not np.allclose(proba.sum(axis=1), 1, atol=tolerance):
+        raise ValueError(
+            "The net's probabilities do not sum to one: criterion="
+            f"{type(net.criterion_).__name__}, predict_nonlinearity="
+            f'{net.predict_nonlinearity!r}. Set predict_nonlinearity="auto", and the '
+            "criterion to CrossEntropyLoss where the module returns logits, NLLLoss where "
+            "it returns probabilities, BCEWithLogitsLoss for a binary net's logit."
+        )

@@ -1,0 +1,407 @@
+"""skorch nets and torch modules: what they were trained on, read off their parts.
+
+Importing this module imports torch; it is imported when the first network is seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from ..kernels._links import Sigmoid, Softmax
+from ..kernels._network import Network, activations, as_tensor, blocks, scores_all
+from ._base import Bridge, _as_given, bridge
+from ._network import Choices, NetworkBridge
+from ._skorch import SkorchClassifier
+from ._torch_classifier import TorchClassifier
+from ._torch_loss import (
+    ClassWeights,
+    Output,
+    first_output,
+    log_of_probabilities,
+    read_criterion,
+    read_weight_decay,
+)
+
+_SAMPLE = 8  # rows on which a module is tried out
+
+
+def takes_tokens(module: nn.Module) -> bool:
+    """Whether it looks up integers."""
+    return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in module.modules())
+
+
+class Trained:
+    """A trained module with its loss: everything both bridges are made of."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        output: Output,
+        classes: np.ndarray,
+        decay: dict[str, Tensor],
+    ):
+        self.output, self.classes, self.decay = output, np.asarray(classes), decay
+        if next(module.parameters(), None) is None:
+            raise ValueError("The module has no parameters, so no row has influence on it.")
+        # A copy of our own: modes, gradients and hooks of the user's stay as they are.
+        self.module = copy.deepcopy(module).eval()
+        self.moving = {name for name, p in module.named_parameters() if p.requires_grad}
+        if not self.moving:
+            raise ValueError(
+                "All parameters of the module are frozen (requires_grad=False), so no row has "
+                "influence on them. Unfreeze those that were trained."
+            )
+        self._head: str | None = None
+
+    @property
+    def like(self) -> dict:
+        first = next(p for p in self.module.parameters())
+        return {"dtype": first.dtype, "device": first.device}
+
+    def prepare(self, X) -> np.ndarray | Tensor:
+        """Rows as an array or tensor in the module's dtype; tokens stay integers."""
+        if not isinstance(X, list) and not hasattr(X, "shape"):
+            raise TypeError(
+                f"X is a {type(X).__name__}; networks are read with one array (or tensor) "
+                "of inputs, rows first."
+            )
+        if isinstance(X, Tensor):
+            X = X.detach().cpu().numpy()
+        X = check_array(
+            X, accept_sparse=False, allow_nd=True, dtype=None, input_name="X", order="C"
+        )
+        if takes_tokens(self.module):
+            if X.dtype.kind not in "iu":
+                raise ValueError(
+                    f"The module looks up tokens (nn.Embedding), and X holds {X.dtype}. Pass "
+                    "integers."
+                )
+            return X.astype(np.int64, copy=False)
+        numpy_dtype = torch.empty(0, dtype=self.like["dtype"]).numpy().dtype
+        return X.astype(numpy_dtype, copy=False)
+
+    def tensor(self, X, rows) -> Tensor:
+        return as_tensor(X[rows], **self.like)
+
+    def in_dtype(self, dtype: str | None) -> Trained:
+        """The same in another floating dtype; None keeps it."""
+        if dtype is None or getattr(torch, dtype) == self.like["dtype"]:
+            return self
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module).to(getattr(torch, dtype))
+        return other
+
+    def try_out(self, X) -> None:
+        """Refuse a module whose output is not a function of each row by itself."""
+        x = self.tensor(X, slice(0, _SAMPLE))
+        with torch.no_grad(), _random_state_kept(self.like["device"]):
+            first, second = (first_output(self.module(x)) for _ in range(2))
+            alone = torch.cat([first_output(self.module(x[i : i + 1])) for i in range(len(x))])
+        self._check_output(first)
+        tolerance = 1e-3 * float(first.abs().max()) + 1e-6
+        if not torch.allclose(first, second, rtol=0.0, atol=tolerance):
+            raise ValueError(
+                "Called twice on the same rows in evaluation mode the module gives two "
+                "outputs, so it has noise of its own. Switch it off where self.training is "
+                "False."
+            )
+        if not torch.allclose(first, alone.reshape(first.shape), rtol=0.0, atol=tolerance):
+            raise ValueError(
+                "The module's output for a row depends on the other rows of its batch, even in "
+                "evaluation mode (BatchNorm with track_running_stats=False does so). Influence "
+                "needs an output for each row by itself."
+            )
+
+    def _check_output(self, output: Tensor) -> None:
+        n_classes = len(self.classes)
+        shape = tuple(output.shape[1:])
+        if self.output.binary:
+            if n_classes != 2 or shape not in ((), (1,)):
+                raise ValueError(
+                    f"BCEWithLogitsLoss needs one score a row for two classes; the module "
+                    f"gives outputs of shape (n, {', '.join(map(str, shape))}) and there are "
+                    f"{n_classes} classes."
+                )
+            return
+        if shape != (n_classes,):
+            raise ValueError(
+                f"The module gives outputs of shape {tuple(output.shape)} for "
+                f"{len(output)} rows and {n_classes} classes; its criterion needs one output "
+                "a class, (n, K)."
+            )
+        if self.output.read is log_of_probabilities:
+            sums = output.sum(1)
+            if (output < 0).any() or not torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+                raise ValueError(
+                    "With NLLLoss skorch takes the logarithm of the module's output, and this "
+                    "module's are no probabilities (non-negative, summing to 1). End it in a "
+                    "Softmax, or train scores by CrossEntropyLoss."
+                )
+
+    def head(self, X) -> str:
+        """Name of the last linear layer, whose scores the output must be."""
+        if self._head is not None:
+            return self._head
+        called: list[tuple[str, Tensor, Tensor]] = []
+        handles = []
+        for name, layer in self.module.named_modules():
+            if isinstance(layer, nn.Linear):
+
+                def note(_, args, output, name=name):
+                    called.append((name, args[0], output.clone()))
+
+                handles.append(layer.register_forward_hook(note))
+        try:
+            with torch.no_grad(), _random_state_kept(self.like["device"]):
+                z = self.output.read(self.module(self.tensor(X, slice(0, _SAMPLE))))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not called:
+            raise ValueError(
+                "The module has no linear layer to take as its last. Choose parameters by "
+                'name (params=[...]) and perturbation="input".'
+            )
+        name, inputs, scores = called[-1]
+        same = scores.dim() == 2 and inputs.dim() == 2 and scores.shape == z.shape
+        if same:
+            # A softmax is told from its scores by what does not change it.
+            gap = (scores - z) if self.output.binary else (scores - z).diff(dim=1)
+            size = float(scores.abs().max()) + 1.0
+            confident = (scores.amax(1) - scores.amin(1) > 14.0)[:, None]  # eps in the log
+            same = bool(((gap.abs() <= 1e-3 * size) | confident).all())
+        if not same or [n for n, *_ in called].count(name) > 1:
+            raise ValueError(
+                f"The module does more with its last linear layer {name!r} than turn its "
+                "scores into probabilities, so that layer on its features is not the model. "
+                'Choose parameters by name (params=[...]) and perturbation="input".'
+            )
+        self._head = name
+        return name
+
+    def features(self, X) -> np.ndarray:
+        """The last layer's input (n, d), one forward pass."""
+        name = self.head(X)
+        layer = self._linear(name)
+        out, seen = np.empty((len(X), layer.in_features), self._numpy_dtype()), []
+        handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        try:
+            with torch.no_grad():
+                size = 3.0 * activations(self.module, self.tensor(X, slice(0, 1)))
+                for block in blocks(len(X), size):
+                    self.module(self.tensor(X, block))
+                    out[block] = seen.pop().cpu().numpy()
+        finally:
+            handle.remove()
+        return out
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probabilities (n, K) in float64."""
+        X = self.prepare(X)
+        network = self.network(Choices(params="all", perturbation=None), X)
+        return np.exp(network.link.log_proba(scores_all(network, X)))
+
+    def _numpy_dtype(self) -> np.dtype:
+        return torch.empty(0, dtype=self.like["dtype"]).numpy().dtype
+
+    def last_layer(self, X, dtype: str | None = None) -> Bridge:
+        """The last layer as a linear classifier on its input; X finds the layer."""
+        if dtype is not None:
+            return self.in_dtype(dtype).last_layer(X)
+        self.try_out(X)
+        name = self.head(X)
+        prefix = f"{name}." if name else ""
+        layer = self._linear(name)
+        names = [f"{prefix}weight"] + ([f"{prefix}bias"] if layer.bias is not None else [])
+        self._require_moving(names, "last_layer")
+        weight, *bias = (
+            layer.get_parameter(n.removeprefix(prefix)).detach().double().cpu().numpy()
+            for n in names
+        )
+        l2 = [self._decay_of(n) for n in names]
+        linear = Bridge.linear(
+            weight,
+            bias[0] if bias else None,
+            classes=self.classes,
+            l2=l2[0],
+            l2_intercept=l2[1] if bias else 0.0,
+            l2_per_row=True,
+            label_smoothing=self.output.smoothing,
+            loss_weight=self.loss_weight,
+        )
+        return replace(linear, steps=(self.features,))
+
+    def _linear(self, name: str) -> nn.Linear:
+        layer = self.module.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def _decay_of(self, name: str):
+        value = self.decay.get(name)
+        return 0.0 if value is None else value.double().cpu().numpy()
+
+    def network(self, choices: Choices, X) -> Network:
+        """The module as a function of the parameters that were chosen."""
+        trained = self.in_dtype(choices.dtype)
+        if trained is not self:
+            return trained.network(replace(choices, dtype=None), X)
+        self.try_out(X)
+        if choices.perturbation == "input" and takes_tokens(self.module):
+            raise ValueError(
+                'perturbation="input" moves the input a little, and the module looks up '
+                'integers. Use perturbation="features".'
+            )
+        module = copy.deepcopy(self.module)
+        head = self.head(X) if choices.perturbation == "features" else None
+        names = self._chosen(choices, X)
+        like = next(module.parameters())
+        zero = torch.zeros((), dtype=like.dtype, device=like.device)
+        theta = {}
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in names)
+            if name in names:
+                theta[name] = parameter.detach()
+        link: Sigmoid | Softmax
+        if self.output.binary:
+            link = Sigmoid()
+        else:
+            link = Softmax(len(self.classes), reduced=False, smoothing=self.output.smoothing)
+        penalty = {name: self.decay.get(name, zero).to(zero) for name in theta}
+        return Network(module, theta, head, self.output.read, link, penalty)
+
+    def _chosen(self, choices: Choices, X) -> set[str]:
+        params, known = choices.params, [name for name, _ in self.module.named_parameters()]
+        if isinstance(params, str) and params == "all":
+            return self.moving
+        if isinstance(params, str):
+            head = self.head(X)
+            names = [n for n in known if n.rpartition(".")[0] == head]
+        elif callable(params):
+            names = [n for n in known if n in self.moving and params(n)]
+        else:
+            names = list(params)
+            unknown = [n for n in names if n not in known]
+            if unknown:
+                raise ValueError(
+                    f"params names what the module does not have: {unknown[:5]}. Its "
+                    f"parameters are {known[:20]}."
+                )
+        self._require_moving(names, params)
+        if not names:
+            raise ValueError(
+                f"params={params!r} chooses no parameter; those that move are "
+                f"{sorted(self.moving)[:20]}."
+            )
+        return set(names)
+
+    @property
+    def loss_weight(self):
+        if self.output.weight is None:
+            return _as_given
+        return ClassWeights(self.output.weight, self.output.normalised)
+
+    def _require_moving(self, names, params) -> None:
+        still = [name for name in names if name not in self.moving]
+        if still:
+            raise ValueError(
+                f"params={params!r} asks for frozen parameters: {still[:5]}. Unfreeze them "
+                "(requires_grad) if they were trained, or leave them out."
+            )
+
+
+@contextmanager
+def _random_state_kept(device) -> Iterator[None]:
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def network_bridge(trained: Trained, weighted: bool) -> NetworkBridge:
+    """Both ways to read a trained module."""
+    return NetworkBridge(
+        lambda choices, X: trained.last_layer(X, choices.dtype),
+        lambda choices, X, n_rows: trained.network(choices, X),
+        trained.classes,
+        trained.prepare,
+        trained.loss_weight,
+        weighted,
+    )
+
+
+@bridge.register(nn.Module)
+def _module(module: nn.Module) -> NetworkBridge:
+    raise TypeError(
+        f"A torch module alone ({type(module).__name__}) does not say by which loss it was "
+        "trained. Wrap it: skfi.bridge.TorchClassifier(module, criterion, classes=...)."
+    )
+
+
+def read_torch_classifier(estimator: TorchClassifier) -> Trained:
+    """The module of a `TorchClassifier` with its loss."""
+    output = read_criterion(estimator.criterion, probabilities=False)
+    decay = {}
+    if estimator.weight_decay:
+        for name, p in estimator.module.named_parameters():
+            decay[name] = torch.tensor(
+                float(estimator.weight_decay), dtype=p.dtype, device=p.device
+            )
+    return Trained(estimator.module, output, estimator.classes_, decay)
+
+
+@bridge.register(TorchClassifier)
+def _torch_classifier(estimator: TorchClassifier) -> NetworkBridge:
+    return network_bridge(read_torch_classifier(estimator), weighted=True)
+
+
+def _skorch(net) -> NetworkBridge:
+    if not getattr(net, "initialized_", False) or not hasattr(net, "module_"):
+        raise NotFittedError(
+            f"This {type(net).__name__} instance is not fitted yet. Call 'fit' with "
+            "appropriate arguments before using this estimator."
+        )
+    try:
+        classes = np.asarray(net.classes_)
+    except AttributeError as error:
+        raise NotFittedError(
+            f"This {type(net).__name__} instance is initialised but was not fitted, so its "
+            "classes are unknown. Call 'fit', or pass classes=[...] to it."
+        ) from error
+    if isinstance(net.train_split, ValidSplit):
+        warnings.warn(
+            "The net keeps some of its training rows for its own validation (train_split) and "
+            "never trains on them; their scores are those they would have had otherwise. Set "
+            "train_split=None to train on all rows.",
+            UserWarning,
+            stacklevel=2,
+        )
+    output = read_criterion(net.criterion_, probabilities=True)
+    decay = read_weight_decay(net.module_, net.optimizer_)
+    return network_bridge(Trained(net.module_, output, classes, decay), weighted=False)
+
+
+@bridge.register(SkorchClassifier)
+def _wrapped(estimator: SkorchClassifier) -> NetworkBridge:
+    check_is_fitted(estimator)
+    # The net itself was trained on codes.
+    return replace(_skorch(estimator.net_), classes=estimator.classes_)
+
+
+try:
+    from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+    from skorch.dataset import ValidSplit
+except ImportError:  # torch alone
+    pass
+else:
+    bridge.register(NeuralNetClassifier, _skorch)
+    bridge.register(NeuralNetBinaryClassifier, _skorch)

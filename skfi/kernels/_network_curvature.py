@@ -1,0 +1,273 @@
+"""What stands for H⁻¹ of a network: dense, or matrix-free by conjugate gradients.
+
+A network stops short of a minimum, where the Hessian has negative eigenvalues. The
+generalised Gauss-Newton matrix ``(1/n) Σ s_i ∂_θz_iᵀ S_i ∂_θz_i`` leaves out the curvature of
+the scores themselves: it has none, is the Hessian wherever the scores are linear in the
+parameters (the last layer), and is the default.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import jacrev, vmap
+
+from ._curvature import inverse_on_range, resolve_damping
+from ._links import Sigmoid
+from ._network import Network, Theta, activations, as_numpy, blocks, flat, scores_all
+
+_LARGEST_DENSE = 20_000  # parameters: 3 GiB of float64 for the matrix alone
+
+
+class Curvature(Protocol):
+    """H⁻¹ as an operator, with the damping that went into it."""
+
+    @property
+    def damping(self) -> float:
+        """What was added to the diagonal, in units of the mean loss."""
+
+    def solve(self, V: Tensor) -> Tensor:
+        """H⁻¹ times vectors (…, m)."""
+
+
+def weakest_penalty(network: Network) -> float:
+    """What the penalty adds to the least penalised parameter."""
+    return min(float(t.min()) for t in network.penalty.values())
+
+
+@dataclass(frozen=True)
+class DenseCurvature:
+    """The whole inverse, for networks of few parameters."""
+
+    inverse: Tensor  # (m, m)
+    damping: float
+    smallest: float  # smallest eigenvalue of H, damping included
+
+    def solve(self, V: Tensor) -> Tensor:
+        return V @ self.inverse
+
+
+def dense_curvature(
+    network: Network,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    kind: str,
+    damping: float | str,
+    chunk: int | None = None,
+) -> DenseCurvature:
+    """Exact Hessian or Gauss-Newton matrix, inverted on its range in float64."""
+    m = network.n_parameters
+    if m > _LARGEST_DENSE:
+        raise ValueError(
+            f'curvature="{kind}" keeps a matrix of {m} × {m} parameters, which needs '
+            f'{m * m * 8 / 2**30:.0f} GiB. Use curvature="kfac", "ekfac" or "cg", or '
+            'fewer parameters (params="last_layer").'
+        )
+    H = _gauss_newton(network, X, weight, chunk)
+    mean_eigenvalue = float(np.trace(H)) / m
+    if kind == "exact":
+        H = _hessian(network, X, y, weight, chunk)
+    penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
+    used = resolve_damping(damping, mean_eigenvalue, weakest_penalty(network))
+    H[np.diag_indices(m)] += penalty.double().cpu().numpy() + used
+    eigenvalue = np.linalg.eigvalsh(H) if kind == "exact" else np.zeros(1)
+    smallest = float(eigenvalue[0])
+    if smallest < -1e-10 * max(float(eigenvalue[-1]), 1e-300):
+        warnings.warn(
+            f"The network is not at a minimum: its Hessian has eigenvalues down to "
+            f"{smallest:.2g}. Scores then describe a stationary point that training would "
+            'leave. Use curvature="ggn", or damping above that number.',
+            UserWarning,
+            stacklevel=6,
+        )
+        inverse = np.linalg.pinv(H, hermitian=True)
+    else:
+        inverse = inverse_on_range(H)
+    return DenseCurvature(torch.as_tensor(inverse, **network.like), used, smallest)
+
+
+def _gauss_newton(network: Network, X, weight: np.ndarray, chunk: int | None) -> np.ndarray:
+    m, n_rows = network.n_parameters, len(X)
+    total = np.zeros((m, m))
+    z = scores_all(network, X, chunk)
+    root = _curvature_root(network, z) * np.sqrt(weight / n_rows)[:, None, None]
+
+    def one(theta, x):
+        return network.scores(theta, x[None])[0]
+
+    jacobian = vmap(jacrev(one), in_dims=(None, 0))
+    with torch.no_grad():
+        first = network.rows(X, slice(0, 1))
+        itemsize = network.like["dtype"].itemsize
+        size = z.shape[1] * (
+            3.0 * m * itemsize + 8 * m + 6.0 * activations(network.module, first)
+        )
+        for block in blocks(n_rows, size, chunk):
+            J = as_numpy(flat(jacobian(network.theta, network.rows(X, block)), 2))
+            part = np.matmul(root[block].transpose(0, 2, 1), J).reshape(-1, m)
+            total += part.T @ part
+    return total
+
+
+def _curvature_root(network: Network, z: np.ndarray) -> np.ndarray:
+    """R with R Rᵀ = S, (n, n_outputs, n_outputs)."""
+    if isinstance(network.link, Sigmoid):
+        return np.sqrt(network.link.curvature(z))[:, :, None]
+    root = np.exp(0.5 * network.link.log_proba(z))
+    return root[:, :, None] * (np.eye(z.shape[1]) - root[:, :, None] * root[:, None, :])
+
+
+def _hessian(
+    network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None
+) -> np.ndarray:
+    from curvlinops import HessianLinearOperator
+
+    operator = _operator(HessianLinearOperator, network, X, y, weight, chunk)
+    m = network.n_parameters
+    columns = []
+    for block in blocks(m, 24.0 * m * network.like["dtype"].itemsize, chunk):
+        unit = torch.eye(m, **network.like)[:, block]
+        columns.append((operator @ unit).double().cpu().numpy())
+    H = np.concatenate(columns, axis=1)
+    return 0.5 * (H + H.T)
+
+
+class ScoresModule(torch.nn.Module):
+    """The network as a module whose output is z, for curvlinops."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.module = network.module
+        self.read = network.read
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(self.module(x))
+
+
+class _WeightedLoss(torch.nn.Module):
+    """``Σ s_i L_i``, the weights riding along with the labels."""
+
+    reduction = "sum"
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = (network,)  # not a submodule
+
+    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+        (network,) = self.network
+        codes, weight = target.unbind(1)
+        codes = codes if isinstance(network.link, Sigmoid) else codes.long()
+        return (weight * network.row_loss(z, codes)).sum()
+
+
+def batches(network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None):
+    """Blocks of rows with (code, s_i/n) as their target, for curvlinops."""
+    size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
+    out = []
+    for block in blocks(len(X), size, chunk):
+        target = np.stack([y[block], weight[block] / len(X)], axis=1)
+        out.append((network.rows(X, block), torch.as_tensor(target, **network.like)))
+    return out
+
+
+def _operator(kind, network: Network, X, y, weight, chunk):
+    scores = ScoresModule(network)
+    named = {f"module.{name}" for name in network.theta}
+    params = [p for name, p in scores.named_parameters() if name in named]
+    return kind(
+        scores,
+        _WeightedLoss(network),
+        params,
+        batches(network, X, y, weight, chunk),
+        check_deterministic=False,
+        num_data=len(X),
+    )
+
+
+@dataclass(frozen=True)
+class CgCurvature:
+    """Conjugate gradients on Gauss-Newton products: one pass over the data an iteration."""
+
+    operator: Any
+    penalty: Tensor  # (m,), damping included
+    damping: float
+    tol: float
+    max_iter: int
+
+    def solve(self, V: Tensor) -> Tensor:
+        from linear_operator.utils.linear_cg import linear_cg
+
+        columns = V.reshape(-1, V.shape[-1]).T.contiguous()
+        scale = columns.norm(dim=0).clamp_min(torch.finfo(V.dtype).tiny)
+
+        def product(M: Tensor) -> Tensor:
+            return self.operator @ M + self.penalty[:, None] * M
+
+        solution = linear_cg(
+            product, columns / scale, tolerance=self.tol, max_iter=self.max_iter, eps=1e-30
+        )
+        residual = (product(solution) - columns / scale).norm(dim=0).max()
+        if not residual <= 10 * self.tol:
+            warnings.warn(
+                f"Conjugate gradients stopped at a relative residual of {float(residual):.1g} "
+                f"after {self.max_iter} iterations. A larger damping makes them converge.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return (solution * scale).T.reshape(V.shape)
+
+
+def cg_curvature(
+    network: Network,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    damping: float | str,
+    chunk: int | None = None,
+) -> CgCurvature:
+    """Gauss-Newton products on demand; "auto" damping needs the trace, one pass."""
+    from curvlinops import GGNLinearOperator
+
+    operator = _operator(GGNLinearOperator, network, X, y, weight, chunk)
+    weakest = weakest_penalty(network)
+    mean = (
+        _trace(network, X, weight, chunk) / network.n_parameters if damping == "auto" else 0.0
+    )
+    used = resolve_damping(damping, mean, weakest)
+    if used + weakest <= 0:
+        raise ValueError(
+            'curvature="cg" needs a positive definite matrix, and there is no penalty. Set '
+            'damping to a positive number, or "auto".'
+        )
+    penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
+    tol = 1e-5 if network.like["dtype"] == torch.float32 else 1e-10
+    return CgCurvature(operator, penalty + used, used, tol, 10 * 100)
+
+
+def _trace(network: Network, X, weight: np.ndarray, chunk: int | None) -> float:
+    """Trace of the Gauss-Newton matrix: Σ s_i/n ‖R_iᵀ ∂_θz_i‖²."""
+    z = scores_all(network, X, chunk)
+    root = _curvature_root(network, z) * np.sqrt(weight / len(X))[:, None, None]
+
+    def one(theta: Theta, x: Tensor, root: Tensor) -> Tensor:
+        return network.scores(theta, x[None])[0] @ root
+
+    jacobian = vmap(jacrev(one), in_dims=(None, 0, 0))
+    total = 0.0
+    with torch.no_grad():
+        first = network.rows(X, slice(0, 1))
+        itemsize = network.like["dtype"].itemsize
+        size = z.shape[1] * (
+            3.0 * network.n_parameters * itemsize + activations(network.module, first)
+        )
+        for block in blocks(len(X), size, chunk):
+            R = torch.as_tensor(root[block], **network.like)
+            parts = jacobian(network.theta, network.rows(X, block), R)
+            total += sum(float((part.double() ** 2).sum()) for part in parts.values())
+    return total

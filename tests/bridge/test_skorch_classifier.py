@@ -1,0 +1,349 @@
+"""A skorch net inside the adapter keeps scikit-learn's contract."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skfi.bridge._skorch import SkorchClassifier, adapt, is_skorch
+
+torch = pytest.importorskip("torch")
+skorch = pytest.importorskip("skorch")
+
+
+class Width(skorch.callbacks.Callback):
+    """Tell the module how wide the data is: the checks bring data of many widths."""
+
+    def __repr__(self):  # part of the tests' names, which must not change from run to run
+        return "Width()"
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        sizes = {"module__n_features": X.shape[1]}
+        if isinstance(net, skorch.NeuralNetClassifier):
+            sizes["module__n_classes"] = len(np.unique(y))
+        net.set_params(**sizes)
+
+
+class Linear(torch.nn.Module):
+    """Logits, or probabilities; one output for a binary net."""
+
+    def __init__(self, n_features=2, n_classes=1, probabilities=False, dtype=torch.float32):
+        super().__init__()
+        self.layer = torch.nn.Linear(n_features, n_classes, dtype=dtype)
+        self.last = torch.nn.Softmax(dim=-1) if probabilities else torch.nn.Identity()
+
+    def forward(self, X):
+        return self.last(self.layer(X))
+
+
+SETTINGS = {
+    "module": Linear,
+    "callbacks": [Width()],
+    "optimizer": torch.optim.Adam,
+    "lr": 0.1,
+    "max_epochs": 20,
+    "batch_size": 32,
+    "train_split": None,
+    "verbose": 0,
+}
+# Shuffling draws from torch's global generator, and the split from numpy's.
+DRAWS = {"iterator_train__shuffle": True, "train_split": skorch.dataset.ValidSplit(0.3)}
+
+
+def logits(**params):
+    params = {**SETTINGS, "criterion": torch.nn.CrossEntropyLoss, **params}
+    return skorch.NeuralNetClassifier(**params)
+
+
+def probabilities(**params):
+    return logits(criterion=torch.nn.NLLLoss, module__probabilities=True, **params)
+
+
+def binary(**params):
+    return skorch.NeuralNetBinaryClassifier(**{**SETTINGS, **params})
+
+
+def fitted(X, y, net=logits, **params):
+    return SkorchClassifier(net(**params), random_state=0).fit(X, y)
+
+
+@pytest.fixture
+def blobs():
+    X, y = make_blobs(90, centers=3, cluster_std=0.8, random_state=0)
+    return StandardScaler().fit_transform(X), y
+
+
+def generators():
+    """Where the global generators stand."""
+    return pickle.dumps((torch.get_rng_state().numpy(), np.random.get_state()))  # noqa: NPY002
+
+
+def weights(classifier):
+    return np.concatenate([p.detach().numpy().ravel() for p in classifier.module_.parameters()])
+
+
+@parametrize_with_checks(
+    [SkorchClassifier(net(), random_state=0) for net in (logits, probabilities, binary)]
+)
+def test_sklearn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("net", [logits, probabilities])
+def test_probabilities_are_the_softmax(blobs, net):
+    X, y = blobs
+    names = np.array(["ham", "eggs", "spam"])[y]
+    classifier = fitted(X, names, net)
+    assert classifier.classes_.tolist() == ["eggs", "ham", "spam"]
+    assert classifier.score(X, names) > 0.8
+    with torch.no_grad():
+        expected = classifier.module_.layer(torch.as_tensor(X, dtype=torch.float32)).numpy()
+    proba = classifier.predict_proba(X)
+    np.testing.assert_allclose(proba, softmax(expected, axis=1), rtol=1e-5)
+    assert (classifier.predict(X) == classifier.classes_[proba.argmax(axis=1)]).all()
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9])
+def test_binary_net(blobs, threshold):
+    X, y = blobs
+    X, y = X[y < 2], np.array(["yes", "no"])[y[y < 2]]
+    classifier = fitted(X, y, binary, threshold=threshold)
+    with torch.no_grad():
+        logit = classifier.module_(torch.as_tensor(X, dtype=torch.float32)).numpy()[:, 0]
+    proba = classifier.predict_proba(X)
+    np.testing.assert_allclose(proba, np.c_[expit(-logit), expit(logit)], rtol=1e-5, atol=1e-7)
+    expected = np.where(proba[:, 1] > threshold, "yes", "no")
+    np.testing.assert_array_equal(classifier.predict(X), expected)
+    assert not get_tags(classifier).classifier_tags.multi_class
+
+
+def one_logit():
+    return torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Flatten(0))
+
+
+def convolution():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, (6, 5)), torch.nn.Flatten())
+
+
+def bag_of_tokens():
+    return torch.nn.Sequential(torch.nn.EmbeddingBag(20, 3), torch.nn.Linear(3, 2))
+
+
+def test_bce_without_the_binary_class_takes_numbers_too(blobs):
+    X, y = blobs
+    one = {"module": one_logit, "criterion": torch.nn.BCEWithLogitsLoss, "callbacks": []}
+    assert fitted(X[y < 2], y[y < 2], **one).predict_proba(X).shape == (90, 2)
+    with pytest.raises(ValueError, match="Only binary classification"):
+        fitted(X, y, **one)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"callbacks": [], "module__n_classes": 5}, r"\(2, 5\) for 2 row.*3 classes"),
+        ({"predict_nonlinearity": None}, "do not sum to one"),
+        ({"criterion": torch.nn.NLLLoss}, "do not sum to one"),
+        ({"optimizer": torch.optim.SGD, "lr": np.inf}, "the fit diverged"),
+    ],
+)
+def test_what_gives_no_probabilities_is_refused(blobs, params, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(*blobs, **params)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool"])
+def test_rows_are_cast_to_the_module(blobs, dtype):
+    X, y = blobs
+    X = (X * 5).round().clip(0).astype(dtype)
+    wide = fitted(X, y, module__dtype=torch.float64)
+    assert wide.input_dtype_ == wide.predict_proba(X).dtype == np.float64
+    usual = fitted(X, y)
+    assert usual.input_dtype_ == usual.predict_proba(X).dtype == np.float32
+    as_float = usual.predict_proba(X.astype(np.float32))
+    np.testing.assert_array_equal(usual.predict_proba(X), as_float)
+
+
+def test_read_only_and_reversed_rows(blobs):
+    X, y = blobs
+    X = X.astype(np.float32)
+    locked = X[:, ::-1].copy()[:, ::-1]
+    locked.flags.writeable = False
+    np.testing.assert_array_equal(weights(fitted(X, y)), weights(fitted(locked, y)))
+
+
+def test_too_large_for_the_module(blobs):
+    X, y = blobs
+    with pytest.raises(ValueError, match="too large for dtype"):
+        fitted(X, y).predict(X * 1e300)
+
+
+def test_data_frame(blobs):
+    pd = pytest.importorskip("pandas")
+    X, y = blobs
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    classifier = fitted(frame, pd.Series(y))
+    assert classifier.feature_names_in_.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(weights(classifier), weights(fitted(X, y)))
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame[["b", "a"]])
+
+
+def test_images():
+    X = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5)).astype(np.uint8)
+    classifier = fitted(X, np.arange(40) % 2, module=convolution, callbacks=[])
+    assert classifier.predict_proba(X).shape == (40, 2)
+    assert classifier.n_features_in_ == 3
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        classifier.predict(X[:, :2])
+
+
+def test_tokens():
+    X = np.random.default_rng(0).integers(0, 20, (60, 4))
+    y = (X < 10).sum(axis=1) > 2
+    classifier = fitted(X.astype(np.int32), y, module=bag_of_tokens, callbacks=[])
+    assert classifier.input_dtype_ == np.int64
+    assert classifier.score(X.astype(float), y) > 0.8
+    with pytest.raises(ValueError, match="X holds fractions"):
+        classifier.predict(X + 0.5)
+
+
+@pytest.mark.parametrize("random_state", [3, np.random.RandomState(3)], ids=["int", "own"])
+def test_global_generators_are_left_alone(blobs, random_state):
+    before = generators()
+    classifier = SkorchClassifier(logits(**DRAWS), random_state=random_state)
+    classifier.fit(*blobs).predict(blobs[0])
+    assert generators() == before
+    with pytest.raises(ValueError, match="sum to one"):
+        classifier.set_params(net__predict_nonlinearity=None).fit(*blobs)
+    assert generators() == before
+
+
+def test_same_seed_same_weights(blobs):
+    first = fitted(*blobs, **DRAWS)
+    torch.rand(3)
+    np.random.rand(3)  # noqa: NPY002
+    for again in (clone(first), copy.copy(first)):
+        np.testing.assert_array_equal(weights(first), weights(again.fit(*blobs)))
+    for seed in (1, None):
+        other = clone(first).set_params(random_state=seed).fit(*blobs)
+        assert (weights(first) != weights(other)).any()
+
+
+def test_fits_as_the_net_would_by_itself(blobs):
+    X, y = blobs
+    classifier = fitted(X, y)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        alone = logits().fit(X.astype(np.float32), y)
+    np.testing.assert_array_equal(weights(classifier), weights(alone))
+    assert classifier.history[:, "train_loss"] == alone.history[:, "train_loss"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_beside_a_gpu(blobs, device):
+    torch.cuda.manual_seed(7)
+    before = torch.cuda.get_rng_state()
+    one, other = (fitted(*blobs, device=device).predict_proba(blobs[0]) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert torch.equal(before, torch.cuda.get_rng_state())
+
+
+def test_failed_fit_leaves_nothing(blobs):
+    X, y = blobs
+    bad = SkorchClassifier(logits(callbacks=[], module__n_features=9), random_state=0)
+    before = dict(vars(bad))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        bad.fit(X, y)
+    assert vars(bad) == before
+    with pytest.raises(NotFittedError):
+        bad.predict(X)
+
+    good = fitted(X, y)
+    before = dict(vars(good))
+    for wrong, labels in [(X[:, :1] * np.nan, y), (X[:, :1], y * 0), (X[:, :1], y + 0.5)]:
+        with pytest.raises(ValueError, match=r"NaN|one class|Unknown label type"):
+            good.fit(wrong, labels)
+        assert vars(good) == before
+
+
+def test_copies(blobs):
+    X, y = blobs
+    original = fitted(X, y)
+    assert not original.net.initialized_  # a clone was fitted
+    for same in (pickle.loads(pickle.dumps(original)), copy.deepcopy(original)):
+        np.testing.assert_array_equal(same.predict_proba(X), original.predict_proba(X))
+    for blank in (clone(original), pickle.loads(pickle.dumps(clone(original)))):
+        assert not hasattr(blank, "module_")
+        assert not hasattr(blank, "history")
+
+
+def test_fitted_attributes_of_the_net(blobs):
+    classifier = fitted(*blobs)
+    assert classifier.module_ is classifier.net_.module_
+    assert len(classifier.history) == 20
+    for name in ("partial_fit", "initialize", "lr", "nothing_", "_modules", "__nothing__"):
+        assert not hasattr(classifier, name)
+
+
+def test_adapt_a_pipeline(blobs):
+    pipeline = Pipeline([("scale", StandardScaler()), ("net", logits())], verbose=True)
+    pipeline.set_params(net__lr=0.05)
+    steps = list(pipeline.steps)
+    adapted = adapt(pipeline, 3)
+    assert pipeline.steps == steps
+    assert adapted.steps[0] == steps[0]
+    assert adapted.verbose
+    assert isinstance(adapted["net"], SkorchClassifier)
+    assert adapted["net"].net is pipeline["net"]
+    assert adapted["net"].random_state == 3
+    assert adapted["net"].net.lr == 0.05
+    assert cross_val_score(adapted.set_params(verbose=False), *blobs, cv=3).mean() > 0.8
+    nested = adapt(make_pipeline(StandardScaler(), pipeline), 0)
+    assert isinstance(nested[-1][-1], SkorchClassifier)
+
+
+def test_adapt_leaves_the_rest_as_it_is():
+    plain = make_pipeline(StandardScaler(), LogisticRegression())
+    search = GridSearchCV(logits(), {"lr": [0.1]})
+    done = SkorchClassifier(logits())
+    for given in (plain, search, done, Width(), None, "passthrough", Pipeline([])):
+        assert adapt(given) is given
+    assert is_skorch(logits())
+    assert not is_skorch(search)
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, make_pipeline], ids=["alone", "pipeline"])
+def test_adapt_refuses_a_regressor(wrap):
+    with pytest.raises(TypeError, match="got NeuralNetRegressor"):
+        adapt(wrap(skorch.NeuralNetRegressor(Linear)))
+
+
+@pytest.mark.parametrize("net", [LogisticRegression(), Linear, skorch.NeuralNetClassifier])
+def test_fit_refuses_what_is_no_net(blobs, net):
+    with pytest.raises(TypeError, match=r"net must be a skorch\.NeuralNetClassifier"):
+        SkorchClassifier(net).fit(*blobs)
+
+
+def test_importing_it_loads_no_torch():
+    code = (
+        "import sys; from sklearn.linear_model import LogisticRegression as LR;"
+        "from skfi.bridge._skorch import adapt; adapt(LR());"
+        "assert not {'torch', 'skorch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
