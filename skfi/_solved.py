@@ -193,7 +193,8 @@ def _solve_linear(
             f"was fitted on {model.n_features}. Pass the columns it was fitted on."
         )
     weight = fitted.loss_weight(train.codes, train.weight)
-    total_weight = float(train.weight.sum())
+    # What a penalty beside the mean loss is multiplied by beside the sum.
+    unit = float(train.X.shape[0] if network else train.weight.sum())
     curvature = choices.curvature
     if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
         small = not network or model.beta.size <= _LARGEST_EXACT_LAYER
@@ -207,16 +208,16 @@ def _solve_linear(
             damping = 0.0  # at an optimum there is nothing to make up for
         used = resolve_damping(
             damping,
-            mean_eigenvalue(total, model, total_weight),
-            float(model.l2.min()) / total_weight,
+            mean_eigenvalue(total, model, unit),
+            float(model.l2.min()) / unit,
         )
-        inverse = invert(model, total.hessian, used * total_weight)
+        inverse = invert(model, total.hessian, used * unit)
         u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
         h = solve(inverse, u)
     if not network:
         _check_stationary(total, inverse, train, stacklevel)
-    norm = float(np.linalg.norm(total.gradient)) / total_weight
-    details = InfluenceDetails(curvature, used, model.beta.size, norm)
+    norm = float(np.linalg.norm(total.gradient)) / unit
+    details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = _one_copy(weight, train.weight)
     return SolvedLinear(model, train, weight, copy, inverse, h, details)
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from ..kernels._links import Sigmoid, Softmax
 from ..kernels._network import Network, activations, as_tensor, blocks, scores_all
-from ._base import Bridge, _as_given, bridge
+from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
 from ._torch_loss import (
-    ClassWeights,
+    MeanWeights,
     Output,
     first_output,
     log_of_probabilities,
@@ -307,9 +307,7 @@ class Trained:
 
     @property
     def loss_weight(self):
-        if self.output.weight is None:
-            return _as_given
-        return ClassWeights(self.output.weight, self.output.normalised)
+        return MeanWeights(self.output.weight, self.output.normalised)
 
     def _require_moving(self, names, params) -> None:
         still = [name for name in names if name not in self.moving]

@@ -24,7 +24,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Labels in the order of the outputs; for `BCEWithLogitsLoss` the second is the one
         whose score it is.
     weight_decay : float, default=0.0
-        λ of the penalty ``λ/2 ‖θ‖²`` beside the mean loss.
+        λ of the penalty ``λ/2 ‖θ‖²`` beside the mean loss (of weighted rows the
+        weighted mean).
 
     Attributes
     ----------

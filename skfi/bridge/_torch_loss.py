@@ -22,17 +22,18 @@ class Output:
     smoothing: float = 0.0
 
 
-class ClassWeights:
-    """A criterion's class weights as row weights that sum to n where its mean does so."""
+class MeanWeights:
+    """Weights of rows in a mean: they sum to n, and class weights do where theirs does."""
 
-    def __init__(self, weight: np.ndarray, normalised: bool):
+    def __init__(self, weight: np.ndarray | None, normalised: bool):
         self.weight, self.normalised = weight, normalised
 
     def __call__(self, codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-        weight = self.weight[codes] * sample_weight
-        if self.normalised:
-            weight *= sample_weight.sum() / weight.sum()
-        return weight
+        weight = sample_weight
+        if self.weight is not None:
+            weight = self.weight[codes] * sample_weight
+        total = weight.sum() if self.normalised else sample_weight.sum()
+        return weight * (len(codes) / total)
 
 
 def first_output(output: Any) -> Tensor:

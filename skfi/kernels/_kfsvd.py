@@ -47,6 +47,10 @@ class LowRank:
         """``vᵀM_i`` (b, q, d) of vectors (b, q, m)."""
         return ((vectors @ self.U) * self.values[:, None]) @ self.V.transpose(1, 2)
 
+    def times(self, W: Tensor) -> Tensor:
+        """``M_i w`` (b, q, m) of vectors (b, q, d)."""
+        return ((W @ self.V) * self.values[:, None]) @ self.U.transpose(1, 2)
+
     @property
     def numbers(self) -> int:
         """How many numbers a row takes: (m + d + 1) k."""
@@ -76,6 +80,27 @@ def _orthonormal(vectors: Tensor) -> Tensor:
     return torch.linalg.qr(vectors.transpose(1, 2))[0]
 
 
+def start_low_rank(seed) -> torch.Generator:
+    """Where the iteration starts: the same for all rows, however they are cut in blocks."""
+    number = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
+    return torch.Generator().manual_seed(number)
+
+
+def move_low_rank(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    share: Tensor,
+    curvature: Curvature,
+    rank: int,
+    generator: torch.Generator,
+) -> tuple[LowRank, Tensor]:
+    """The factors of a block's M_i, and Z (b, K - 1, d) by them."""
+    M = low_rank(network, x, y, rank, generator)
+    V = curvature.solve(own_jacobian(network, x))
+    return M, direct_jacobian(network, x) - share[:, None, None] * M.transposed(V)
+
+
 def perturb_low_rank(
     network: Network,
     X,
@@ -88,9 +113,7 @@ def perturb_low_rank(
     chunk: int | None = None,
 ) -> Perturbed:
     """`skfi.kernels._network.perturb_all` with M_i cut to a rank."""
-    generator = torch.Generator().manual_seed(
-        int(check_random_state(seed).randint(np.iinfo(np.int32).max))
-    )
+    generator = start_low_rank(seed)
     state = generator.get_state()
     first = network.rows(X, slice(0, 1))
     width = rank + _OVERSAMPLING
@@ -100,11 +123,9 @@ def perturb_low_rank(
     with torch.no_grad():
         for block in blocks(len(X), size, chunk):
             x, codes, share = network.block(X, y, weight, block)
-            generator.set_state(state)  # the same start for all rows, whatever the blocks
-            M = low_rank(network, x, codes, rank, generator)
+            generator.set_state(state)
+            M, Z = move_low_rank(network, x, codes, share, curvature, rank, generator)
             direction = flat(h)[None, None].expand(len(x), 1, -1)
             g = -share[:, None] * M.transposed(direction)[:, 0]
             change = along(network, x, codes, share, h)
-            V = curvature.solve(own_jacobian(network, x))
-            Z = direct_jacobian(network, x) - share[:, None, None] * M.transposed(V)
             yield block, as_numpy(g), as_numpy(change), as_numpy(Z)

@@ -31,18 +31,21 @@ class KroneckerSum:
         self.weight += other.weight
         return self
 
-    def mean_eigenvalue(self) -> float:
-        """Of S̄ ⊗ Ā, without penalty."""
-        both = np.trace(self.outputs) * np.trace(self.inputs)
-        return float(both / self.weight**2 / (len(self.outputs) * len(self.inputs)))
+    def trace(self) -> float:
+        """Of ``w S̄ ⊗ Ā``."""
+        return float(np.trace(self.outputs) * np.trace(self.inputs)) / self.weight
 
-    def invert(self, penalty: np.ndarray) -> KroneckerInverse:
-        """The inverse of ``w S̄ ⊗ Ā`` with ``penalty`` (p,), the same for every output."""
+    def invert(self, penalty: np.ndarray, n_outputs: int) -> KroneckerInverse:
+        """The inverse of ``w S̄ ⊗ Ā`` with ``penalty`` (p,), the same for every output.
+
+        ``n_outputs`` is K also where S̄ is written in K - 1 contrasts: on them the result
+        is then that of all K.
+        """
         S, A = self.outputs / self.weight, self.inputs / self.weight
         share = penalty / self.weight
         strongest = float(share.max())
         if strongest > 0:
-            per_input, per_output = np.trace(A) / len(A), np.trace(S) / len(S)
+            per_input, per_output = np.trace(A) / len(A), np.trace(S) / n_outputs
             pi = np.sqrt(per_input / per_output) if per_input > 0 < per_output else 1.0
             S = S + np.sqrt(strongest) / pi * np.eye(len(S))
             A = A + np.diag(pi * share / np.sqrt(strongest))

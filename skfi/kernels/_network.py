@@ -51,7 +51,7 @@ class Network:
 
     def __post_init__(self) -> None:
         if isinstance(self.link, Sigmoid):
-            matrix = np.sqrt([[0.5]])
+            matrix = -np.sqrt([[0.5]])  # of scores (0, z)
         else:
             matrix = helmert(self.link.n_classes)
         object.__setattr__(self, "contrasts", torch.as_tensor(matrix, **self.like))
@@ -356,21 +356,3 @@ def perturb_all(
             g, change = along_moved(network, x, codes, share, h)
             Z = perturb_rows(network, x, codes, share, solve)
             yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
-
-
-def respond_rows(
-    network: Network, x: Tensor, y: Tensor, share: Tensor, solve: Solve, F: Tensor
-) -> Tensor:
-    """B_i (b, rank, m) with ``FI(u, z_i) = ‖B_i u‖²``, from F with ``G⁺ = FᵀF``."""
-    return -share[:, None, None] * solve(mixed(network, x, y, F))
-
-
-def pool_gradients(network: Network, X, y: np.ndarray) -> Tensor:
-    """∂_θ of each row's loss (b, m): u_j of FI^active for labels y."""
-
-    def one(theta, x, y):
-        return network.row_loss(network.scores(theta, x[None]), y[None])[0]
-
-    everything = slice(0, len(X))
-    x, codes = network.rows(X, everything), network.codes(y, everything)
-    return flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, codes), 1)

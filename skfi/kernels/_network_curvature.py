@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,9 @@ class Curvature(Protocol):
     def solve(self, V: Tensor) -> Tensor:
         """H⁻¹ times vectors (…, m)."""
 
+    def whiten(self, V: Tensor) -> Tensor:
+        """``RᵀV`` of vectors (…, m), with ``H⁻¹ = R Rᵀ``."""
+
 
 def weakest_penalty(network: Network) -> float:
     """What the penalty adds to the least penalised parameter."""
@@ -50,6 +54,19 @@ class DenseCurvature:
 
     def solve(self, V: Tensor) -> Tensor:
         return V @ self.inverse
+
+    def whiten(self, V: Tensor) -> Tensor:
+        if self.smallest < 0:
+            raise ValueError(
+                'An indefinite Hessian has no square root. Use curvature="ggn", or damping '
+                f"above {-self.smallest:.2g}."
+            )
+        return V @ self.root
+
+    @cached_property
+    def root(self) -> Tensor:
+        eigenvalue, Q = torch.linalg.eigh(self.inverse)
+        return Q * eigenvalue.clamp_min(0.0).sqrt()
 
 
 def dense_curvature(
@@ -199,6 +216,12 @@ class CgCurvature:
     damping: float
     tol: float
     max_iter: int
+
+    def whiten(self, V: Tensor) -> Tensor:
+        raise ValueError(
+            'curvature="cg" has products with the inverse only, and pairs need its root. Use '
+            '"kfac", "ekfac" or "ggn".'
+        )
 
     def solve(self, V: Tensor) -> Tensor:
         from linear_operator.utils.linear_cg import linear_cg

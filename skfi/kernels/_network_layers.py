@@ -14,6 +14,7 @@ where its eigenvalues are one number for each pair of coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +70,14 @@ class Layer:
             return o.flatten(2)
         return o.reshape(len(o), -1, o.shape[-1]).transpose(1, 2)
 
-    def join(self, theta: Theta) -> Tensor:
-        """The layer's part of a parameter vector as (n_outputs, n_inputs)."""
+    def join(self, theta: Theta, leading: int = 0) -> Tensor:
+        """The layer's part of parameter vectors as (…, n_outputs, n_inputs)."""
         parts = []
         if self.weight:
-            parts.append(theta[_of(self.name, "weight")].flatten(1))
+            parts.append(theta[_of(self.name, "weight")].flatten(leading + 1))
         if self.bias:
-            parts.append(theta[_of(self.name, "bias")][:, None])
-        return torch.cat(parts, 1)
+            parts.append(theta[_of(self.name, "bias")][..., None])
+        return torch.cat(parts, -1)
 
     def split(self, G: Tensor, like: Theta) -> Theta:
         """The other way round, for G (…, n_outputs, n_inputs)."""
@@ -145,6 +146,13 @@ class KroneckerFactors:
             return self.S @ G @ self.A
         return self.S @ ((self.S.T @ G @ self.A) * self.eigen) @ self.A.T
 
+    def whiten(self, G: Tensor) -> Tensor:
+        """RᵀG, with H⁻¹ = R Rᵀ."""
+        if self.eigen is None:
+            left, right = (torch.linalg.cholesky(factor) for factor in (self.S, self.A))
+            return left.T @ G @ right
+        return (self.S.T @ G @ self.A) * self.eigen.sqrt()
+
     def prepare(self, u: Tensor, e: Tensor) -> _Prepared:
         """What serves all classes; u, e are (b, n_inputs, T) and (b, n_outputs, T)."""
         if self.eigen is None:
@@ -197,21 +205,20 @@ class LayerCurvature:
 
     def solve(self, V: Tensor) -> Tensor:
         """H⁻¹ of explicit vectors (…, m)."""
+        return self._by_layer(KroneckerFactors.solve, V)
+
+    def whiten(self, V: Tensor) -> Tensor:
+        """RᵀV of explicit vectors (…, m), with H⁻¹ = R Rᵀ."""
+        return self._by_layer(KroneckerFactors.whiten, V)
+
+    def _by_layer(self, function: Callable, V: Tensor) -> Tensor:
+        leading = V.dim() - 1
         theta = unflat(self.network, V)
         out: Theta = {}
         for layer, factor in zip(self.layers, self.factors, strict=True):
-            G = _join_batched(layer, theta, V.dim() - 1)
-            out |= layer.split(factor.solve(G), self.network.theta)
-        return flat({name: out[name] for name in self.network.theta}, V.dim() - 1)
-
-
-def _join_batched(layer: Layer, theta: Theta, leading: int) -> Tensor:
-    parts = []
-    if layer.weight:
-        parts.append(theta[_of(layer.name, "weight")].flatten(leading + 1))
-    if layer.bias:
-        parts.append(theta[_of(layer.name, "bias")][..., None])
-    return torch.cat(parts, -1)
+            G = function(factor, layer.join(theta, leading))
+            out |= layer.split(G, self.network.theta)
+        return flat({name: out[name] for name in self.network.theta}, leading)
 
 
 def layer_curvature(
@@ -352,19 +359,19 @@ def along_layers(
         yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
 
 
+@torch.enable_grad()
 def _block(
     curvature: LayerCurvature, x: Tensor, y: Tensor, share: Tensor, directions: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     network, layers = curvature.network, curvature.layers
     omega = network.still(x).requires_grad_()
-    with torch.enable_grad():
-        z, seen = _watched(network, layers, x, omega)
-        outputs = [o for _, o in seen]
-        u = [layer.inputs(a) for layer, (a, _) in zip(layers, seen, strict=True)]
-        loss = (share * network.row_loss(z, y)).sum()
-        errors = torch.autograd.grad(loss, outputs, create_graph=True)
-        e = [layer.outputs(part) for layer, part in zip(layers, errors, strict=True)]
-        own = z @ network.contrasts.T
+    z, seen = _watched(network, layers, x, omega)
+    outputs = [o for _, o in seen]
+    u = [layer.inputs(a) for layer, (a, _) in zip(layers, seen, strict=True)]
+    loss = (share * network.row_loss(z, y)).sum()
+    errors = torch.autograd.grad(loss, outputs, create_graph=True)
+    e = [layer.outputs(part) for layer, part in zip(layers, errors, strict=True)]
+    own = z @ network.contrasts.T
 
     def pull(starts: list[Tensor]) -> Tensor:
         """Derivative in ω of Σ (starts · e and ũ), which are numbers here."""

@@ -26,7 +26,7 @@ from ._chunks import block_rows, dense_rows, map_blocks
 from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
 from ._kronecker import KroneckerInverse, KroneckerSum
-from ._links import Link
+from ._links import Link, Softmax
 from ._losses import ValidationLoss
 
 
@@ -59,6 +59,16 @@ class SoftmaxLinear:
         if not self.l1.any():
             return None
         return (self.beta != 0) | (self.l1 == 0)
+
+    @property
+    def full_outputs(self) -> int:
+        """Outputs before a softmax is written in K - 1 contrasts."""
+        return self.link.n_classes if isinstance(self.link, Softmax) else len(self.beta)
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters as the classifier states them."""
+        return self.full_outputs * self.beta.shape[1]
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         return self.affine(X, self.beta.T)
@@ -220,13 +230,18 @@ def add_diagonal(hessian: np.ndarray, values) -> None:
         diagonal += values
 
 
-def mean_eigenvalue(total: CurvatureSum, model: SoftmaxLinear, weight: float) -> float:
-    """Mean eigenvalue of the mean loss's curvature, without penalty; weight sums all rows'."""
+def mean_eigenvalue(total: CurvatureSum, model: SoftmaxLinear, unit: float) -> float:
+    """Mean eigenvalue of the mean loss's curvature, without penalty.
+
+    ``unit`` is what the mean loss is multiplied by to be the sum.
+    """
     H = total.hessian
     if isinstance(H, KroneckerSum):
-        return H.mean_eigenvalue()
-    diagonal = np.diagonal(H) if H.ndim == 2 else np.einsum("kpp->kp", H)
-    return float((diagonal.sum() - model.l2.sum()) / model.beta.size / weight)
+        trace = H.trace()
+    else:
+        diagonal = np.diagonal(H) if H.ndim == 2 else np.einsum("kpp->kp", H)
+        trace = float(diagonal.sum() - model.l2.sum())
+    return trace / model.n_parameters / unit
 
 
 def invert(
@@ -242,7 +257,7 @@ def invert(
                 'curvature="kfac" needs an L2 penalty that is the same for all classes, '
                 'and none of L1. Use curvature="exact".'
             )
-        inverse = hessian.invert(model.l2[0] + damping)
+        inverse = hessian.invert(model.l2[0] + damping, model.full_outputs)
         if model.link.coupled:
             return inverse
         # Outputs that do not mix have an inverse each.

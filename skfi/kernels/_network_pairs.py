@@ -1,0 +1,155 @@
+"""FI of every pair of a training row and another row, for torch modules.
+
+What moving training row i does is the same for every row j it is looked at through, so with
+``H⁻¹ = R Rᵀ`` each pair is an inner product of two things that know nothing of each other:
+
+    FI(z_j, z_i) = ‖B_i u_j‖² = ‖(s_i/n) F_i M_iᵀ R · Rᵀu_j‖²,   G_i⁺ = F_iᵀF_i
+
+(K - 1)·n double backward passes and one backward pass for each j, then matrix products.
+Both sides are m long. A sketch brings them to a chosen length s: a random projection that
+keeps inner products on average, with an error of about ``‖R_i‖ ‖e_j‖ / √s`` on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from torch import Tensor
+from torch.func import grad, vmap
+
+from ._geometry import fisher_factors
+from ._kfsvd import move_low_rank, start_low_rank
+from ._network import (
+    Network,
+    activations,
+    as_numpy,
+    blocks,
+    flat,
+    mixed,
+    scores_all,
+    unflat,
+    vector_bytes,
+)
+from ._network_curvature import Curvature
+from ._network_scores import Labelled, differentiable_twice, perturbed
+
+Projection = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class CountSketch:
+    """Random projection of vectors (…, m) to (…, size), in time m and m numbers of memory.
+
+    Each coordinate is added, with a random sign, to a random one of ``size`` sums
+    (Charikar, Chen & Farach-Colton 2002); inner products are kept on average.
+    """
+
+    m: int
+    size: int
+    seed: int | np.random.RandomState | None = None
+    place: Tensor = field(init=False, repr=False)
+    sign: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rng = check_random_state(self.seed)
+        place = torch.as_tensor(rng.randint(self.size, size=self.m))
+        sign = torch.as_tensor(rng.choice([-1.0, 1.0], size=self.m))
+        object.__setattr__(self, "place", place)
+        object.__setattr__(self, "sign", sign)
+
+    def __call__(self, V: Tensor) -> Tensor:
+        place, sign = self.place.to(V.device), self.sign.to(V)
+        out = V.new_zeros(*V.shape[:-1], self.size)
+        return out.index_add_(-1, place, V * sign)
+
+
+def responses(
+    network: Network,
+    curvature: Curvature,
+    train: Labelled,
+    project: Projection | None = None,
+    rank: int | None = None,
+    seed=None,
+    chunk: int | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of training rows with ``B_i R`` (b, K - 1, m or the sketch's size).
+
+    ``rank`` cuts ``M_i`` to a rank (KFSVD).
+    """
+    X, y, weight = train
+    log_p = network.link.log_proba(scores_all(network, X, chunk))
+    nothing = unflat(network, torch.zeros(network.n_parameters, **network.like))
+    size = vector_bytes(network, network.rows(X, slice(0, 1)))
+    with torch.no_grad():
+        for block in blocks(len(X), size, chunk):
+            x, codes, share = network.block(X, y, weight, block)
+            if rank is None:
+                # The share s_i/n stays what it is among all rows.
+                part = X[block], y[block], weight[block] * (len(x) / len(X))
+                ((_, _, _, Z),) = perturbed(network, curvature, nothing, *part, chunk=len(x))
+                F = fisher_factors(Z, log_p[block])
+                response = mixed(network, x, codes, torch.as_tensor(F, **network.like))
+            else:
+                generator = start_low_rank(seed)
+                M, moved = move_low_rank(network, x, codes, share, curvature, rank, generator)
+                F = fisher_factors(as_numpy(moved), log_p[block])
+                response = M.times(torch.as_tensor(F, **network.like))
+            white = curvature.whiten(response) * -share[:, None, None]
+            yield block, white if project is None else project(white)
+
+
+def pool_gradients(
+    network: Network,
+    curvature: Curvature,
+    X,
+    y: np.ndarray,
+    project: Projection | None = None,
+    chunk: int | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of rows with ``Rᵀ ∂_θL`` (b, m or the sketch's size) for labels y."""
+
+    def one(theta, x, y):
+        return network.row_loss(network.scores(theta, x[None]), y[None])[0]
+
+    size = 4.0 * network.n_parameters * network.like["dtype"].itemsize
+    size += 8.0 * activations(network.module, network.rows(X, slice(0, 1)))
+    with torch.no_grad():
+        for block in blocks(len(X), size, chunk):
+            x, codes = network.rows(X, block), network.codes(y, block)
+            u = flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, codes), 1)
+            white = curvature.whiten(u)
+            yield block, white if project is None else project(white)
+
+
+def fi_pairs(
+    network: Network,
+    curvature: Curvature,
+    train: Labelled,
+    X,
+    y: np.ndarray,
+    sketch: int | None = None,
+    rank: int | None = None,
+    seed=None,
+    chunk: int | None = None,
+) -> np.ndarray:
+    """FI of each of the rows X with labels y through each training row (len(X), n).
+
+    With ``sketch`` both sides are projected to that length and kept; without, the
+    gradients of X are taken anew for each block of training rows.
+    """
+    project = None if sketch is None else CountSketch(network.n_parameters, sketch, seed)
+    out = np.empty((len(X), len(train[0])))
+    with differentiable_twice():
+        kept = None
+        if project is not None:
+            kept = list(pool_gradients(network, curvature, X, y, project, chunk))
+        for rows, B in responses(network, curvature, train, project, rank, seed, chunk):
+            others = kept or pool_gradients(network, curvature, X, y, None, chunk)
+            for block, u in others:
+                moved = torch.tensordot(u, B, ([1], [2]))  # (pool, rows, K - 1)
+                out[block, rows] = as_numpy((moved**2).sum(2))
+    return out
