@@ -66,7 +66,9 @@ def check_weight(sample_weight, X, name: str) -> np.ndarray:
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
     """Class codes of labels; unknown labels are an error that names them."""
-    position = np.searchsorted(classes, y) if classes.dtype.kind == y.dtype.kind else None
+    # A network's classes stand in the order of its outputs, which need not be sorted.
+    by_search = classes.dtype.kind == y.dtype.kind and (classes[:-1] <= classes[1:]).all()
+    position = np.searchsorted(classes, y) if by_search else None
     if position is None:
         lookup = {label: code for code, label in enumerate(classes.tolist())}
         codes = np.array([lookup.get(label, -1) for label in y.tolist()], dtype=np.intp)

@@ -250,6 +250,7 @@ def fi_and_gain(
     """
     check_choice("metric", metric, ("euclidean", "mahalanobis"))
     check_choice("unit", unit, ("copy", "row"))
+    check_choice("perturbation", perturbation, ("features", "input"))
     solved = solve_fitted(
         estimator,
         X,

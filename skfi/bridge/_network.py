@@ -8,9 +8,9 @@ differentiated by torch (`NetworkBridge.network`), which is imported only then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,8 @@ class Choices:
                 f"n_components={self.n_components!r} is the rank of an approximation, and "
                 'approximation is None. Set approximation="kfsvd", or leave it out.'
             )
+        if self.approximation is not None:
+            self._check_rank()
         if self.dtype not in (None, "float32", "float64"):
             raise ValueError(
                 f"dtype={self.dtype!r} is not known; use None (the network's own), "
@@ -66,6 +68,15 @@ class Choices:
             )
         self._check_damping()
         self._check_params()
+
+    def _check_rank(self) -> None:
+        rank: Any = self.n_components
+        whole = isinstance(rank, Integral) and not isinstance(rank, bool)
+        if not whole or rank < 1:
+            raise ValueError(
+                f"n_components={rank!r} must be an integer of at least 1: the rank to which "
+                f"approximation={self.approximation!r} cuts each row's mixed derivative."
+            )
 
     def _check_damping(self) -> None:
         if self.damping == "auto":
@@ -78,9 +89,9 @@ class Choices:
             )
 
     def _check_params(self) -> None:
-        if callable(self.params) or self.params in _NAMED_PARAMS:
+        if callable(self.params) or self._params_named:
             return
-        named = isinstance(self.params, Iterable) and not isinstance(self.params, str)
+        named = isinstance(self.params, Collection) and not isinstance(self.params, str)
         if not named or not all(isinstance(name, str) for name in self.params):
             raise ValueError(
                 f"params={self.params!r} is not known; use one of {list(_NAMED_PARAMS)}, a "
@@ -90,7 +101,7 @@ class Choices:
 
     def check_linear(self, name: str) -> None:
         """Refuse what makes no sense for a softmax-linear classifier."""
-        if callable(self.params) or self.params not in _NAMED_PARAMS:
+        if not self._params_named:
             raise ValueError(
                 f"params={self.params!r} chooses among a network's parameters, and {name} is "
                 'linear: all of its coefficients move. Leave it at "last_layer".'
@@ -105,6 +116,10 @@ class Choices:
                 f"approximation={self.approximation!r} is for networks; the scores of {name} "
                 "are exact at a lower cost. Leave it out."
             )
+
+    @property
+    def _params_named(self) -> bool:
+        return isinstance(self.params, str) and self.params in _NAMED_PARAMS
 
     @property
     def closed_form(self) -> bool:
@@ -153,7 +168,7 @@ class NetworkBridge:
     def last_layer(self, choices: Choices, X) -> Bridge:
         """The softmax-linear model on the last layer's input; X as it comes."""
         linear = self.make_last_layer(choices, self._sample(X))
-        return replace(linear, steps=(self.transform, *linear.steps))
+        return replace(linear, classes=self.classes, steps=(self.transform, *linear.steps))
 
     def network(self, choices: Choices, X) -> Network:
         """The torch module to differentiate; X as it comes."""
@@ -168,6 +183,8 @@ class NetworkBridge:
             )
 
     def _sample(self, X):
+        if isinstance(X, Mapping):  # it has no rows to take; `prepare` says so
+            return self.transform(X)
         return self.transform(_safe_indexing(X, np.arange(min(_SAMPLE, _num_samples(X)))))
 
     def transform(self, X):

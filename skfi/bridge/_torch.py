@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from ._torch_loss import (
     Output,
     first_output,
     log_of_probabilities,
+    log_probabilities,
     read_criterion,
     read_weight_decay,
 )
@@ -107,7 +109,6 @@ class Trained:
         x = self.tensor(X, slice(0, _SAMPLE))
         with torch.no_grad(), _random_state_kept(self.like["device"]):
             first, second = (first_output(self.module(x)) for _ in range(2))
-            alone = torch.cat([first_output(self.module(x[i : i + 1])) for i in range(len(x))])
         self._check_output(first)
         tolerance = 1e-3 * float(first.abs().max()) + 1e-6
         if not torch.allclose(first, second, rtol=0.0, atol=tolerance):
@@ -116,14 +117,30 @@ class Trained:
                 "outputs, so it has noise of its own. Switch it off where self.training is "
                 "False."
             )
-        if not torch.allclose(first, alone.reshape(first.shape), rtol=0.0, atol=tolerance):
-            raise ValueError(
-                "The module's output for a row depends on the other rows of its batch, even in "
-                "evaluation mode (BatchNorm with track_running_stats=False does so). Influence "
-                "needs an output for each row by itself."
-            )
+        self._check_alone(x, first, tolerance)
 
-    def _check_output(self, output: Tensor) -> None:
+    def _check_alone(self, x: Tensor, together: Tensor, tolerance: float) -> None:
+        message = (
+            "The module's output for a row depends on the other rows of its batch, even in "
+            "evaluation mode (BatchNorm with track_running_stats=False does so). Influence "
+            "needs an output for each row by itself."
+        )
+        try:
+            with torch.no_grad(), _random_state_kept(self.like["device"]):
+                alone = torch.cat([first_output(self.module(row[None])) for row in x])
+        except ValueError as error:  # batch statistics of a single row
+            raise ValueError(message) from error
+        if not torch.allclose(
+            together, alone.reshape(together.shape), rtol=0.0, atol=tolerance
+        ):
+            raise ValueError(message)
+
+    def _check_output(self, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"The module's output is a {type(output).__name__}; networks are read by one "
+                "tensor of scores, or a tuple with the scores first."
+            )
         n_classes = len(self.classes)
         shape = tuple(output.shape[1:])
         if self.output.binary:
@@ -147,6 +164,14 @@ class Trained:
                     "With NLLLoss skorch takes the logarithm of the module's output, and this "
                     "module's are no probabilities (non-negative, summing to 1). End it in a "
                     "Softmax, or train scores by CrossEntropyLoss."
+                )
+        if self.output.read is log_probabilities:
+            sums = output.logsumexp(1)
+            if not torch.allclose(sums, torch.zeros_like(sums), atol=1e-3):
+                raise ValueError(
+                    "NLLLoss takes logarithms of probabilities, and this module's outputs are "
+                    "none (their exponentials do not sum to 1). End it in a LogSoftmax, or "
+                    "train scores by CrossEntropyLoss."
                 )
 
     def head(self, X) -> str:

@@ -45,6 +45,10 @@ def read_scores(output: Any) -> Tensor:
     return first_output(output)
 
 
+def log_probabilities(output: Any) -> Tensor:
+    return first_output(output)  # they are scores as well
+
+
 def log_of_probabilities(output: Any) -> Tensor:
     p = first_output(output)
     return torch.log(p + torch.finfo(p.dtype).eps)  # as skorch does for NLLLoss
@@ -95,11 +99,18 @@ def read_criterion(criterion: nn.Module, *, probabilities: bool) -> Output:
             weight = np.array([1.0, float(positive)])
         return Output(True, read_single, weight, normalised=False)
     known: Any = criterion
+    if known.ignore_index >= 0:
+        raise ValueError(
+            f"{name}(ignore_index={known.ignore_index}) never trains on the rows of a class. "
+            "Drop these rows, and leave ignore_index at -100."
+        )
     weight = None
     if known.weight is not None:
         weight = known.weight.detach().double().cpu().numpy()
     if isinstance(criterion, nn.NLLLoss):
-        return Output(False, log_of_probabilities if probabilities else read_scores, weight)
+        return Output(
+            False, log_of_probabilities if probabilities else log_probabilities, weight
+        )
     smoothing = float(known.label_smoothing)
     if smoothing and weight is not None:
         raise ValueError(

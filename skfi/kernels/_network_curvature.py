@@ -44,6 +44,37 @@ def weakest_penalty(network: Network) -> float:
     return min(float(t.min()) for t in network.penalty.values())
 
 
+def network_damping(network: Network, damping: float | str, mean_eigenvalue: float) -> float:
+    """The number behind "auto": also for a network that is sure of every row.
+
+    Its curvature may be so small that the inverse has no number in its precision.
+    """
+    used = resolve_damping(damping, mean_eigenvalue, weakest_penalty(network))
+    least = float(np.sqrt(torch.finfo(network.like["dtype"]).tiny))
+    return max(used, least) if damping == "auto" else used
+
+
+def in_precision(network: Network, inverse: np.ndarray) -> Tensor:
+    """An inverse in the network's dtype, refused where it has no number there."""
+    with np.errstate(over="ignore"):
+        out = torch.as_tensor(inverse, **network.like)
+    if not torch.isfinite(out).all():
+        raise ValueError(
+            "The curvature is so small that its inverse overflows: the network is sure of "
+            'every row. Set damping="auto", or to a positive number.'
+        )
+    return out
+
+
+def root_of(matrix: Tensor) -> Tensor:
+    """R with R Rᵀ a positive semi-definite matrix."""
+    root, failed = torch.linalg.cholesky_ex(matrix)
+    if not failed:
+        return root
+    eigenvalue, Q = torch.linalg.eigh(matrix)
+    return Q * eigenvalue.clamp_min(0.0).sqrt()
+
+
 @dataclass(frozen=True)
 class DenseCurvature:
     """The whole inverse, for networks of few parameters."""
@@ -65,8 +96,7 @@ class DenseCurvature:
 
     @cached_property
     def root(self) -> Tensor:
-        eigenvalue, Q = torch.linalg.eigh(self.inverse)
-        return Q * eigenvalue.clamp_min(0.0).sqrt()
+        return root_of(self.inverse)
 
 
 def dense_curvature(
@@ -91,7 +121,7 @@ def dense_curvature(
     if kind == "exact":
         H = _hessian(network, X, y, weight, chunk)
     penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
-    used = resolve_damping(damping, mean_eigenvalue, weakest_penalty(network))
+    used = network_damping(network, damping, mean_eigenvalue)
     H[np.diag_indices(m)] += penalty.double().cpu().numpy() + used
     eigenvalue = np.linalg.eigvalsh(H) if kind == "exact" else np.zeros(1)
     smallest = float(eigenvalue[0])
@@ -106,7 +136,7 @@ def dense_curvature(
         inverse = np.linalg.pinv(H, hermitian=True)
     else:
         inverse = inverse_on_range(H)
-    return DenseCurvature(torch.as_tensor(inverse, **network.like), used, smallest)
+    return DenseCurvature(in_precision(network, inverse), used, smallest)
 
 
 def _gauss_newton(network: Network, X, weight: np.ndarray, chunk: int | None) -> np.ndarray:
@@ -259,10 +289,8 @@ def cg_curvature(
 
     operator = _operator(GGNLinearOperator, network, X, y, weight, chunk)
     weakest = weakest_penalty(network)
-    mean = (
-        _trace(network, X, weight, chunk) / network.n_parameters if damping == "auto" else 0.0
-    )
-    used = resolve_damping(damping, mean, weakest)
+    trace = _trace(network, X, weight, chunk) if damping == "auto" else 0.0
+    used = network_damping(network, damping, trace / network.n_parameters)
     if used + weakest <= 0:
         raise ValueError(
             'curvature="cg" needs a positive definite matrix, and there is no penalty. Set '

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from ._curvature import resolve_damping
+from ._curvature import inverse_on_range
 from ._links import Sigmoid
 from ._network import (
     Network,
@@ -34,7 +34,14 @@ from ._network import (
     flat,
     unflat,
 )
-from ._network_curvature import ScoresModule, batches, weakest_penalty
+from ._network_curvature import (
+    ScoresModule,
+    batches,
+    in_precision,
+    network_damping,
+    root_of,
+    weakest_penalty,
+)
 
 _MAX_LEVELS = 64  # different weights
 
@@ -149,8 +156,7 @@ class KroneckerFactors:
     def whiten(self, G: Tensor) -> Tensor:
         """RᵀG, with H⁻¹ = R Rᵀ."""
         if self.eigen is None:
-            left, right = (torch.linalg.cholesky(factor) for factor in (self.S, self.A))
-            return left.T @ G @ right
+            return root_of(self.S).T @ G @ root_of(self.A)
         return (self.S.T @ G @ self.A) * self.eigen.sqrt()
 
     def prepare(self, u: Tensor, e: Tensor) -> _Prepared:
@@ -242,7 +248,7 @@ def layer_curvature(
     for S, A, eigen in factors:
         whole = torch.trace(S) * torch.trace(A) if eigen is None else eigen.sum()
         total += float(whole)
-    used = resolve_damping(damping, total / network.n_parameters, penalty)
+    used = network_damping(network, damping, total / network.n_parameters)
     lifted = used + penalty
     inverses = []
     for S, A, eigen in factors:
@@ -253,12 +259,14 @@ def layer_curvature(
         pi = float((per_input / per_output) ** 0.5) if per_output > 0 < per_input else 1.0
         root = lifted**0.5
         inverses.append(
-            KroneckerFactors(
-                torch.linalg.inv(S + root / pi * torch.eye(len(S), **network.like)),
-                torch.linalg.inv(A + root * pi * torch.eye(len(A), **network.like)),
-            )
+            KroneckerFactors(_inverse(network, S, root / pi), _inverse(network, A, root * pi))
         )
     return LayerCurvature(network, layers, inverses, used)
+
+
+def _inverse(network: Network, factor: Tensor, damping: float) -> Tensor:
+    lifted = as_numpy(factor) + damping * np.eye(len(factor))
+    return in_precision(network, inverse_on_range(lifted))
 
 
 def _factors(
