@@ -1,4 +1,4 @@
-"""The demo runs and saves its pictures."""
+"""The examples run and save their pictures."""
 
 from __future__ import annotations
 
@@ -37,3 +37,27 @@ def test_demo(tmp_path, dataset, request):
     pictures = sorted(path.name for path in tmp_path.iterdir())
     assert pictures == [f"{dataset}_accuracy_over_budget.png", f"{dataset}_rows_that_went.png"]
     assert all(path.stat().st_size > 20_000 for path in tmp_path.iterdir())
+
+
+def test_crescents(tmp_path):
+    for package in ("torch", "skorch", "matplotlib"):
+        pytest.importorskip(package)
+    result = subprocess.run(
+        [
+            *(sys.executable, "examples/crescents.py", "--output", str(tmp_path)),
+            *("--seeds", "2", "--jobs", "1", "--epochs", "10"),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    methods = ["FI, paper's form", "IV", "signed FI", "highest loss", "random"]
+    rows = [line for line in result.stdout.splitlines() if line[:4].strip().isdigit()]
+    assert [row[6:24].strip() for row in rows] == ["no trimming", *(3 * methods)]
+    assert result.stdout.count("FI better than IV") == 3
+    pictures = list(tmp_path.iterdir())
+    assert [path.name for path in pictures] == ["crescents.png"]
+    assert pictures[0].stat().st_size > 20_000
