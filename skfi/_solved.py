@@ -48,7 +48,7 @@ _STATIONARY = 1e-3
 _LARGE = 1500
 # A network's last layer of more parameters is taken by K-FAC, unless asked otherwise:
 # the exact form costs K² times as much.
-_LARGEST_EXACT_LAYER = 1500
+_LARGEST_EXACT_LAYER = 1000
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _solve_linear(
     unit = float(train.X.shape[0] if network else train.weight.sum())
     curvature = choices.curvature
     if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
-        small = not network or model.beta.size <= _LARGEST_EXACT_LAYER
+        small = not network or model.n_parameters <= _LARGEST_EXACT_LAYER
         curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
     with one_blas_thread(unless=model.beta.size > _LARGE):
         total = fit_curvature(
@@ -260,10 +260,10 @@ def _solve_network(
     validation: tuple[Any, Any, Any],
     loss: ValidationLoss,
 ) -> SolvedNetwork:
+    train = _network_rows(fitted, training, "")
+    network = fitted.network(choices, training[0])  # says so where there is no torch
     from .kernels._network_scores import solve_network
 
-    network = fitted.network(choices, training[0])
-    train = _network_rows(fitted, training, "")
     held_out = _network_rows(fitted, validation, "_val")
     check_same_columns(train, held_out)
     weight = fitted.loss_weight(train.codes, train.weight)

@@ -118,7 +118,7 @@ def fi_util(
         over the rows and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues
         of their own, more passes. "cg": conjugate gradients on Gauss-Newton products,
         one pass over all rows an iteration and K solves a row, for few rows. "auto" is
-        exact for a linear classifier; for a network exact or "ggn" up to 1,500
+        exact for a linear classifier; for a network exact or "ggn" up to 1,000
         parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
     damping : float or "auto", default="auto"
         Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;

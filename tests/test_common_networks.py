@@ -11,7 +11,7 @@ from skfi import FITrimmer, FITrimmerCV
 pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
-from tests.bridge.nets import binary, logits, probabilities  # noqa: E402
+from tests.bridge.nets import binary, logits, probabilities
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -37,7 +37,9 @@ WEIGHTED = (
     "check_sample_weights_shape",
 )
 HELD_OUT = "Which rows are held out depends on how many there are, as for every classifier."
-NO_WEIGHTS = "skorch's fit takes no sample weights, and the trimmer refuses them with that reason."
+NO_WEIGHTS = (
+    "skorch's fit takes no sample weights, and the trimmer refuses them with that reason."
+)
 
 
 def expected_failures(trimmer):
@@ -51,7 +53,9 @@ def expected_failures(trimmer):
         FITrimmer(logits(), **ONCE),
         FITrimmer(probabilities(), influence_params=DEEP, **ONCE),
         FITrimmer(binary(), **ONCE),
-        FITrimmerCV(logits(), budgets=(0, 0.1), cv=0.3, validation=0.3, step=None, random_state=0),
+        FITrimmerCV(
+            logits(), budgets=(0, 0.1), cv=0.3, validation=0.3, step=None, random_state=0
+        ),
         FITrimmer(MLPClassifier((4,), random_state=0, max_iter=20), **ONCE),
     ],
     expected_failed_checks=expected_failures,

@@ -183,7 +183,7 @@ class NetworkBridge:
             )
 
     def _sample(self, X):
-        if isinstance(X, Mapping):  # it has no rows to take; `prepare` says so
+        if isinstance(X, Mapping | tuple):  # inputs in parts, as skorch takes them
             return self.transform(X)
         return self.transform(_safe_indexing(X, np.arange(min(_SAMPLE, _num_samples(X)))))
 

@@ -8,7 +8,9 @@ Everything the measure asks of a row contracts the mixed derivative ``M_i = ∂_
 
 ω is added to the module's input, or to the input of its last layer. Rows do not interact in
 evaluation mode, so a sum over a block of rows is differentiated in one pass where the vector
-is common to all rows; ``torch.func.vmap`` serves where each row has its own.
+is common to all rows; ``torch.func.vmap`` serves where each row has its own. Both
+derivatives are reverse mode: backward over forward mode is wrong in torch, without a word,
+for fused layers such as LayerNorm (torch 2.13).
 
 The loss is a mean here: ``(1/n) Σ s_i L_i + ½ Σ penalty θ²`` with Σ s_i = n, and H its
 Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
@@ -141,11 +143,13 @@ def as_numpy(t: Tensor) -> np.ndarray:
     return t.detach().double().cpu().numpy()
 
 
-def blocks(n_rows: int, bytes_per_row: float, chunk: int | None = None) -> Iterator[slice]:
+def blocks(
+    n_rows: int, bytes_per_row: float, chunk: int | None = None, largest: int = _MAX_ROWS
+) -> Iterator[slice]:
     """Blocks of rows whose temporaries stay under scikit-learn's ``working_memory``."""
     if chunk is None:
         chunk = int(get_config()["working_memory"] * 2**20 // max(bytes_per_row, 1))
-        chunk = min(max(chunk, 1), _MAX_ROWS)
+        chunk = min(max(chunk, 1), largest)
     for start in range(0, n_rows, chunk):
         yield slice(start, min(start + chunk, n_rows))
 
@@ -248,6 +252,10 @@ def objective_gradient(
     return {name: t + network.penalty[name] * network.theta[name] for name, t in total.items()}
 
 
+def _dot(a: Theta, b: Theta) -> Tensor:
+    return sum((a[name] * b[name]).sum() for name in a)  # type: ignore[return-value]
+
+
 def along(
     network: Network, x: Tensor, y: Tensor, share: Tensor, h: Theta, omega: Tensor | None = None
 ) -> Tensor:
@@ -264,10 +272,15 @@ def along_moved(
 ) -> tuple[Tensor, Tensor]:
     """The gradient g (b, d) of minus `along` in ω, and `along` itself (b,)."""
     omega = network.still(x).requires_grad_()
+    theta = {name: t.detach().requires_grad_() for name, t in network.theta.items()}
     with torch.enable_grad():
-        change = along(network, x, y, share, h, omega)
-        (g,) = torch.autograd.grad(change.sum(), omega)
-    return -g.flatten(1), change.detach()
+        loss = share @ network.row_loss(network.scores(theta, x, omega), y)
+        slopes = torch.autograd.grad(
+            loss, list(theta.values()), create_graph=True, materialize_grads=True
+        )
+        change = _dot(dict(zip(theta, slopes, strict=True)), h)
+        (g,) = torch.autograd.grad(change, omega, materialize_grads=True)
+    return -g.flatten(1), along(network, x, y, share, h)
 
 
 # (b, q, m) vectors of each row -> H⁻¹ times each of them
@@ -300,7 +313,7 @@ def mixed_transposed(network: Network, x: Tensor, y: Tensor, V: Tensor) -> Tenso
             def loss(theta):
                 return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
 
-            return jvp(loss, (network.theta,), (v,))[1]
+            return _dot(grad(loss)(network.theta), v)
 
         return grad(directional)(omega)
 
@@ -316,7 +329,7 @@ def mixed(network: Network, x: Tensor, y: Tensor, W: Tensor) -> Tensor:
             def loss(omega):
                 return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
 
-            return jvp(loss, (omega,), (w,))[1]
+            return (grad(loss)(omega) * w).sum()
 
         return grad(directional)(network.theta)
 

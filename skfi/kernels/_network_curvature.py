@@ -217,7 +217,7 @@ def batches(network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int |
     """Blocks of rows with (code, s_i/n) as their target, for curvlinops."""
     size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
     out = []
-    for block in blocks(len(X), size, chunk):
+    for block in blocks(len(X), size, chunk, 256):  # the caches' size, as for the scores
         target = np.stack([y[block], weight[block] / len(X)], axis=1)
         out.append((network.rows(X, block), torch.as_tensor(target, **network.like)))
     return out

@@ -6,8 +6,9 @@ What moving training row i does is the same for every row j it is looked at thro
     FI(z_j, z_i) = ‖B_i u_j‖² = ‖(s_i/n) F_i M_iᵀ R · Rᵀu_j‖²,   G_i⁺ = F_iᵀF_i
 
 (K - 1)·n double backward passes and one backward pass for each j, then matrix products.
-Both sides are m long. A sketch brings them to a chosen length s: a random projection that
-keeps inner products on average, with an error of about ``‖R_i‖ ‖e_j‖ / √s`` on each.
+Both sides are m long. A sketch brings them to a chosen length s: a random projection Π that
+keeps inner products on average. Their squares come out too large by the variance, which is
+``‖b‖²‖u‖²/s + (b·u)²/s`` but for terms of single coordinates, and is taken off again.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def responses(
     rank: int | None = None,
     seed=None,
     chunk: int | None = None,
-) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of training rows with ``B_i R`` (b, K - 1, m or the sketch's size).
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Blocks of training rows with ``B_i R`` (b, K - 1, m), projected, and ``‖B_i R‖²`` (b,).
 
     ``rank`` cuts ``M_i`` to a rank (KFSVD).
     """
@@ -99,7 +100,8 @@ def responses(
                 F = fisher_factors(as_numpy(moved), log_p[block])
                 response = M.times(torch.as_tensor(F, **network.like))
             white = curvature.whiten(response) * -share[:, None, None]
-            yield block, white if project is None else project(white)
+            length = (white**2).sum((1, 2))
+            yield block, white if project is None else project(white), length
 
 
 def pool_gradients(
@@ -109,8 +111,8 @@ def pool_gradients(
     y: np.ndarray,
     project: Projection | None = None,
     chunk: int | None = None,
-) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of rows with ``Rᵀ ∂_θL`` (b, m or the sketch's size) for labels y."""
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Blocks of rows with ``Rᵀ ∂_θL`` (b, m) for labels y, projected, and its square (b,)."""
 
     def one(theta, x, y):
         return network.row_loss(network.scores(theta, x[None]), y[None])[0]
@@ -122,7 +124,8 @@ def pool_gradients(
             x, codes = network.rows(X, block), network.codes(y, block)
             u = flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, codes), 1)
             white = curvature.whiten(u)
-            yield block, white if project is None else project(white)
+            length = (white**2).sum(1)
+            yield block, white if project is None else project(white), length
 
 
 def fi_pairs(
@@ -138,8 +141,9 @@ def fi_pairs(
 ) -> np.ndarray:
     """FI of each of the rows X with labels y through each training row (len(X), n).
 
-    With ``sketch`` both sides are projected to that length and kept; without, the
-    gradients of X are taken anew for each block of training rows.
+    With ``sketch`` both sides are projected to that length and kept; single pairs are then
+    estimates that are right on average but for being cut at 0. Without, the gradients of X
+    are taken anew for each block of training rows.
     """
     project = None if sketch is None else CountSketch(network.n_parameters, sketch, seed)
     out = np.empty((len(X), len(train[0])))
@@ -147,9 +151,12 @@ def fi_pairs(
         kept = None
         if project is not None:
             kept = list(pool_gradients(network, curvature, X, y, project, chunk))
-        for rows, B in responses(network, curvature, train, project, rank, seed, chunk):
+        for rows, B, length in responses(network, curvature, train, project, rank, seed, chunk):
             others = kept or pool_gradients(network, curvature, X, y, None, chunk)
-            for block, u in others:
+            for block, u, other in others:
                 moved = torch.tensordot(u, B, ([1], [2]))  # (pool, rows, K - 1)
-                out[block, rows] = as_numpy((moved**2).sum(2))
+                fi = (moved**2).sum(2)
+                if sketch is not None:
+                    fi = (fi - torch.outer(other, length) / sketch) / (1 + 1 / sketch)
+                out[block, rows] = as_numpy(fi.clamp_min(0.0))
     return out

@@ -34,7 +34,7 @@ from ._network_curvature import Curvature, cg_curvature, dense_curvature
 from ._network_layers import LayerCurvature, along_layers, layer_curvature, unknown_to_kfac
 from ._softmax import covariance_root
 
-_LARGEST_DENSE = 1500  # parameters; beyond, "auto" means K-FAC
+_LARGEST_DENSE = 1000  # parameters; beyond, "auto" means K-FAC
 
 
 @contextmanager

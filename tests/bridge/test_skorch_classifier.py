@@ -27,7 +27,6 @@ skorch = pytest.importorskip("skorch")
 
 from tests.bridge.nets import Linear, Width, binary, logits, probabilities  # noqa: E402
 
-
 # Shuffling draws from torch's global generator, and the split from numpy's.
 DRAWS = {"iterator_train__shuffle": True, "train_split": skorch.dataset.ValidSplit(0.3)}
 

@@ -153,7 +153,7 @@ def test_auto_damping_lifts_the_penalty_to_a_tenth_of_the_mean_eigenvalue(kind):
     _, some = fi_util(classifier(module, share), X, y, V, w, **settings)
     np.testing.assert_allclose(some.damping, 0.75 * without.damping, rtol=1e-8)
     _, plenty = fi_util(classifier(module, 10 * without.damping), X, y, V, w, **settings)
-    assert plenty.damping == 0.0
+    assert plenty.damping < 1e-100
 
 
 def test_class_weights_count_in_the_factors():

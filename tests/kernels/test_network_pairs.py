@@ -172,6 +172,18 @@ def test_the_sketch_keeps_inner_products_on_average():
     assert found.std() < 1.6 * spread
 
 
+def test_sketched_scores_are_right_on_average():
+    """The square of a noisy product is too large by its variance, which is taken off."""
+    _, network, built, train, V, w = prepared(1, "kfac", perturbation="features")
+    exact = fi_pairs(network, built, train, V, w)
+    found = np.mean(
+        [fi_pairs(network, built, train, V, w, sketch=200, seed=s) for s in range(60)], axis=0
+    )
+    np.testing.assert_allclose(found.sum(), exact.sum(), rtol=0.15)
+    large = np.argsort(-exact.ravel())[:10]  # small ones feel the cut at 0
+    np.testing.assert_allclose(found.ravel()[large].sum(), exact.ravel()[large].sum(), rtol=0.1)
+
+
 def test_a_longer_sketch_is_nearer():
     _, network, built, train, V, w = prepared(3, "kfac", make=convolutional)
     exact = fi_pairs(network, built, train, V, w)
