@@ -167,7 +167,7 @@ def solve_fitted(
     if isinstance(fitted, NetworkBridge):
         fitted.check_weight(sample_weight)
         if not choices.closed_form:
-            return _solve_network(fitted, choices, *data, loss)
+            return _solve_network(fitted, choices, *data, loss, stacklevel)
         linear = fitted.last_layer(choices, X)
         return _solve_linear(linear, choices, *data, loss, network=True)
     choices.check_linear(type(estimator).__name__)
@@ -259,6 +259,7 @@ def _solve_network(
     training: tuple[Any, Any, Any],
     validation: tuple[Any, Any, Any],
     loss: ValidationLoss,
+    stacklevel: int,
 ) -> SolvedNetwork:
     train = _network_rows(fitted, training, "")
     network = fitted.network(choices, training[0])  # says so where there is no torch
@@ -276,6 +277,15 @@ def _solve_network(
         choices.damping,
         low_rank=choices.approximation is not None,
     )
+    smallest = getattr(curvature, "smallest", 0.0)
+    if smallest < 0:
+        warnings.warn(
+            "The network is not at a minimum: its Hessian has eigenvalues down to "
+            f"{smallest:.2g}. Scores then describe a stationary point that training would "
+            'leave. Use curvature="ggn", or damping above that number.',
+            UserWarning,
+            stacklevel=stacklevel,
+        )
     copy = _one_copy(weight, train.weight)
     details = InfluenceDetails(**facts)
     return SolvedNetwork(network, choices, train, weight, copy, curvature, h, details)

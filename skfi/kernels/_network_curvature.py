@@ -16,11 +16,20 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jacrev, vmap
+from torch.func import grad, jacrev, vjp, vmap
 
 from ._curvature import inverse_on_range, resolve_damping
 from ._links import Sigmoid
-from ._network import Network, Theta, activations, as_numpy, blocks, flat, scores_all
+from ._network import (
+    Network,
+    Theta,
+    activations,
+    as_numpy,
+    blocks,
+    flat,
+    scores_all,
+    unflat,
+)
 
 _LARGEST_DENSE = 20_000  # parameters: 3 GiB of float64 for the matrix alone
 
@@ -126,13 +135,6 @@ def dense_curvature(
     eigenvalue = np.linalg.eigvalsh(H) if kind == "exact" else np.zeros(1)
     smallest = float(eigenvalue[0])
     if smallest < -1e-10 * max(float(eigenvalue[-1]), 1e-300):
-        warnings.warn(
-            f"The network is not at a minimum: its Hessian has eigenvalues down to "
-            f"{smallest:.2g}. Scores then describe a stationary point that training would "
-            'leave. Use curvature="ggn", or damping above that number.',
-            UserWarning,
-            stacklevel=6,
-        )
         inverse = np.linalg.pinv(H, hermitian=True)
     else:
         inverse = inverse_on_range(H)
@@ -173,15 +175,21 @@ def _curvature_root(network: Network, z: np.ndarray) -> np.ndarray:
 def _hessian(
     network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None
 ) -> np.ndarray:
-    from curvlinops import HessianLinearOperator
+    # Twice in reverse mode: products of forward over reverse mode, as libraries have them,
+    # are wrong for fused layers, or missing (see `_network`).
+    m, like = network.n_parameters, network.like
+    H = np.zeros((m, m))
+    size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
+    for block in blocks(len(X), size, chunk, 256):
+        x, codes, share = network.block(X, y, weight, block)
 
-    operator = _operator(HessianLinearOperator, network, X, y, weight, chunk)
-    m = network.n_parameters
-    columns = []
-    for block in blocks(m, 24.0 * m * network.like["dtype"].itemsize, chunk):
-        unit = torch.eye(m, **network.like)[:, block]
-        columns.append((operator @ unit).double().cpu().numpy())
-    H = np.concatenate(columns, axis=1)
+        def loss(theta: Theta, x=x, codes=codes, share=share) -> Tensor:
+            return share @ network.row_loss(network.scores(theta, x), codes)
+
+        pull = vjp(grad(loss), network.theta)[1]
+        for columns in blocks(m, size * len(x) + 8.0 * m):
+            unit = unflat(network, torch.eye(m, **like)[columns])
+            H[columns] += as_numpy(flat(vmap(pull)(unit)[0], 1))
     return 0.5 * (H + H.T)
 
 

@@ -147,7 +147,7 @@ def fi_pairs(
     """
     project = None if sketch is None else CountSketch(network.n_parameters, sketch, seed)
     out = np.empty((len(X), len(train[0])))
-    with differentiable_twice():
+    with differentiable_twice(network):
         kept = None
         if project is not None:
             kept = list(pool_gradients(network, curvature, X, y, project, chunk))

@@ -38,7 +38,7 @@ _LARGEST_DENSE = 1000  # parameters; beyond, "auto" means K-FAC
 
 
 @contextmanager
-def differentiable_twice() -> Iterator[None]:
+def differentiable_twice(network: Network) -> Iterator[None]:
     """Attention by kernels that have second derivatives; say so where a layer has none."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -49,7 +49,8 @@ def differentiable_twice() -> Iterator[None]:
         missing = re.search(r"derivative for '?([\w:]+)'? is not implemented", str(error))
         batching = re.search(r"[Bb]atching rule not implemented for ([\w:.]+)", str(error))
         found = missing or batching
-        if found is None and "vmap" not in str(error):
+        recurrent = any(isinstance(m, torch.nn.RNNBase) for m in network.module.modules())
+        if found is None and "vmap" not in str(error) and not recurrent:
             raise
         what = found.group(1) if found else "one of its operations"
         kind = "second derivative" if missing else "form in which rows have gradients each"
@@ -81,7 +82,7 @@ def solve_network(
     if kind == "auto":
         small = network.n_parameters <= _LARGEST_DENSE and not low_rank
         kind = "ggn" if small else "cg" if unknown_to_kfac(network) else "kfac"
-    with differentiable_twice():
+    with differentiable_twice(network):
         curvature = build_curvature(network, *train, kind, damping, chunk)
         u = validation_gradient(network, *validation, loss, chunk)
         gradient = flat(objective_gradient(network, *train, chunk))
@@ -148,7 +149,7 @@ def score_network(
     `skfi.kernels._softmax.score_rows`.
     """
     fi, gain = np.empty(len(X)), np.empty(len(X))
-    with differentiable_twice():
+    with differentiable_twice(network):
         log_p = network.link.log_proba(scores_all(network, X, chunk))
         for block, g, change, Z in perturbed(
             network, curvature, h, X, y, weight, rank, seed, chunk
@@ -166,7 +167,7 @@ def gain_network(
     """The second of `score_network`'s results by itself, one pass."""
     gain = np.empty(len(X))
     size = 10.0 * activations(network.module, network.rows(X, slice(0, 1)))
-    with differentiable_twice():
+    with differentiable_twice(network):
         for block in blocks(len(X), size, chunk):
             x, codes, share = network.block(X, y, weight, block)
             gain[block] = -as_numpy(along(network, x, codes, share, h))

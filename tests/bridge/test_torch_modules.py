@@ -158,7 +158,7 @@ SUBSETS = {
     "batch norm": None,
     "tuple": None,
 }
-# Reverse over forward mode of layer_norm is wrong in torch without a word, and some other
+# Backward over forward mode of layer_norm is wrong in torch without a word, and some other
 # fused layers have no forward mode of their backward.
 FUSED = {
     "layer norm": None,
@@ -171,15 +171,7 @@ FUSED = {
     ("name", "names"),
     [
         *SUBSETS.items(),
-        *(
-            pytest.param(
-                *case,
-                marks=pytest.mark.xfail(
-                    strict=False, raises=(AssertionError, NotImplementedError)
-                ),
-            )
-            for case in FUSED.items()
-        ),
+        *FUSED.items(),
     ],
 )
 def test_input_and_all_parameters_against_dense_derivatives(name, names):
@@ -225,9 +217,6 @@ def test_tokens():
         fi_util(model, data[0] * 1.0, *data[1:])
 
 
-@pytest.mark.xfail(
-    strict=False, raises=RuntimeError, reason="vmap fails in its own words, which pass through"
-)
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_recurrent_layers_have_no_gradient_for_each_row(name):
     with pytest.raises(ValueError, match='leave params and perturbation at "last_layer"'):

@@ -297,8 +297,11 @@ def test_gain_is_the_first_order_change(curvature):
 
 def test_an_indefinite_hessian_warns():
     module, X, y, V, w, _ = make_network(3)
-    with pytest.warns(UserWarning, match=r"not at a minimum.*curvature=.ggn."):
-        fi_util(classifier(module), X, y, V, w, params="all", curvature="exact", damping=0.0)
+    settings = {"params": "all", "curvature": "exact", "damping": 0.0}
+    for score in (fi_util, iv):
+        with pytest.warns(UserWarning, match=r"not at a minimum.*=.ggn.") as caught:
+            score(classifier(module), X, y, V, w, **settings)
+        assert caught[0].filename == __file__
 
 
 def test_float32_is_near_float64():
