@@ -2,7 +2,8 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint bench study clean
+.PHONY: demo test test-oldest lint bench bench-networks bench-peers figure-approximation \
+	study clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -23,6 +24,18 @@ bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/fit_ratio.py
 	.venv-test/bin/python benchmarks/cv_cost.py
 
+# The paper's CNN with a hidden layer of 128 (420,000 parameters); four minutes.
+bench-networks: .venv-test/ready
+	.venv-test/bin/python benchmarks/network_cost.py --width 128
+
+# Other packages, in an environment of their own: pyDVL wants NumPy 1.
+bench-peers: .venv-peers/ready
+	.venv-peers/bin/python benchmarks/network_peers.py
+
+figure-approximation: .venv-test/ready
+	.venv-test/bin/python benchmarks/approximation_error.py --seeds 3 \
+		--output docs/images/approximation_error.png
+
 # An hour on two cores; SKFI_DATA names the folder of data sets.
 study: .venv-test/ready
 	.venv-test/bin/python benchmarks/trimming_study.py run --jobs 2
@@ -39,6 +52,12 @@ study: .venv-test/ready
 	.venv-test/bin/pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
+.venv-peers/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install $(PIP_FLAGS) torch==2.13.0 torchvision==0.28.0 \
+		"pydvl[influence]==0.10.0" --editable ".[torch]"
+	touch $@
+
 .venv-oldest/ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install $(PIP_FLAGS) --constraint constraints-oldest.txt \
@@ -46,4 +65,4 @@ study: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-oldest build dist demo-output *.egg-info
+	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output *.egg-info

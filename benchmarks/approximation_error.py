@@ -140,7 +140,9 @@ def draw(results, numbers, whole: int, output: Path) -> None:
             )
             ax.plot(stored, middle, color=colour, marker=mark, ms=5, label=name)
             ax.fill_between(stored, low, high, color=colour, alpha=0.2, lw=0)
-            side = (-6, -12) if column else (4, 5)
+            if column:  # the same sizes again
+                continue
+            side = (5, 4) if mark == "o" else (-14, -13)
             for size, x, height in zip(sizes, stored, middle, strict=True):
                 ax.annotate(
                     f"{size}", (x, height), xytext=side, textcoords="offset points",

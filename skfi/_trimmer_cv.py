@@ -71,6 +71,8 @@ class FITrimmerCV(BaseTrimmer):
         What rows are ordered by, see `FITrimmer`.
     influence_estimator : estimator, default=None
         Classifier that scores the rows, see `FITrimmer`.
+    influence_params : dict, default=None
+        Further arguments of the score, see `FITrimmer`.
     validation : float, int or cross-validation splitter, default=5
         Rows within a fold to score against, see `FITrimmer`. Not used where `X_val` is
         passed.
@@ -106,9 +108,10 @@ class FITrimmerCV(BaseTrimmer):
         Scorer of the held-out rows.
     n_splits_ : int
         Number of folds.
-    estimator_, initial_estimator_, initial_estimators_, influence_, removal_gain_, \
-            ranking_, support_, trimmed_indices_, n_trimmed_, sample_weight_, \
-            class_shares_, classes_, n_features_in_, feature_names_in_
+    estimator_, initial_estimator_, initial_estimators_, influence_, \
+            influence_details_, removal_gain_, ranking_, support_, trimmed_indices_, \
+            n_trimmed_, sample_weight_, class_shares_, classes_, n_features_in_, \
+            feature_names_in_
         As in `FITrimmer`, of the fit with the chosen budget.
 
     See Also

@@ -92,6 +92,15 @@ def test_readme_runs(tmp_path):
     assert run(code, cwd=tmp_path).splitlines() == expected
 
 
+def test_networks_page_runs(tmp_path):
+    pytest.importorskip("skorch")
+    page = (ROOT / "docs" / "networks.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)
+    assert expected
+    assert run(code, cwd=tmp_path).splitlines() == expected
+
+
 def test_citation_holds_both_titles():
     text = (ROOT / "CITATION.cff").read_text()
     assert "Enhancing Training Robustness through Influence Measure" in text

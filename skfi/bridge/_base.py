@@ -169,13 +169,15 @@ def bridge(estimator: BaseEstimator) -> Bridge | NetworkBridge:
     estimator : estimator
         Fitted classifier: `LogisticRegression`, `LogisticRegressionCV`,
         `SGDClassifier(loss="log_loss")`, `OneVsRestClassifier` or `OneVsOneClassifier`
-        over these, a `Pipeline`, hyper-parameter search or `FrozenEstimator` that holds
-        one, or a class that was registered with `register_bridge`.
+        over these, a network (`MLPClassifier`, a skorch classifier, a
+        `TorchClassifier`), a `Pipeline`, hyper-parameter search or `FrozenEstimator`
+        that holds one, or a class that was registered with `register_bridge`.
 
     Returns
     -------
-    Bridge
-        What the measure asks of the classifier.
+    Bridge or NetworkBridge
+        What the measure asks of the classifier; for a network its last layer as a
+        `Bridge`, or the module to differentiate.
 
     Raises
     ------

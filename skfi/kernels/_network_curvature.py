@@ -137,7 +137,7 @@ def dense_curvature(
     if smallest < -1e-10 * max(float(eigenvalue[-1]), 1e-300):
         inverse = np.linalg.pinv(H, hermitian=True)
     else:
-        inverse = inverse_on_range(H)
+        inverse, smallest = inverse_on_range(H), max(smallest, 0.0)
     return DenseCurvature(in_precision(network, inverse), used, smallest)
 
 

@@ -1,0 +1,114 @@
+"""Trimming networks: through FITrimmer, FITrimmerCV and searches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skfi import FITrimmer, FITrimmerCV, fi_util
+from skfi.bridge import SkorchClassifier
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("skorch")
+
+from tests.bridge.nets import logits  # noqa: E402
+from tests.conftest import make_split  # noqa: E402
+
+DEEP = {"params": "all", "perturbation": "input", "curvature": "kfac"}
+
+
+@pytest.fixture(scope="module")
+def flipped():
+    """Two classes as strings, in float64, 15 % of the training labels wrong."""
+    X, y, X_val, y_val, _ = make_split(2, n=240, d=4, n_val=200, flip=0.0)
+    wrong = np.random.default_rng(0).random(len(y)) < 0.15
+    names = np.array(["no", "yes"])
+    return X, names[np.where(wrong, 1 - y, y)], X_val, names[y_val], wrong
+
+
+@pytest.mark.parametrize("influence_params", [None, DEEP], ids=["last layer", "all"])
+def test_wrong_labels_go_first(flipped, influence_params):
+    X, y, X_val, y_val, wrong = flipped
+    model = make_pipeline(StandardScaler(), logits(max_epochs=10))
+    trimmer = FITrimmer(
+        model, budget=0.1, step=0.05, influence_params=influence_params, random_state=0
+    ).fit(X, y, X_val=X_val, y_val=y_val)
+    assert isinstance(trimmer.estimator_[-1], SkorchClassifier)
+    assert wrong[trimmer.trimmed_indices_].mean() > 0.6
+    assert trimmer.score(X_val, y_val) > 0.85
+    (details,) = trimmer.influence_details_
+    assert details.curvature == ("exact" if influence_params is None else "kfac")
+    assert details.damping > 0
+    assert details.gradient_norm > 0
+    assert trimmer.report().shape == (24, 7)
+
+
+def test_scores_are_those_of_fi_util(flipped):
+    X, y, X_val, y_val, _ = flipped
+    trimmer = FITrimmer(
+        logits(max_epochs=3),
+        budget=10,
+        step=None,
+        influence="fi",
+        influence_params=DEEP,
+        metric="euclidean",
+        random_state=0,
+    ).fit(X, y, X_val=X_val, y_val=y_val)
+    expected = fi_util(
+        trimmer.initial_estimator_, X, y, X_val, y_val, validation_loss="expected_error", **DEEP
+    )
+    np.testing.assert_allclose(trimmer.influence_, expected, rtol=1e-4)
+
+
+def test_search_over_the_nets_own_parameters(flipped):
+    X, y, X_val, y_val, _ = flipped
+    trimmer = FITrimmer(
+        logits(max_epochs=5), validation=0.3, step=None, budget=0.1, random_state=0
+    )
+    search = GridSearchCV(trimmer, {"estimator__lr": [1e-6, 0.1], "budget": [0, 0.1]}, cv=2)
+    search.fit(X, y)
+    assert search.best_params_["estimator__lr"] == 0.1
+    assert search.score(X_val, y_val) > 0.8
+    assert search.best_estimator_.estimator_.net_.lr == 0.1
+    chosen = FITrimmerCV(
+        logits(max_epochs=5), budgets=(0, 0.1), cv=0.3, validation=0.3, random_state=0
+    )
+    assert chosen.fit(X, y).budget_ in (0, 0.1)
+
+
+def test_the_same_seed_gives_the_same_rows(flipped):
+    X, y, *_ = flipped
+    before = torch.get_rng_state()
+    first, second = (
+        FITrimmer(logits(max_epochs=3), budget=12, validation=0.3, random_state=3).fit(X, y)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.trimmed_indices_, second.trimmed_indices_)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_mlp_classifier(flipped):
+    X, y, X_val, y_val, wrong = flipped
+    mlp = MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
+    trimmer = FITrimmer(mlp, budget=0.1, influence_params={"params": "all"}).fit(
+        X, y, X_val=X_val, y_val=y_val
+    )
+    assert wrong[trimmer.trimmed_indices_].mean() > 0.6
+
+
+def test_influence_params_are_checked(flipped):
+    X, y, *_ = flipped
+    for params, message in [
+        ({"colour": 1}, r"influence=fi_signed does not take \['colour'\].*It takes \['appr"),
+        ({"metric": "euclidean"}, r"'metric', which is a parameter of the trimmer's own"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            FITrimmer(logits(), influence_params=params).fit(X, y)
+    with pytest.raises(ValueError, match=r"does not take .'params'..*It takes none"):
+        FITrimmer(logits(), influence="loss", influence_params={"params": "all"}).fit(X, y)
+    with pytest.raises(ValueError, match="sample_weight was passed"):
+        FITrimmer(logits()).fit(X, y, sample_weight=np.ones(len(y)))
