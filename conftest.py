@@ -9,7 +9,13 @@ import pytest
 
 NEEDED = {
     "matplotlib": ["skfi/inspection/*.py"],
-    "torch": ["skfi/bridge/_torch*.py", "skfi/kernels/_network*.py", "skfi/kernels/_kfsvd.py"],
+    "torch": [
+        "skfi/bridge/_torch*.py",
+        "skfi/kernels/_network*.py",
+        "skfi/kernels/_kfsvd.py",
+        "tests/bridge/dense.py",
+        "tests/network_reference.py",
+    ],
 }
 collect_ignore_glob = [
     pattern
