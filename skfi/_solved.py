@@ -282,7 +282,7 @@ def _solve_network(
         warnings.warn(
             "The network is not at a minimum: its Hessian has eigenvalues down to "
             f"{smallest:.2g}. Scores then describe a stationary point that training would "
-            'leave. Use curvature="ggn", or damping above that number.',
+            'leave. Use curvature="ggn", or more damping than so far by that much.',
             UserWarning,
             stacklevel=stacklevel,
         )
