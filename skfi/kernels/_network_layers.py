@@ -44,8 +44,7 @@ from ._network_curvature import (
 )
 
 _MAX_LEVELS = 64  # different weights
-# Rows of a block at most: more fall out of the processor's caches (measured: 256 rows of
-# images take two thirds of the time of 1,000).
+# Rows of a block at most: what more of them need falls out of the processor's caches.
 _MAX_ROWS = 256
 
 
