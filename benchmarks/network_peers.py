@@ -27,7 +27,7 @@ from skfi import fi_util
 from skfi.bridge import TorchClassifier, bridge
 from skfi.bridge._network import Choices
 from skfi.kernels._losses import log_loss
-from skfi.kernels._network_scores import perturbed, solve_network
+from skfi.kernels._network_scores import curve_network, perturbed, solve_for
 
 DAMPING = 0.1
 REPEATS = 3
@@ -75,7 +75,8 @@ def main() -> None:
         network = bridge(model).network(Choices(**settings, damping=DAMPING), data[0])
         train = data[0], data[1], np.ones(1000)
         check = data[2], data[3], np.ones(100)
-        curvature, h, _ = solve_network(network, train, check, log_loss, "exact", DAMPING)
+        curvature, _ = curve_network(network, train, "exact", DAMPING)
+        h = solve_for(network, curvature, check, log_loss)
         g = np.concatenate([part[1] for part in perturbed(network, curvature, h, *train)])
     # pyDVL sums up u H⁻¹ ∂_x∂_θL for each test row, without the share 1/n and the sign.
     expected = theirs.mean(0).numpy().reshape(100, -1)

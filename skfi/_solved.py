@@ -21,7 +21,7 @@ from .bridge._network import Choices, NetworkBridge
 from .kernels._chunks import one_blas_thread
 from .kernels._curvature import resolve_damping
 from .kernels._kronecker import KroneckerInverse
-from .kernels._losses import ValidationLoss, resolve_validation_loss
+from .kernels._losses import resolve_validation_loss
 from .kernels._removal import removal_all
 from .kernels._softmax import (
     CurvatureSum,
@@ -76,30 +76,16 @@ class InfluenceDetails:
 
 
 @dataclass(frozen=True)
-class SolvedLinear:
-    """A softmax-linear model, solved."""
+class CurvedLinear:
+    """A softmax-linear model with its curvature."""
 
+    fitted: Bridge
     model: SoftmaxLinear
     train: Rows
     weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
     copy: np.ndarray  # what one copy of it counts
     inverse: np.ndarray | KroneckerInverse  # H⁻¹
-    h: np.ndarray  # H⁻¹u, u the gradient of the mean validation loss
     details: InfluenceDetails
-
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
-        model, train = self.model, self.train
-        moved = self.copy if unit == "copy" else self.weight
-        with one_blas_thread(unless=model.beta.size > _LARGE):
-            root = self.root() if metric == "mahalanobis" else None
-            fi = score_all(model, train.X, train.codes, moved, self.inverse, self.h, root)
-            return fi, self.gain(moved)
-
-    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
-        """First-order decrease of the validation loss when each row goes."""
-        moved = self.copy if moved is None else moved
-        return removal_all(self.model, self.train.X, self.train.codes, moved, self.h)
 
     def root(self) -> np.ndarray:
         """R with R Rᵀ the training covariance."""
@@ -107,34 +93,76 @@ class SolvedLinear:
 
 
 @dataclass(frozen=True)
-class SolvedNetwork:
-    """A network whose parameters move as they were chosen, solved."""
+class SolvedLinear:
+    """A softmax-linear model, solved."""
 
+    curved: CurvedLinear
+    h: np.ndarray  # H⁻¹u, u the gradient of the mean validation loss
+
+    @property
+    def details(self) -> InfluenceDetails:
+        return self.curved.details
+
+    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what one copy's removal gains."""
+        curved, model, train = self.curved, self.curved.model, self.curved.train
+        moved = curved.copy if unit == "copy" else curved.weight
+        with one_blas_thread(unless=model.beta.size > _LARGE):
+            root = curved.root() if metric == "mahalanobis" else None
+            fi = score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
+            return fi, self.gain(moved)
+
+    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
+        """First-order decrease of the validation loss when each row goes."""
+        curved = self.curved
+        moved = curved.copy if moved is None else moved
+        return removal_all(curved.model, curved.train.X, curved.train.codes, moved, self.h)
+
+
+@dataclass(frozen=True)
+class CurvedNetwork:
+    """A network whose parameters move as they were chosen, with its curvature."""
+
+    fitted: NetworkBridge
     network: Network
     choices: Choices
     train: Rows
     weight: np.ndarray
     copy: np.ndarray
     curvature: Curvature
-    h: Theta
     details: InfluenceDetails
+
+    def root(self) -> np.ndarray:
+        """R with R Rᵀ the covariance of what is perturbed."""
+        from .kernels._network_scores import metric_root
+
+        return metric_root(self.network, self.train.X, self.train.weight)
+
+
+@dataclass(frozen=True)
+class SolvedNetwork:
+    """A network, solved."""
+
+    curved: CurvedNetwork
+    h: Theta
+
+    @property
+    def details(self) -> InfluenceDetails:
+        return self.curved.details
 
     def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what one copy's removal gains."""
-        from .kernels._network_scores import metric_root, score_network
+        from .kernels._network_scores import score_network
 
-        train, choices = self.train, self.choices
-        root = None
-        if metric == "mahalanobis":
-            root = metric_root(self.network, train.X, train.weight)
+        curved, train, choices = self.curved, self.curved.train, self.curved.choices
         return score_network(
-            self.network,
-            self.curvature,
+            curved.network,
+            curved.curvature,
             self.h,
             train.X,
             train.codes,
-            self.copy if unit == "copy" else self.weight,
-            root,
+            curved.copy if unit == "copy" else curved.weight,
+            curved.root() if metric == "mahalanobis" else None,
             rank=choices.n_components if choices.approximation else None,
             seed=choices.random_state,
         )
@@ -143,8 +171,9 @@ class SolvedNetwork:
         """First-order decrease of the validation loss when each copy goes."""
         from .kernels._network_scores import gain_network
 
-        train = self.train
-        return gain_network(self.network, self.h, train.X, train.codes, self.copy)
+        curved = self.curved
+        rows = curved.train.X, curved.train.codes, curved.copy
+        return gain_network(curved.network, self.h, *rows)
 
 
 def solve_fitted(
@@ -161,31 +190,59 @@ def solve_fitted(
 ) -> SolvedLinear | SolvedNetwork:
     """Check the data, sum up the objective's curvature, and solve for V's gradient."""
     loss = resolve_validation_loss(validation_loss)
+    held_out = X_val, y_val, sample_weight_val
+    curved, rows = curve_fitted(
+        estimator, X, y, sample_weight, choices, held_out, stacklevel=stacklevel + 1
+    )
+    assert rows is not None
+    if isinstance(curved, CurvedNetwork):
+        from .kernels._network_scores import solve_for
+
+        data = rows.X, rows.codes, rows.weight
+        return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
+    with one_blas_thread(unless=curved.model.beta.size > _LARGE):
+        u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
+        return SolvedLinear(curved, solve(curved.inverse, u))
+
+
+def curve_fitted(
+    estimator,
+    X,
+    y,
+    sample_weight,
+    choices: Choices | None = None,
+    held_out: tuple[Any, Any, Any] | None = None,
+    stacklevel: int = 4,
+) -> tuple[CurvedLinear | CurvedNetwork, Rows | None]:
+    """Check the data, and sum up the objective's curvature; with it the checked held-out rows.
+
+    ``held_out`` are validation rows, labels and weights, as they come.
+    """
     choices = Choices() if choices is None else choices
     fitted = bridge(estimator)
-    data = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+    training = X, y, sample_weight
     if isinstance(fitted, NetworkBridge):
         fitted.check_weight(sample_weight)
         if not choices.closed_form:
-            return _solve_network(fitted, choices, *data, loss, stacklevel)
-        linear = fitted.last_layer(choices, X)
-        return _solve_linear(linear, choices, *data, loss, network=True)
+            return _curve_network(fitted, choices, training, held_out, stacklevel)
+        fitted = fitted.last_layer(choices, X)
+        return _curve_linear(fitted, choices, training, held_out, network=True)
     choices.check_linear(type(estimator).__name__)
-    return _solve_linear(fitted, choices, *data, loss, stacklevel=stacklevel + 1)
+    return _curve_linear(fitted, choices, training, held_out, stacklevel=stacklevel + 1)
 
 
-def _solve_linear(
+def _curve_linear(
     fitted: Bridge,
     choices: Choices,
     training: tuple[Any, Any, Any],
-    validation: tuple[Any, Any, Any],
-    loss: ValidationLoss,
+    held_out: tuple[Any, Any, Any] | None,
     network: bool = False,
     stacklevel: int = 0,
-) -> SolvedLinear:
+) -> tuple[CurvedLinear, Rows | None]:
     train = linear_rows(fitted, *training)
-    held_out = linear_rows(fitted, *validation, "_val")
-    check_same_columns(train, held_out)
+    others = None if held_out is None else linear_rows(fitted, *held_out, "_val")
+    if others is not None:
+        check_same_columns(train, others)
     model = fitted.make_model(train.X.shape[0])
     if model.n_features != train.X.shape[1]:
         raise ValueError(
@@ -212,14 +269,12 @@ def _solve_linear(
             float(model.l2.min()) / unit,
         )
         inverse = invert(model, total.hessian, used * unit)
-        u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
-        h = solve(inverse, u)
     if not network:
         _check_stationary(total, inverse, train, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = _one_copy(weight, train.weight)
-    return SolvedLinear(model, train, weight, copy, inverse, h, details)
+    return CurvedLinear(fitted, model, train, weight, copy, inverse, details), others
 
 
 def _one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -253,26 +308,24 @@ def _check_stationary(
         )
 
 
-def _solve_network(
+def _curve_network(
     fitted: NetworkBridge,
     choices: Choices,
     training: tuple[Any, Any, Any],
-    validation: tuple[Any, Any, Any],
-    loss: ValidationLoss,
+    held_out: tuple[Any, Any, Any] | None,
     stacklevel: int,
-) -> SolvedNetwork:
+) -> tuple[CurvedNetwork, Rows | None]:
     train = _network_rows(fitted, training, "")
     network = fitted.network(choices, training[0])  # says so where there is no torch
-    from .kernels._network_scores import solve_network
+    from .kernels._network_scores import curve_network
 
-    held_out = _network_rows(fitted, validation, "_val")
-    check_same_columns(train, held_out)
+    others = None if held_out is None else _network_rows(fitted, held_out, "_val")
+    if others is not None:
+        check_same_columns(train, others)
     weight = fitted.loss_weight(train.codes, train.weight)
-    curvature, h, facts = solve_network(
+    curvature, facts = curve_network(
         network,
         (train.X, train.codes, weight),
-        (held_out.X, held_out.codes, held_out.weight),
-        loss,
         choices.curvature,
         choices.damping,
         low_rank=choices.approximation is not None,
@@ -288,7 +341,10 @@ def _solve_network(
         )
     copy = _one_copy(weight, train.weight)
     details = InfluenceDetails(**facts)
-    return SolvedNetwork(network, choices, train, weight, copy, curvature, h, details)
+    curved = CurvedNetwork(
+        fitted, network, choices, train, weight, copy, curvature, details
+    )
+    return curved, others
 
 
 def _network_rows(fitted: NetworkBridge, data: tuple[Any, Any, Any], suffix: str) -> Rows:

@@ -115,8 +115,8 @@ def fi_paired(
         Choices(curvature="exact"),  # of a network: its last layer
     )
     assert isinstance(solved, SolvedLinear)
-    assert isinstance(solved.inverse, np.ndarray)
-    train = solved.train
+    curved, train = solved.curved, solved.curved.train
+    assert isinstance(curved.inverse, np.ndarray)
     present = np.flatnonzero(train.weight > 0)
     weight = train.weight[present]
     again = weight >= 2
@@ -124,15 +124,15 @@ def fi_paired(
         raise ValueError(
             f"X has {len(present)} rows with weight; fi_paired needs at least two."
         )
-    root = solved.root() if metric == "mahalanobis" else None
+    root = curved.root() if metric == "mahalanobis" else None
     score = np.zeros(train.X.shape[0])
     with one_blas_thread():
         score[present] = PairScores(
-            solved.model,
+            curved.model,
             train.X[present],
             train.codes[present],
-            solved.copy[present],
-            solved.inverse,
+            curved.copy[present],
+            curved.inverse,
             solved.h,
             again,
             root,

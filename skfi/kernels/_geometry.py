@@ -78,7 +78,7 @@ def _full_rank(gram: np.ndarray) -> np.ndarray:
 
 def _fi_by_svd(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """The definition's pseudo-inverse by A = diag(√P) D, G = AᵀA: ‖A⁺ᵀ gᵀ‖²."""
-    inverse, Vt = _metric_svd(Z, log_p)
+    _, inverse, Vt = _metric_svd(Z, log_p)
     with np.errstate(over="ignore"):
         terms = inverse * np.matmul(Vt, g[:, :, None])[:, :, 0]
         fi = np.einsum("br,br->b", terms, terms)
@@ -90,32 +90,44 @@ def fisher_factors(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
 
     Parameters as in `fi_multiclass`.
     """
+    return np.matmul(fisher_mixing(Z, log_p), Z)
+
+
+def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """N (b, K - 1, K - 1) with ``F = N Z`` the factors of `fisher_factors`."""
     n_classes = log_p.shape[1]
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
     gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
     regular = _full_rank(gram)
-    F = np.zeros(Z.shape)
+    N = np.zeros(gram.shape)
     if regular.any():
-        towards = np.linalg.solve(gram[regular], scaled[regular]) / length[regular][:, :, None]
+        rows = length[regular]
+        towards = np.linalg.inv(gram[regular]) / (rows[:, :, None] * rows[:, None, :])
         # Σ_c (U a)_c²/p_c = ‖R a‖² with R of the QR decomposition of diag(1/√p) U.
         spread = np.exp(-0.5 * np.maximum(log_p[regular], np.log(_TINY)))
         R = np.linalg.qr(spread[:, :, None] * helmert(n_classes).T, mode="r")
-        F[regular] = R @ towards
+        N[regular] = R @ towards
     if not regular.all():
-        inverse, Vt = _metric_svd(Z[~regular], log_p[~regular])
-        rank = min(inverse.shape[1], n_classes - 1)
-        F[~regular, :rank] = (inverse[:, :, None] * Vt)[:, :rank]
-    return F
+        # A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, and F = σ⁺ Vᵀ = σ⁺² Lᵀ A.
+        left, inverse, _ = _metric_svd(Z[~regular], log_p[~regular])
+        p = np.exp(log_p[~regular])
+        root = np.sqrt(p)[:, :, None] * (np.eye(n_classes) - p[:, None, :])
+        small = (inverse**2)[:, :, None] * (
+            left.transpose(0, 2, 1) @ root @ helmert(n_classes).T
+        )
+        rank = min(small.shape[1], n_classes - 1)
+        N[~regular, :rank] = small[:, :rank]
+    return N
 
 
-def _metric_svd(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse singular values of A = diag(√P) D on its range, and Vᵀ; G = AᵀA."""
+def _metric_svd(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A = diag(√P) D = L σ Vᵀ, with G = AᵀA: L, the inverse of σ on its range, and Vᵀ."""
     p = np.exp(log_p)
     D = np.matmul(helmert(log_p.shape[1]).T, Z)
     D = D - np.einsum("bc,bcd->bd", p, D)[:, None, :]
-    _, sigma, Vt = np.linalg.svd(np.sqrt(p)[:, :, None] * D, full_matrices=False)
+    left, sigma, Vt = np.linalg.svd(np.sqrt(p)[:, :, None] * D, full_matrices=False)
     cut = sigma[:, :1] * (max(D.shape[1:]) * np.finfo(np.float64).eps)
     inverse = np.zeros_like(sigma)
     np.divide(1.0, sigma, out=inverse, where=sigma > cut)
-    return inverse, Vt
+    return left, inverse, Vt

@@ -68,32 +68,41 @@ def differentiable_twice(network: Network) -> Iterator[None]:
 Labelled = tuple[Any, np.ndarray, np.ndarray]  # rows, class codes, weights
 
 
-def solve_network(
+def curve_network(
     network: Network,
     train: Labelled,
-    validation: Labelled,
-    loss: ValidationLoss,
     kind: str,
     damping: float | str,
     low_rank: bool = False,
     chunk: int | None = None,
-) -> tuple[Curvature, Theta, dict]:
-    """The curvature, ``h = H⁻¹u``, and what to tell of both."""
+) -> tuple[Curvature, dict]:
+    """The curvature, and what to tell of it."""
     if kind == "auto":
         small = network.n_parameters <= _LARGEST_DENSE and not low_rank
         kind = "ggn" if small else "cg" if unknown_to_kfac(network) else "kfac"
     with differentiable_twice(network):
         curvature = build_curvature(network, *train, kind, damping, chunk)
-        u = validation_gradient(network, *validation, loss, chunk)
         gradient = flat(objective_gradient(network, *train, chunk))
-        h = unflat(network, curvature.solve(flat(u)[None])[0])
     facts = {
         "curvature": kind,
         "damping": curvature.damping,
         "n_parameters": network.n_parameters,
         "gradient_norm": float(gradient.norm()),
     }
-    return curvature, h, facts
+    return curvature, facts
+
+
+def solve_for(
+    network: Network,
+    curvature: Curvature,
+    validation: Labelled,
+    loss: ValidationLoss,
+    chunk: int | None = None,
+) -> Theta:
+    """``h = H⁻¹u``, u the gradient of the mean validation loss."""
+    with differentiable_twice(network):
+        u = validation_gradient(network, *validation, loss, chunk)
+        return unflat(network, curvature.solve(flat(u)[None])[0])
 
 
 def build_curvature(

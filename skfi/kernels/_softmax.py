@@ -341,20 +341,32 @@ def perturb_rows(
     Returns g (b, d), the derivative of the validation loss; Z (b, n_outputs, d),
     that of the row's own scores; and z (b, n_outputs), the scores.
     """
+    z, sr, sS, Z = own_jacobian(model, X, y, weight, inverse)
+    eta = model.affine(X, h.T)
+    mixed = np.matmul(sS, eta[:, :, None])[:, :, 0] if model.link.coupled else sS * eta
+    g = -(mixed @ model.W) - sr @ h[:, : model.n_features]
+    return g, Z, z
+
+
+def own_jacobian(
+    model: SoftmaxLinear,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: np.ndarray | KroneckerInverse,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores z, s r, s S and Z = ∂_ω z of a block, the refit included."""
     z = model.scores(X)
     w = _columns(weight)
     sr = w * model.link.residual(z, y)
     sS = model.link.curvature(z) * (w[:, :, None] if model.link.coupled else w)
-    eta = model.affine(X, h.T)
-    mixed = np.matmul(sS, eta[:, :, None])[:, :, 0] if model.link.coupled else sS * eta
-    g = -(mixed @ model.W) - sr @ h[:, : model.n_features]
     if isinstance(inverse, KroneckerInverse):
         Z = _kronecker_jacobian(model, X, sr, sS, inverse)
     elif model.link.coupled:
         Z = _coupled_jacobian(model, X, sr, sS, inverse)
     else:
         Z = _diagonal_jacobian(model, X, sr, sS, inverse)
-    return g, Z, z
+    return z, sr, sS, Z
 
 
 def _diagonal_jacobian(

@@ -16,7 +16,7 @@ from skfi.baselines import iv  # noqa: E402
 from skfi.bridge import TorchClassifier, bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
 from skfi.kernels._losses import expected_error, log_loss  # noqa: E402
-from skfi.kernels._network_scores import perturbed, solve_network  # noqa: E402
+from skfi.kernels._network_scores import curve_network, perturbed, solve_for  # noqa: E402
 from tests.network_reference import DenseNetwork, make_network  # noqa: E402
 
 DECAY = 0.05
@@ -60,15 +60,10 @@ def ingredients(model, X, y, V, w, weight=None, chunk=None, loss=log_loss, **cho
     fitted = bridge(model)
     network = fitted.network(choices, X)
     weight = fitted.loss_weight(y, np.ones(len(X)) if weight is None else weight)
-    curvature, h, _ = solve_network(
-        network,
-        (X, y, weight),
-        (V, w, np.ones(len(V))),
-        loss,
-        choices.curvature,
-        choices.damping,
-        chunk=chunk,
+    curvature, _ = curve_network(
+        network, (X, y, weight), choices.curvature, choices.damping, chunk=chunk
     )
+    h = solve_for(network, curvature, (V, w, np.ones(len(V))), loss, chunk)
     rank = choices.n_components
     parts = list(perturbed(network, curvature, h, X, y, weight, rank, 0, chunk))
     g, change, Z = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
