@@ -28,7 +28,8 @@ from torch import nn
 
 from skfi.bridge import SkorchClassifier, bridge
 from skfi.bridge._network import Choices
-from skfi.kernels._network_pairs import fi_pairs
+from skfi.kernels._losses import log_loss
+from skfi.kernels._network_pairs import cotangents, fi_pairs
 from skfi.kernels._network_scores import build_curvature
 
 matplotlib.use("Agg")
@@ -93,13 +94,14 @@ def main(output: Path, seeds: int, n_train: int, n_pool: int) -> None:
     results: dict[tuple[str, int], list] = {}
     for seed in range(seeds):
         network, curvature, train, X, labels, accuracy = prepare(seed, n_train, n_pool)
-        exact = fi_pairs(network, curvature, train, X, labels)
+        towards = cotangents(network, X, labels, log_loss)
+        exact = fi_pairs(network, curvature, train, X, towards)
         print(f"seed {seed}: accuracy on the pool {accuracy:.3f}", flush=True)
         for rank in RANKS:
-            found = fi_pairs(network, curvature, train, X, labels, rank=rank, seed=seed)
+            found = fi_pairs(network, curvature, train, X, towards, rank=rank, seed=seed)
             results.setdefault(("KFSVD, rank k", rank), []).append(compare(exact, found))
         for length in LENGTHS:
-            found = fi_pairs(network, curvature, train, X, labels, sketch=length, seed=seed)
+            found = fi_pairs(network, curvature, train, X, towards, sketch=length, seed=seed)
             results.setdefault(("sketch, length s", length), []).append(compare(exact, found))
     m, d, q = network.n_parameters, X[0].size, len(network.contrasts)
     numbers = {

@@ -2,9 +2,20 @@
 
 from ._trimmer import FITrimmer
 from ._trimmer_cv import FITrimmerCV
+from .active import fi_active, fi_pairwise
 from .influence import fi_util
+from .kernels._aggregate import Quantile, TrimmedMean
 from .kernels._losses import GeneralizedCrossEntropy
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["FITrimmer", "FITrimmerCV", "GeneralizedCrossEntropy", "fi_util"]
+__all__ = [
+    "FITrimmer",
+    "FITrimmerCV",
+    "GeneralizedCrossEntropy",
+    "Quantile",
+    "TrimmedMean",
+    "fi_active",
+    "fi_pairwise",
+    "fi_util",
+]

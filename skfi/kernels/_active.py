@@ -12,12 +12,14 @@ whose cost per row j knows nothing of n. The gradients have rank one, ``u_j = c_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from sklearn import get_config
 
-from ._chunks import block_rows, dense_rows, map_blocks
+from ._chunks import block_rows, dense_rows, map_blocks, row_blocks
 from ._geometry import fisher_mixing
 from ._kronecker import KroneckerInverse
 from ._links import Sigmoid
@@ -26,8 +28,10 @@ from ._softmax import SoftmaxLinear, own_jacobian
 _MAX = np.finfo(np.float64).max
 # Entries of B in a quadratic form: a row of probability 1e-300 must not make it infinite.
 _LARGEST = 1e140
-# Numbers that B may have to be kept, as a share of the working memory.
+# Share of the working memory in which B may be kept.
 _KEPT = 0.5
+# Doubles of a block of products, before they are squared and summed.
+_TILE_DOUBLES = 250_000
 
 
 def extend(model: SoftmaxLinear, X: np.ndarray) -> np.ndarray:
@@ -124,6 +128,7 @@ class LinearPairs:
     inverse: np.ndarray | KroneckerInverse
     root: np.ndarray | None = None
     chunk: int | None = None
+    dtype: type = np.float64  # of the products; float32 halves their cost
 
     @property
     def n_rows(self) -> int:
@@ -165,35 +170,41 @@ class LinearPairs:
             C += block
         return C
 
+    def other_rows(self) -> int:
+        """How many rows `pairs` takes at a time at best."""
+        return block_rows(self.model.beta.size + 3 * self.n_rows)
+
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
-        u = gradients(X, c)
+        u: np.ndarray = gradients(X, c).astype(self.dtype, copy=False)
         out = np.empty((len(X), self.n_rows))
-        for rows, B in self._responses():
-            with np.errstate(over="ignore"):
-                moved = u @ B.reshape(-1, B.shape[2]).T
-                moved *= moved
-                fi = moved.reshape(len(X), -1, B.shape[1]).sum(axis=2)
-            np.minimum(fi, _MAX, out=out[:, rows])
+        q = self.model.link.n_classes - 1
+        size = max(1, _TILE_DOUBLES // (len(X) * q))
+        for at, B in self._responses():
+            for tile in row_blocks(len(B), size):
+                with np.errstate(over="ignore"):
+                    moved = u @ B[tile].reshape(-1, B.shape[2]).T
+                    moved *= moved
+                    fi = moved if q == 1 else moved.reshape(len(X), -1, q).sum(axis=2)
+                rows = slice(at.start + tile.start, at.start + tile.stop)
+                np.minimum(fi, _MAX, out=out[:, rows])
         return out
 
-    def _responses(self):
+    def _responses(self) -> Iterator[tuple[slice, np.ndarray]]:
         if self._kept is not None:
             yield slice(0, self.n_rows), self._kept
             return
-        size = self._block()
-        for start in range(0, self.n_rows, size):
-            rows = slice(start, min(start + size, self.n_rows))
-            yield rows, self._respond(rows)[0]
+        for rows in row_blocks(self.n_rows, self._block()):
+            yield rows, self._stacked(rows)
+
+    def _stacked(self, rows: slice) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return self._respond(rows)[0].astype(self.dtype, copy=False)
 
     @cached_property
     def _kept(self) -> np.ndarray | None:
         """The stacked B, where they fit."""
-        from sklearn import get_config
-
-        q = self.model.link.n_classes - 1
-        numbers = self.n_rows * q * self.model.beta.size
+        numbers = self.n_rows * (self.model.link.n_classes - 1) * self.model.beta.size
         if 8 * numbers > _KEPT * get_config()["working_memory"] * 2**20:
             return None
-        blocks = map_blocks(lambda rows: self._respond(rows)[0], self.n_rows, self._block())
-        return np.concatenate(list(blocks))
+        return np.concatenate(list(map_blocks(self._stacked, self.n_rows, self._block())))

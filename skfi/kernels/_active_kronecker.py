@@ -27,7 +27,7 @@ import numpy as np
 from sklearn import get_config
 
 from ._active import _KEPT, _MAX, LinearPairs, extend, moved_rows
-from ._chunks import dense_rows, map_blocks, row_blocks
+from ._chunks import block_rows, dense_rows, map_blocks, row_blocks
 from ._kronecker import KroneckerInverse
 
 # A tile's eight n×U temporaries should stay in the cache of one core.
@@ -68,12 +68,7 @@ class _Other:
 
 @dataclass
 class KroneckerPairs(LinearPairs):
-    """`LinearPairs` for K-FAC, in O(d + K²) a pair.
-
-    ``dtype`` is that of the products; float32 halves their cost.
-    """
-
-    dtype: type = np.float64
+    """`LinearPairs` for K-FAC, in O(d + K²) a pair."""
 
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
@@ -86,10 +81,11 @@ class KroneckerPairs(LinearPairs):
                 _tile(tile, other, out[:, columns])
         return out
 
-    @property
     def other_rows(self) -> int:
         """How many rows `pairs` takes at a time at best."""
-        return _TILE[1]
+        rows = max(_TILE[1], _TILE[0] * _TILE[1] // max(1, min(self.n_rows, _TILE[0])))
+        outputs, p = self.model.beta.shape
+        return min(rows, block_rows(2 * p + 2 * outputs**2 + 3 * self.n_rows))
 
     def _other(self, X: np.ndarray, c: np.ndarray) -> _Other:
         assert isinstance(self.inverse, KroneckerInverse)

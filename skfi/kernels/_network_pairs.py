@@ -24,6 +24,7 @@ from torch.func import grad, vmap
 
 from ._geometry import fisher_factors
 from ._kfsvd import move_low_rank, start_low_rank
+from ._losses import ValidationLoss
 from ._network import (
     Network,
     activations,
@@ -37,6 +38,7 @@ from ._network import (
 )
 from ._network_curvature import Curvature
 from ._network_scores import Labelled, differentiable_twice, perturbed
+from ._softmax import checked_loss
 
 Projection = Callable[[Tensor], Tensor]
 
@@ -76,10 +78,13 @@ def responses(
     rank: int | None = None,
     seed=None,
     chunk: int | None = None,
+    root: np.ndarray | None = None,
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Blocks of training rows with ``B_i R`` (b, K - 1, m), projected, and ``‖B_i R‖²`` (b,).
 
-    ``rank`` cuts ``M_i`` to a rank (KFSVD).
+    ``rank`` cuts ``M_i`` to a rank (KFSVD). ``root`` is that of
+    `skfi.kernels._network_scores.score_network`. The squares are the expected FI of
+    `skfi.kernels._active.respond_rows`.
     """
     X, y, weight = train
     log_p = network.link.log_proba(scores_all(network, X, chunk))
@@ -92,37 +97,55 @@ def responses(
                 # The share s_i/n stays what it is among all rows.
                 part = X[block], y[block], weight[block] * (len(x) / len(X))
                 ((_, _, _, Z),) = perturbed(network, curvature, nothing, *part, chunk=len(x))
-                F = fisher_factors(Z, log_p[block])
+                F = _factors(Z, log_p[block], root)
                 response = mixed(network, x, codes, torch.as_tensor(F, **network.like))
             else:
                 generator = start_low_rank(seed)
                 M, moved = move_low_rank(network, x, codes, share, curvature, rank, generator)
-                F = fisher_factors(as_numpy(moved), log_p[block])
+                F = _factors(as_numpy(moved), log_p[block], root)
                 response = M.times(torch.as_tensor(F, **network.like))
             white = curvature.whiten(response) * -share[:, None, None]
             length = (white**2).sum((1, 2))
             yield block, white if project is None else project(white), length
 
 
+def _factors(Z: np.ndarray, log_p: np.ndarray, root: np.ndarray | None) -> np.ndarray:
+    if root is None:
+        return fisher_factors(Z, log_p)
+    return fisher_factors(Z @ root, log_p) @ root.T
+
+
+def cotangents(network: Network, X, y: np.ndarray | None, loss: ValidationLoss) -> np.ndarray:
+    """Derivative in z of the loss looked at (b, n_outputs); y None is the predicted labels."""
+    z = scores_all(network, X)
+    log_p = network.link.log_proba(z)
+    codes = log_p.argmax(axis=1) if y is None else y
+    return network.link.pull_back(z, checked_loss(loss, codes, log_p))
+
+
 def pool_gradients(
     network: Network,
     curvature: Curvature,
     X,
-    y: np.ndarray,
+    cotangent: np.ndarray,
     project: Projection | None = None,
     chunk: int | None = None,
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Blocks of rows with ``Rᵀ ∂_θL`` (b, m) for labels y, projected, and its square (b,)."""
+    """Blocks of rows with ``Rᵀu_j`` (b, m), projected, and its square (b,).
 
-    def one(theta, x, y):
-        return network.row_loss(network.scores(theta, x[None]), y[None])[0]
+    ``u_j = cotangent_j · ∂_θz_j`` is the gradient of the loss that is looked at.
+    """
+
+    def one(theta, x, towards):
+        return network.scores(theta, x[None])[0] @ towards
 
     size = 4.0 * network.n_parameters * network.like["dtype"].itemsize
     size += 8.0 * activations(network.module, network.rows(X, slice(0, 1)))
     with torch.no_grad():
         for block in blocks(len(X), size, chunk):
-            x, codes = network.rows(X, block), network.codes(y, block)
-            u = flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, codes), 1)
+            x = network.rows(X, block)
+            towards = torch.as_tensor(cotangent[block], **network.like)
+            u = flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, towards), 1)
             white = curvature.whiten(u)
             length = (white**2).sum(1)
             yield block, white if project is None else project(white), length
@@ -133,30 +156,64 @@ def fi_pairs(
     curvature: Curvature,
     train: Labelled,
     X,
-    y: np.ndarray,
+    cotangent: np.ndarray,
     sketch: int | None = None,
     rank: int | None = None,
     seed=None,
     chunk: int | None = None,
+    root: np.ndarray | None = None,
 ) -> np.ndarray:
-    """FI of each of the rows X with labels y through each training row (len(X), n).
+    """FI of each of the rows X through each training row (len(X), n).
 
-    With ``sketch`` both sides are projected to that length and kept; single pairs are then
-    estimates that are right on average but for being cut at 0. Without, the gradients of X
-    are taken anew for each block of training rows.
+    ``cotangent`` is that of `pool_gradients`. With ``sketch`` both sides are projected to that
+    length and kept; single pairs are then estimates that are right on average but for being
+    cut at 0. Without, the gradients of X are taken anew for each block of training rows.
     """
     project = None if sketch is None else CountSketch(network.n_parameters, sketch, seed)
     out = np.empty((len(X), len(train[0])))
     with differentiable_twice(network):
         kept = None
         if project is not None:
-            kept = list(pool_gradients(network, curvature, X, y, project, chunk))
-        for rows, B, length in responses(network, curvature, train, project, rank, seed, chunk):
-            others = kept or pool_gradients(network, curvature, X, y, None, chunk)
+            kept = list(pool_gradients(network, curvature, X, cotangent, project, chunk))
+        found = responses(network, curvature, train, project, rank, seed, chunk, root)
+        for rows, B, length in found:
+            others = kept or pool_gradients(network, curvature, X, cotangent, None, chunk)
             for block, u, other in others:
                 moved = torch.tensordot(u, B, ([1], [2]))  # (pool, rows, K - 1)
                 fi = (moved**2).sum(2)
                 if sketch is not None:
                     fi = (fi - torch.outer(other, length) / sketch) / (1 + 1 / sketch)
                 out[block, rows] = as_numpy(fi.clamp_min(0.0))
+    return out
+
+
+def moved_pairs(
+    network: Network,
+    curvature: Curvature,
+    train: Labelled,
+    X,
+    cotangent: np.ndarray,
+    share: np.ndarray,
+    **settings,
+) -> np.ndarray:
+    """``√share_i B_i u_j`` of all pairs, (len(X), n (K - 1)): squared lengths are mean FI."""
+    q = len(network.contrasts)
+    out = np.empty((len(X), len(train[0]), q))
+    chunk = settings.pop("chunk", None)
+    with differentiable_twice(network):
+        for rows, B, _ in responses(network, curvature, train, chunk=chunk, **settings):
+            B = B * torch.as_tensor(np.sqrt(share[rows]), **network.like)[:, None, None]
+            for block, u, _ in pool_gradients(network, curvature, X, cotangent, None, chunk):
+                out[block, rows] = as_numpy(torch.tensordot(u, B, ([1], [2])))
+    return out.reshape(len(X), -1)
+
+
+def expected_fi(
+    network: Network, curvature: Curvature, train: Labelled, **settings
+) -> np.ndarray:
+    """Expected FI of each training row (n,), see `skfi.kernels._active.respond_rows`."""
+    out = np.empty(len(train[0]))
+    with differentiable_twice(network):
+        for rows, _, length in responses(network, curvature, train, **settings):
+            out[rows] = as_numpy(length)
     return out

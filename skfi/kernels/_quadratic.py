@@ -18,7 +18,7 @@ import numpy as np
 from ._active import gradients
 
 # Doubles of a block's products, which are read once: they should stay in the cache.
-_BLOCK_DOUBLES = 80_000
+_BLOCK_DOUBLES = 300_000
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Quadratic:
 
     C: np.ndarray  # (m, m), symmetric, not negative
     n_outputs: int
+    dtype: type = np.float64  # of the products; float32 halves their cost
     root: np.ndarray | None = field(init=False, default=None)  # (m, rank), where it is cheaper
     table: np.ndarray | None = field(init=False, default=None)  # Γᵀ
 
@@ -36,23 +37,32 @@ class Quadratic:
         L = root_of(self.C)
         packed = (p * (p + 1) // 2) * (K * (K + 1) // 2)
         if m * L.shape[1] <= packed:
-            self.root = L
+            self.root = L.astype(self.dtype)
         else:
-            self.table = _packed(self.C.reshape(K, p, K, p))
+            self.table = _packed(self.C.reshape(K, p, K, p)).astype(self.dtype)
+
+    @property
+    def doubles_per_row(self) -> int:
+        """Temporaries of a row."""
+        if self.root is not None:
+            return sum(self.root.shape)
+        return 4 * self.n_outputs**2
 
     def __call__(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """Of a block of rows, extended, with their c (b,)."""
+        X, c = X.astype(self.dtype, copy=False), c.astype(self.dtype, copy=False)
         if self.root is not None:
             e = gradients(X, c) @ self.root
-            return np.einsum("br,br->b", e, e)
+            return np.einsum("br,br->b", e, e).astype(np.float64, copy=False)
         assert self.table is not None
         out = np.empty(len(X))
         size = max(32, _BLOCK_DOUBLES // self.table.shape[1])
         first, second = np.triu_indices(c.shape[1])
-        products = np.empty((self.table.shape[1], min(size, len(X))))
+        products = np.empty((self.table.shape[1], min(size, len(X))), dtype=self.dtype)
         for start in range(0, len(X), size):
             rows = slice(start, min(start + size, len(X)))
-            Xt, ct = np.ascontiguousarray(X[rows].T), c[rows].T
+            Xt: np.ndarray = np.ascontiguousarray(X[rows].T)
+            ct: np.ndarray = c[rows].T
             part = products[:, : Xt.shape[1]]
             at = 0
             for s in range(len(Xt)):

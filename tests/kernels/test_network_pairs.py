@@ -12,7 +12,9 @@ from skfi.bridge import bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
 from skfi.kernels._geometry import fi_multiclass, fisher_factors  # noqa: E402
 from skfi.kernels._kfsvd import low_rank, start_low_rank  # noqa: E402
-from skfi.kernels._network_pairs import CountSketch, fi_pairs  # noqa: E402
+from skfi.kernels._losses import log_loss  # noqa: E402
+from skfi.kernels._network_pairs import CountSketch, cotangents  # noqa: E402
+from skfi.kernels._network_pairs import fi_pairs as pairs_of  # noqa: E402
 from skfi.kernels._network_scores import build_curvature  # noqa: E402
 from tests.kernels.test_network import classifier, dense_of, tensors  # noqa: E402
 from tests.kernels.test_network_layers import convolutional, dense_inverse  # noqa: E402
@@ -24,6 +26,12 @@ def _double():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def fi_pairs(network, curvature, train, V, w, **settings):
+    return pairs_of(
+        network, curvature, train, V, cotangents(network, V, w, log_loss), **settings
+    )
 
 
 def prepared(outputs=3, curvature="ggn", perturbation="input", make=make_network, damping=0.1):

@@ -1,0 +1,326 @@
+"""The trained rows of a fitted classifier, ready to be paired with any others.
+
+What all of `fi_pairwise`, `fi_active`, the sampler and the embedding stand on. A softmax-linear
+model (a network's last layer among them) is paired in closed form, other networks by torch.
+Other rows come as they are, in one piece or as an iterator of batches, and are never held in
+memory all at once unless they are already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn import get_config
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples, check_array, column_or_1d
+
+from ._rows import encode_labels
+from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
+from .bridge._network import Choices
+from .kernels._active import LinearPairs, extend
+from .kernels._active_kronecker import KroneckerPairs
+from .kernels._aggregate import QUADRATIC, aggregate_rows, row_shares
+from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
+from .kernels._kronecker import KroneckerInverse
+from .kernels._losses import ValidationLoss, resolve_validation_loss
+from .kernels._quadratic import Quadratic, root_of
+from .kernels._softmax import checked_loss
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A block of other rows as a softmax-linear model sees them, with their gradients."""
+
+    X: Any  # ndarray or CSR (b, d)
+    c: np.ndarray  # u = c ⊗ x̃ (b, n_outputs)
+    log_p: np.ndarray  # (b, K)
+
+
+@dataclass
+class LinearPairing:
+    """Training rows of a softmax-linear model."""
+
+    curved: CurvedLinear
+    loss: ValidationLoss
+    metric: str = "euclidean"
+    unit: str = "copy"
+    dtype: type = np.float64
+
+    def __post_init__(self) -> None:
+        train = self.curved.train
+        self.present = np.flatnonzero(train.weight > 0)
+        self.weight = train.weight[self.present]
+        self.even = bool((self.weight == 1).all())
+
+    @property
+    def n_rows(self) -> int:
+        """Training rows, those of weight 0 among them."""
+        return self.curved.train.X.shape[0]
+
+    @property
+    def doubles_per_row(self) -> int:
+        """Of another row, with all that is kept of it for a batch."""
+        return self.curved.model.n_features + 4 * self.curved.model.link.n_classes
+
+    @cached_property
+    def pairs(self) -> LinearPairs:
+        curved, train = self.curved, self.curved.train
+        moved = curved.copy if self.unit == "copy" else curved.weight
+        every = len(self.present) == self.n_rows
+        rows = slice(None) if every else self.present
+        root = curved.root() if self.metric == "mahalanobis" else None
+        data = (train.X[rows], train.codes[rows], moved[rows], curved.inverse, root)
+        if isinstance(curved.inverse, KroneckerInverse):
+            return KroneckerPairs(curved.model, *data, dtype=self.dtype)
+        return LinearPairs(curved.model, *data, dtype=self.dtype)
+
+    @property
+    def _one_thread(self):
+        return one_blas_thread(unless=self.curved.model.beta.size > _LARGE)
+
+    def shares(self, aggregate) -> np.ndarray:
+        """What each training row counts in a quadratic form."""
+        if aggregate == "mean":
+            return row_shares("mean", self.weight, self.weight)
+        return row_shares("row_trimmed_mean", self.pairs.expected, self.weight)
+
+    def form(self, aggregate) -> np.ndarray:
+        """C (m, m) with ``uᵀCu`` the mean of FI, or the trimmed one's nearest relative."""
+        with self._one_thread:
+            return self.pairs.quadratic(self.shares(aggregate))
+
+    def quadratic(self, aggregate) -> Quadratic:
+        model = self.curved.model
+        return Quadratic(self.form(aggregate), model.link.n_outputs, self.dtype)
+
+    def root(self, aggregate) -> np.ndarray:
+        """L (m, rank) with L Lᵀ = C."""
+        return root_of(self.form(aggregate))
+
+    def features(self, X, name: str):
+        """Rows where the model sees them (b, d), checked; CSR stays CSR."""
+        X = check_array(
+            self.curved.fitted.transform(X),
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            input_name=name,
+        )
+        width = self.curved.model.n_features
+        if X.shape[1] != width:
+            raise ValueError(
+                f"{name} has {X.shape[1]} features where the model sees it, but the model was "
+                f"fitted on {width}. Pass the columns it was fitted on."
+            )
+        return X
+
+    def codes(self, y, name: str) -> np.ndarray:
+        return encode_labels(column_or_1d(y, warn=True), self.curved.fitted.classes, name)
+
+    def look(self, X, codes: np.ndarray | None) -> Looked:
+        """Gradients at features X, for labels or for those that the model predicts."""
+        model = self.curved.model
+        z = model.affine(X, model.beta.T) if sparse.issparse(X) else model.scores(X)
+        log_p = model.link.log_proba(z)
+        if codes is None:
+            codes = log_p.argmax(axis=1)
+        c = model.link.pull_back(z, checked_loss(self.loss, codes, log_p))
+        return Looked(X, c, log_p)
+
+    def _map(self, function: Callable, X, codes, size: int) -> np.ndarray:
+        """``function(x̃, Looked)`` of blocks of features, stacked."""
+        model = self.curved.model
+
+        def part(rows: slice) -> np.ndarray:
+            block = dense_rows(X, rows)
+            seen = self.look(block, None if codes is None else codes[rows])
+            return function(extend(model, block), seen)
+
+        with self._one_thread:
+            return np.concatenate(list(map_blocks(part, X.shape[0], size)))
+
+    def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
+        """FI of features X through each training row (b, n)."""
+        pairs = self.pairs
+        found = self._map(lambda x, seen: pairs.pairs(x, seen.c), X, codes, pairs.other_rows())
+        if len(self.present) == self.n_rows:
+            return found
+        out = np.zeros((X.shape[0], self.n_rows))
+        out[:, self.present] = found
+        return out
+
+    def active(self, aggregate) -> Callable[[Any], np.ndarray]:
+        """Function of features (b, d) that returns their aggregated FI (b,)."""
+        if isinstance(aggregate, str) and aggregate in QUADRATIC:
+            quadratic = self.quadratic(aggregate)
+            size = block_rows(4 * quadratic.doubles_per_row)
+            return lambda X: self._map(lambda x, seen: quadratic(x, seen.c), X, None, size)
+        pairs, weight = self.pairs, None if self.even else self.weight
+
+        def function(x: np.ndarray, seen: Looked) -> np.ndarray:
+            return aggregate_rows(aggregate, pairs.pairs(x, seen.c), weight)
+
+        size = pairs.other_rows()
+        return lambda X: self._map(function, X, None, size)
+
+
+@dataclass
+class NetworkPairing:
+    """Training rows of a network whose parameters move as they were chosen."""
+
+    curved: CurvedNetwork
+    loss: ValidationLoss
+    metric: str = "euclidean"
+    unit: str = "copy"
+
+    def __post_init__(self) -> None:
+        train = self.curved.train
+        self.present = np.flatnonzero(train.weight > 0)
+        self.weight = train.weight[self.present]
+        self.even = bool((self.weight == 1).all())
+        self.n_rows = len(train.X)
+
+    @property
+    def doubles_per_row(self) -> int:
+        """Of another row, its pairs with all training rows among them."""
+        row = int(np.prod(self.curved.train.X.shape[1:]))
+        return row + 3 * self.n_rows
+
+    def features(self, X, name: str):
+        """Rows as the module takes them."""
+        X = self.curved.fitted.transform(X)
+        if sparse.issparse(X):
+            raise ValueError(
+                f"{name} is sparse, and torch differentiates dense rows. Call X.toarray(), or "
+                'leave params and perturbation at "last_layer" and "features".'
+            )
+        X = np.asarray(X)
+        if X.dtype.kind == "f" and not np.isfinite(X).all():
+            raise ValueError(f"Input {name} contains NaN or infinity.")
+        if X.shape[1:] != self.curved.train.X.shape[1:]:
+            raise ValueError(
+                f"Rows of {name} have shape {X.shape[1:]}, but those the network was trained "
+                f"on {self.curved.train.X.shape[1:]}."
+            )
+        return X
+
+    def codes(self, y, name: str) -> np.ndarray:
+        return encode_labels(column_or_1d(y, warn=True), self.curved.fitted.classes, name)
+
+    @property
+    def _train(self) -> tuple[Any, np.ndarray, np.ndarray]:
+        curved, rows = self.curved, self.present
+        moved = curved.copy if self.unit == "copy" else curved.weight
+        # s_i/n is that of all training rows, also where some have no weight.
+        share = moved[rows] * (len(rows) / self.n_rows)
+        return curved.train.X[rows], curved.train.codes[rows], share
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        choices = self.curved.choices
+        return {
+            "rank": choices.n_components if choices.approximation == "kfsvd" else None,
+            "seed": choices.random_state,
+            "root": self.curved.root() if self.metric == "mahalanobis" else None,
+        }
+
+    def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
+        """FI of rows X through each training row (b, n)."""
+        from .kernels._network_pairs import cotangents, fi_pairs
+
+        curved, choices = self.curved, self.curved.choices
+        out = np.zeros((len(X), self.n_rows))
+        out[:, self.present] = fi_pairs(
+            curved.network,
+            curved.curvature,
+            self._train,
+            X,
+            cotangents(curved.network, X, codes, self.loss),
+            sketch=choices.n_components if choices.approximation == "sketch" else None,
+            **self._settings,
+        )
+        return out
+
+    def active(self, aggregate) -> Callable[[Any], np.ndarray]:
+        """Function of rows (b, ...) that returns their aggregated FI (b,)."""
+        weight = None if self.even else self.weight
+        share = None
+        if aggregate == "row_trimmed_mean":
+            share = self.shares(aggregate)
+        elif aggregate == "mean":
+            share = self.weight / self.weight.sum()
+
+        def function(X) -> np.ndarray:
+            pairs = self.pairwise(X, None)[:, self.present]
+            if share is not None:
+                return pairs @ share
+            return aggregate_rows(aggregate, pairs, weight)
+
+        return function
+
+    def shares(self, aggregate) -> np.ndarray:
+        """What each training row of positive weight counts in a mean over them."""
+        from .kernels._network_pairs import expected_fi
+
+        if aggregate == "mean":
+            return row_shares("mean", self.weight, self.weight)
+        curved = self.curved
+        expected = expected_fi(curved.network, curved.curvature, self._train, **self._settings)
+        return row_shares("row_trimmed_mean", expected, self.weight)
+
+    def vectors(self, X, aggregate) -> np.ndarray:
+        """Vectors of rows X whose squared lengths are their mean FI (b, n (K - 1))."""
+        from .kernels._network_pairs import cotangents, moved_pairs
+
+        curved = self.curved
+        return moved_pairs(
+            curved.network,
+            curved.curvature,
+            self._train,
+            X,
+            cotangents(curved.network, X, None, self.loss),
+            self.shares(aggregate),
+            **self._settings,
+        )
+
+
+def pair_fitted(
+    estimator,
+    X,
+    y,
+    sample_weight=None,
+    *,
+    validation_loss="log_loss",
+    metric: str = "euclidean",
+    unit: str = "copy",
+    choices: Choices | None = None,
+    stacklevel: int = 4,
+) -> LinearPairing | NetworkPairing:
+    """Check the training rows of a fitted classifier, and make them ready."""
+    loss = resolve_validation_loss(validation_loss)
+    choices = Choices() if choices is None else choices
+    curved, _ = curve_fitted(estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1)
+    if isinstance(curved, CurvedNetwork):
+        return NetworkPairing(curved, loss, metric, unit)
+    dtype = np.float32 if choices.dtype == "float32" else np.float64
+    return LinearPairing(curved, loss, metric, unit, dtype)
+
+
+def row_batches(X, doubles_per_row: int) -> Iterator[Any]:
+    """Rows in batches under scikit-learn's ``working_memory``; an iterator has its own."""
+    if isinstance(X, Iterator):
+        yield from X
+        return
+    n_rows = _num_samples(X)
+    memory = get_config()["working_memory"] * 2**20 / 8
+    size = max(1, int(memory // (4 * doubles_per_row)))
+    if size >= n_rows:
+        yield X
+        return
+    for start in range(0, n_rows, size):
+        rows = slice(start, min(start + size, n_rows))
+        yield X[rows] if sparse.issparse(X) else _safe_indexing(X, rows)
