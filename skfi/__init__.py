@@ -1,5 +1,7 @@
 """Which training rows hurt a classifier, by the influence measure FI."""
 
+from ._embedding import FIEmbedding
+from ._sampler import FIActiveSampler
 from ._trimmer import FITrimmer
 from ._trimmer_cv import FITrimmerCV
 from .active import fi_active, fi_pairwise
@@ -10,6 +12,8 @@ from .kernels._losses import GeneralizedCrossEntropy
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "FIActiveSampler",
+    "FIEmbedding",
     "FITrimmer",
     "FITrimmerCV",
     "GeneralizedCrossEntropy",

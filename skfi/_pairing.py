@@ -9,7 +9,7 @@ memory all at once unless they are already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,35 +21,102 @@ from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from ._rows import encode_labels
 from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
-from .bridge._network import Choices
+from ._vectors import DenseVectors, FactoredVectors
+from .bridge import Bridge, bridge
+from .bridge._network import Choices, NetworkBridge
 from .kernels._active import LinearPairs, extend
 from .kernels._active_kronecker import KroneckerPairs
 from .kernels._aggregate import QUADRATIC, aggregate_rows, row_shares
 from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
 from .kernels._kronecker import KroneckerInverse
+from .kernels._looked import finish, looked_gradient
 from .kernels._losses import ValidationLoss, resolve_validation_loss
 from .kernels._quadratic import Quadratic, root_of
-from .kernels._softmax import checked_loss
+from .kernels._softmax import SoftmaxLinear
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A block of other rows as a softmax-linear model sees them, with their gradients."""
+    """What a softmax-linear model makes of a block of other rows."""
 
-    X: Any  # ndarray or CSR (b, d)
     c: np.ndarray  # u = c ⊗ x̃ (b, n_outputs)
     log_p: np.ndarray  # (b, K)
 
 
 @dataclass
-class LinearPairing:
+class LinearReader:
+    """A softmax-linear model, to look at rows through."""
+
+    fitted: Bridge
+    model: SoftmaxLinear
+    loss: ValidationLoss
+
+    @property
+    def doubles_per_row(self) -> int:
+        """Of another row, with all that is kept of it for a batch."""
+        return self.model.n_features + 4 * self.model.link.n_classes
+
+    @property
+    def _one_thread(self):
+        return one_blas_thread(unless=self.model.beta.size > _LARGE)
+
+    def features(self, X, name: str):
+        """Rows where the model sees them (b, d), checked; CSR stays CSR."""
+        X = check_array(
+            self.fitted.transform(X),
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            input_name=name,
+        )
+        width = self.model.n_features
+        if X.shape[1] != width:
+            raise ValueError(
+                f"{name} has {X.shape[1]} features where the model sees it, but the model was "
+                f"fitted on {width}. Pass the columns it was fitted on."
+            )
+        return X
+
+    def codes(self, y, name: str) -> np.ndarray:
+        return encode_labels(column_or_1d(y, warn=True), self.fitted.classes, name)
+
+    def look(self, X: np.ndarray, codes: np.ndarray | None, score: str = "fi") -> Looked:
+        """Gradients at features X, for labels or for those that the model predicts."""
+        model = self.model
+        z = model.scores(X)
+        log_p = model.link.log_proba(z)
+        c = model.link.pull_back(z, looked_gradient(score, log_p, codes, self.loss))
+        return Looked(c, log_p)
+
+    def _map(
+        self, function: Callable, X, codes=None, size: int | None = None, score: str = "fi"
+    ) -> np.ndarray:
+        """``function(x̃, Looked)`` of blocks of features, stacked."""
+        model = self.model
+        if size is None:
+            size = block_rows(2 * model.n_features + 8 * model.link.n_classes)
+
+        def part(rows: slice) -> np.ndarray:
+            block = dense_rows(X, rows)
+            seen = self.look(block, None if codes is None else codes[rows], score)
+            return function(extend(model, block), seen)
+
+        with self._one_thread:
+            return np.concatenate(list(map_blocks(part, X.shape[0], size)))
+
+    def mapped(self, function: Callable, doubles_per_row: int) -> Callable[[Any], np.ndarray]:
+        """Function of features (b, d) out of one of blocks ``(x̃, Looked)``."""
+        return lambda X: self._map(function, X, size=block_rows(doubles_per_row))
+
+
+@dataclass
+class LinearPairing(LinearReader):
     """Training rows of a softmax-linear model."""
 
     curved: CurvedLinear
-    loss: ValidationLoss
     metric: str = "euclidean"
     unit: str = "copy"
     dtype: type = np.float64
+    forms: dict[str, np.ndarray] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         train = self.curved.train
@@ -62,11 +129,6 @@ class LinearPairing:
         """Training rows, those of weight 0 among them."""
         return self.curved.train.X.shape[0]
 
-    @property
-    def doubles_per_row(self) -> int:
-        """Of another row, with all that is kept of it for a batch."""
-        return self.curved.model.n_features + 4 * self.curved.model.link.n_classes
-
     @cached_property
     def pairs(self) -> LinearPairs:
         curved, train = self.curved, self.curved.train
@@ -76,12 +138,8 @@ class LinearPairing:
         root = curved.root() if self.metric == "mahalanobis" else None
         data = (train.X[rows], train.codes[rows], moved[rows], curved.inverse, root)
         if isinstance(curved.inverse, KroneckerInverse):
-            return KroneckerPairs(curved.model, *data, dtype=self.dtype)
-        return LinearPairs(curved.model, *data, dtype=self.dtype)
-
-    @property
-    def _one_thread(self):
-        return one_blas_thread(unless=self.curved.model.beta.size > _LARGE)
+            return KroneckerPairs(self.model, *data, dtype=self.dtype)
+        return LinearPairs(self.model, *data, dtype=self.dtype)
 
     def shares(self, aggregate) -> np.ndarray:
         """What each training row counts in a quadratic form."""
@@ -90,58 +148,20 @@ class LinearPairing:
         return row_shares("row_trimmed_mean", self.pairs.expected, self.weight)
 
     def form(self, aggregate) -> np.ndarray:
-        """C (m, m) with ``uᵀCu`` the mean of FI, or the trimmed one's nearest relative."""
-        with self._one_thread:
-            return self.pairs.quadratic(self.shares(aggregate))
+        """C (m, m) with ``uᵀCu`` the mean of FI, all training rows or the middle of them."""
+        if aggregate not in self.forms:
+            with self._one_thread:
+                self.forms[aggregate] = self.pairs.quadratic(self.shares(aggregate))
+        return self.forms[aggregate]
 
     def quadratic(self, aggregate) -> Quadratic:
-        model = self.curved.model
-        return Quadratic(self.form(aggregate), model.link.n_outputs, self.dtype)
+        with self._one_thread:
+            return Quadratic(self.form(aggregate), self.model.link.n_outputs, self.dtype)
 
     def root(self, aggregate) -> np.ndarray:
         """L (m, rank) with L Lᵀ = C."""
-        return root_of(self.form(aggregate))
-
-    def features(self, X, name: str):
-        """Rows where the model sees them (b, d), checked; CSR stays CSR."""
-        X = check_array(
-            self.curved.fitted.transform(X),
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            input_name=name,
-        )
-        width = self.curved.model.n_features
-        if X.shape[1] != width:
-            raise ValueError(
-                f"{name} has {X.shape[1]} features where the model sees it, but the model was "
-                f"fitted on {width}. Pass the columns it was fitted on."
-            )
-        return X
-
-    def codes(self, y, name: str) -> np.ndarray:
-        return encode_labels(column_or_1d(y, warn=True), self.curved.fitted.classes, name)
-
-    def look(self, X, codes: np.ndarray | None) -> Looked:
-        """Gradients at features X, for labels or for those that the model predicts."""
-        model = self.curved.model
-        z = model.affine(X, model.beta.T) if sparse.issparse(X) else model.scores(X)
-        log_p = model.link.log_proba(z)
-        if codes is None:
-            codes = log_p.argmax(axis=1)
-        c = model.link.pull_back(z, checked_loss(self.loss, codes, log_p))
-        return Looked(X, c, log_p)
-
-    def _map(self, function: Callable, X, codes, size: int) -> np.ndarray:
-        """``function(x̃, Looked)`` of blocks of features, stacked."""
-        model = self.curved.model
-
-        def part(rows: slice) -> np.ndarray:
-            block = dense_rows(X, rows)
-            seen = self.look(block, None if codes is None else codes[rows])
-            return function(extend(model, block), seen)
-
         with self._one_thread:
-            return np.concatenate(list(map_blocks(part, X.shape[0], size)))
+            return root_of(self.form(aggregate))
 
     def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""
@@ -153,19 +173,35 @@ class LinearPairing:
         out[:, self.present] = found
         return out
 
-    def active(self, aggregate) -> Callable[[Any], np.ndarray]:
-        """Function of features (b, d) that returns their aggregated FI (b,)."""
+    def active(self, aggregate, score: str = "fi") -> Callable[[Any], np.ndarray]:
+        """Function of features (b, d) that returns their scores (b,)."""
         if isinstance(aggregate, str) and aggregate in QUADRATIC:
             quadratic = self.quadratic(aggregate)
             size = block_rows(4 * quadratic.doubles_per_row)
-            return lambda X: self._map(lambda x, seen: quadratic(x, seen.c), X, None, size)
+
+            def from_form(x: np.ndarray, seen: Looked) -> np.ndarray:
+                return finish(score, quadratic(x, seen.c), seen.log_p)
+
+            return lambda X: self._map(from_form, X, None, size, score)
         pairs, weight = self.pairs, None if self.even else self.weight
 
-        def function(x: np.ndarray, seen: Looked) -> np.ndarray:
-            return aggregate_rows(aggregate, pairs.pairs(x, seen.c), weight)
+        def from_pairs(x: np.ndarray, seen: Looked) -> np.ndarray:
+            fi = aggregate_rows(aggregate, pairs.pairs(x, seen.c), weight)
+            return finish(score, fi, seen.log_p)
 
         size = pairs.other_rows()
-        return lambda X: self._map(function, X, None, size)
+        return lambda X: self._map(from_pairs, X, None, size, score)
+
+    def vectors(self, X, aggregate, score: str = "fi") -> FactoredVectors:
+        """Vectors of features X in which FI, or the gradient's own length, is a length.
+
+        For the flip ratio, whose gradients say nothing of what kind of row it is, those of the
+        predicted label's loss, as BADGE has them.
+        """
+        model = self.model
+        c = self._map(lambda x, seen: seen.c, X)
+        C = None if score == "flip_ratio" else self.form(_quadratic_of(aggregate))
+        return FactoredVectors(X, c, model.fit_intercept, C)
 
 
 @dataclass
@@ -228,37 +264,54 @@ class NetworkPairing:
             "root": self.curved.root() if self.metric == "mahalanobis" else None,
         }
 
-    def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
+    def _log_proba(self, X) -> np.ndarray:
+        from .kernels._network import scores_all
+
+        network = self.curved.network
+        return network.link.log_proba(scores_all(network, X))
+
+    def _cotangent(self, X, codes, score: str, log_p: np.ndarray) -> np.ndarray:
+        from .kernels._network import scores_all
+
+        network = self.curved.network
+        gradient = looked_gradient(score, log_p, codes, self.loss)
+        return network.link.pull_back(scores_all(network, X), gradient)
+
+    def pairwise(
+        self,
+        X,
+        codes: np.ndarray | None,
+        score: str = "fi",
+        log_p: np.ndarray | None = None,
+    ) -> np.ndarray:
         """FI of rows X through each training row (b, n)."""
-        from .kernels._network_pairs import cotangents, fi_pairs
+        from .kernels._network_pairs import fi_pairs
 
         curved, choices = self.curved, self.curved.choices
+        log_p = self._log_proba(X) if log_p is None else log_p
         out = np.zeros((len(X), self.n_rows))
         out[:, self.present] = fi_pairs(
             curved.network,
             curved.curvature,
             self._train,
             X,
-            cotangents(curved.network, X, codes, self.loss),
+            self._cotangent(X, codes, score, log_p),
             sketch=choices.n_components if choices.approximation == "sketch" else None,
             **self._settings,
         )
         return out
 
-    def active(self, aggregate) -> Callable[[Any], np.ndarray]:
-        """Function of rows (b, ...) that returns their aggregated FI (b,)."""
+    def active(self, aggregate, score: str = "fi") -> Callable[[Any], np.ndarray]:
+        """Function of rows (b, ...) that returns their scores (b,)."""
         weight = None if self.even else self.weight
-        share = None
-        if aggregate == "row_trimmed_mean":
-            share = self.shares(aggregate)
-        elif aggregate == "mean":
-            share = self.weight / self.weight.sum()
+        named = isinstance(aggregate, str) and aggregate in QUADRATIC
+        share = self.shares(aggregate) if named else None
 
         def function(X) -> np.ndarray:
-            pairs = self.pairwise(X, None)[:, self.present]
-            if share is not None:
-                return pairs @ share
-            return aggregate_rows(aggregate, pairs, weight)
+            log_p = self._log_proba(X)
+            pairs = self.pairwise(X, None, score, log_p)[:, self.present]
+            fi = aggregate_rows(aggregate, pairs, weight) if share is None else pairs @ share
+            return finish(score, fi, log_p)
 
         return function
 
@@ -272,20 +325,26 @@ class NetworkPairing:
         expected = expected_fi(curved.network, curved.curvature, self._train, **self._settings)
         return row_shares("row_trimmed_mean", expected, self.weight)
 
-    def vectors(self, X, aggregate) -> np.ndarray:
-        """Vectors of rows X whose squared lengths are their mean FI (b, n (K - 1))."""
-        from .kernels._network_pairs import cotangents, moved_pairs
+    def vectors(self, X, aggregate, score: str = "fi") -> DenseVectors:
+        """Vectors of rows X whose squared lengths are their mean FI, n (K - 1) long."""
+        from .kernels._network_pairs import moved_pairs
 
         curved = self.curved
-        return moved_pairs(
+        moved = moved_pairs(
             curved.network,
             curved.curvature,
             self._train,
             X,
-            cotangents(curved.network, X, None, self.loss),
-            self.shares(aggregate),
+            self._cotangent(X, None, "fi", self._log_proba(X)),
+            self.shares(_quadratic_of(aggregate)),
             **self._settings,
         )
+        return DenseVectors(moved)
+
+
+def _quadratic_of(aggregate) -> str:
+    """The quadratic form that stands in for an aggregate of pairs."""
+    return "mean" if aggregate == "mean" else "row_trimmed_mean"
 
 
 def pair_fitted(
@@ -307,7 +366,16 @@ def pair_fitted(
     if isinstance(curved, CurvedNetwork):
         return NetworkPairing(curved, loss, metric, unit)
     dtype = np.float32 if choices.dtype == "float32" else np.float64
-    return LinearPairing(curved, loss, metric, unit, dtype)
+    return LinearPairing(curved.fitted, curved.model, loss, curved, metric, unit, dtype)
+
+
+def read_linear(estimator, X, validation_loss) -> LinearReader:
+    """A fitted classifier, of a network its last layer; X are rows to try a network on."""
+    fitted = bridge(estimator)
+    if isinstance(fitted, NetworkBridge):
+        fitted = fitted.last_layer(Choices(), X)
+    model = fitted.make_model(1)  # penalties alone know of the number of rows
+    return LinearReader(fitted, model, resolve_validation_loss(validation_loss))
 
 
 def row_batches(X, doubles_per_row: int) -> Iterator[Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
     _check_sample_weight,
     check_array,
     check_consistent_length,
@@ -55,6 +57,24 @@ def check_same_columns(train: Rows, validation: Rows) -> None:
             "the same columns in the same order."
         )
     raise ValueError(f"Rows of X_val have shape {other}, but those of X {own}.")
+
+
+def check_columns(estimator, X, name: str) -> None:
+    """Refuse rows of other columns than the estimator was fitted on."""
+    shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
+    if len(shape) == 1:
+        raise ValueError(
+            f"Expected 2D array, got 1D array instead: {name}. Reshape your data either using "
+            "array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if "
+            "it contains a single sample."
+        )
+    try:
+        _check_feature_names(estimator, X, reset=False)
+        _check_n_features(estimator, X, reset=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must have the columns that fit saw, in the same order. {error}"
+        ) from error
 
 
 def check_weight(sample_weight, X, name: str) -> np.ndarray:

@@ -341,9 +341,7 @@ def _curve_network(
         )
     copy = _one_copy(weight, train.weight)
     details = InfluenceDetails(**facts)
-    curved = CurvedNetwork(
-        fitted, network, choices, train, weight, copy, curvature, details
-    )
+    curved = CurvedNetwork(fitted, network, choices, train, weight, copy, curvature, details)
     return curved, others
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from ._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
+from ._pairing import LinearReader, NetworkPairing, pair_fitted, row_batches
 from ._rows import check_choice
 from .bridge._network import Choices
 from .kernels._aggregate import resolve_aggregate
@@ -245,14 +245,19 @@ def fi_active(
     return score_pool(pairing, X_pool, pairing.active(aggregate))
 
 
-def score_pool(pairing: LinearPairing | NetworkPairing, X_pool, score) -> np.ndarray:
+def score_pool(
+    pairing: LinearReader | NetworkPairing, X_pool, score: Callable, name: str = "X_pool"
+) -> np.ndarray:
     """A function of features over a pool of any size, batch by batch."""
     if not isinstance(X_pool, Iterator) and _num_samples(X_pool) == 0:
-        raise ValueError("X_pool has no rows.")
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={getattr(X_pool, 'shape', ())}) while a "
+            f"minimum of 1 is required: {name} has no rows."
+        )
     batches = row_batches(X_pool, pairing.doubles_per_row)
-    parts = [score(pairing.features(batch, "X_pool")) for batch in batches]
+    parts = [score(pairing.features(batch, name)) for batch in batches]
     if not parts:
-        raise ValueError("X_pool has no batches.")
+        raise ValueError(f"{name} has no batches.")
     return np.concatenate(parts)
 
 

@@ -33,6 +33,7 @@ from sklearn.utils.validation import (
 )
 
 from .._base import given_or_default
+from .._rows import check_columns
 from ..bridge._base import bridge, innermost
 from ..bridge._network import Choices, NetworkBridge
 from ..bridge._skorch import adapt
@@ -130,7 +131,8 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         y = _check_y(y, estimator=self)
         check_classification_targets(y)
         model = self._fitted_model(X, y)
-        prepared = {} if model is None else self._prepare(model, X, y)
+        cold = model is None and self._needs_model
+        prepared = {} if cold else self._prepare(model, X, y)
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, X, reset=True)
         self.estimator_ = model
@@ -241,13 +243,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         n_pool = _num_samples(X_pool)
         if n_pool == 0:
             raise ValueError("X_pool has no rows: there is nothing left to ask for.")
-        try:
-            _check_feature_names(self, X_pool, reset=False)
-            _check_n_features(self, X_pool, reset=False)
-        except ValueError as error:
-            raise ValueError(
-                f"X_pool must have the columns that fit saw, in the same order. {error}"
-            ) from error
+        check_columns(self, X_pool, "X_pool")
         return n_pool
 
     def _size(self, batch_size, n_pool: int) -> int:

@@ -1,0 +1,78 @@
+"""Vectors that are chosen from by their distances, without a matrix of them.
+
+Gradients of a softmax-linear model have rank one, ``u = c ⊗ x̃``. In the embedding
+``e = C^½ u`` the inner products of one row with all others are one pass over the rows:
+``e_i·e_j = c_jᵀ (C u_i) x̃_j`` with ``C u_i`` as a matrix (K×p).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
+from .kernels._quadratic import Quadratic
+
+
+@dataclass
+class DenseVectors:
+    """Vectors as they are (n, length)."""
+
+    V: np.ndarray
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Squared lengths (n,)."""
+        return np.einsum("bv,bv->b", self.V, self.V)
+
+    def inner(self, i: int) -> np.ndarray:
+        """Inner products of one with all (n,)."""
+        return self.V @ self.V[i]
+
+
+@dataclass
+class FactoredVectors:
+    """``C^½ (c ⊗ x̃)`` of rows X; C None is the identity."""
+
+    X: Any  # ndarray or CSR (n, d)
+    c: np.ndarray  # (n, n_outputs)
+    fit_intercept: bool
+    C: np.ndarray | None = None
+
+    def _extended(self, rows: slice) -> np.ndarray:
+        X = dense_rows(self.X, rows)
+        if not self.fit_intercept:
+            return X
+        return np.concatenate([X, np.ones((len(X), 1))], axis=1)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Squared lengths (n,)."""
+        form = None if self.C is None else Quadratic(self.C, self.c.shape[1])
+        wide = 2 * self.X.shape[1] if form is None else 4 * form.doubles_per_row
+
+        def part(rows: slice) -> np.ndarray:
+            x, c = self._extended(rows), self.c[rows]
+            if form is not None:
+                return form(x, c)
+            return np.einsum("bp,bp->b", x, x) * np.einsum("bk,bk->b", c, c)
+
+        with one_blas_thread():
+            blocks = map_blocks(part, self.X.shape[0], block_rows(wide + 1))
+            return np.concatenate(list(blocks))
+
+    def inner(self, i: int) -> np.ndarray:
+        """Inner products of one with all (n,)."""
+        x, c = self._extended(slice(i, i + 1))[0], self.c[i]
+        if self.C is None:
+            return (self.c @ c) * self._affine(x)
+        towards = (self.C @ np.outer(c, x).ravel()).reshape(len(c), -1)
+        return np.einsum("nk,nk->n", self.c, self._affine(towards.T))
+
+    def _affine(self, M: np.ndarray) -> np.ndarray:
+        if not self.fit_intercept:
+            return self.X @ M
+        return self.X @ M[:-1] + M[-1]
