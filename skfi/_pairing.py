@@ -116,7 +116,7 @@ class LinearPairing(LinearReader):
     metric: str = "euclidean"
     unit: str = "copy"
     dtype: type = np.float64
-    forms: dict[str, np.ndarray] = field(init=False, default_factory=dict, repr=False)
+    forms: dict[str, Quadratic] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         train = self.curved.train
@@ -149,14 +149,19 @@ class LinearPairing(LinearReader):
 
     def form(self, aggregate) -> np.ndarray:
         """C (m, m) with ``uᵀCu`` the mean of FI, all training rows or the middle of them."""
-        if aggregate not in self.forms:
-            with self._one_thread:
-                self.forms[aggregate] = self.pairs.quadratic(self.shares(aggregate))
-        return self.forms[aggregate]
+        with self._one_thread:
+            return self.pairs.quadratic(self.shares(aggregate))
 
     def quadratic(self, aggregate) -> Quadratic:
-        with self._one_thread:
-            return Quadratic(self.form(aggregate), self.model.link.n_outputs, self.dtype)
+        """``uᵀCu``, kept."""
+        if aggregate not in self.forms:
+            link = self.model.link
+            rank = len(self.present) * (link.n_classes - 1)
+            with self._one_thread:
+                self.forms[aggregate] = Quadratic(
+                    self.form(aggregate), link.n_outputs, self.dtype, rank
+                )
+        return self.forms[aggregate]
 
     def root(self, aggregate) -> np.ndarray:
         """L (m, rank) with L Lᵀ = C."""
@@ -200,8 +205,8 @@ class LinearPairing(LinearReader):
         """
         model = self.model
         c = self._map(lambda x, seen: seen.c, X)
-        C = None if score == "flip_ratio" else self.form(_quadratic_of(aggregate))
-        return FactoredVectors(X, c, model.fit_intercept, C)
+        form = None if score == "flip_ratio" else self.quadratic(_quadratic_of(aggregate))
+        return FactoredVectors(X, c, model.fit_intercept, form)
 
 
 @dataclass

@@ -35,12 +35,12 @@ class DenseVectors:
 
 @dataclass
 class FactoredVectors:
-    """``C^½ (c ⊗ x̃)`` of rows X; C None is the identity."""
+    """``C^½ (c ⊗ x̃)`` of rows X; without a form C is the identity."""
 
     X: Any  # ndarray or CSR (n, d)
     c: np.ndarray  # (n, n_outputs)
     fit_intercept: bool
-    C: np.ndarray | None = None
+    form: Quadratic | None = None  # of C
 
     def _extended(self, rows: slice) -> np.ndarray:
         X = dense_rows(self.X, rows)
@@ -51,7 +51,7 @@ class FactoredVectors:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Squared lengths (n,)."""
-        form = None if self.C is None else Quadratic(self.C, self.c.shape[1])
+        form = self.form
         wide = 2 * self.X.shape[1] if form is None else 4 * form.doubles_per_row
 
         def part(rows: slice) -> np.ndarray:
@@ -67,9 +67,9 @@ class FactoredVectors:
     def inner(self, i: int) -> np.ndarray:
         """Inner products of one with all (n,)."""
         x, c = self._extended(slice(i, i + 1))[0], self.c[i]
-        if self.C is None:
+        if self.form is None:
             return (self.c @ c) * self._affine(x)
-        towards = (self.C @ np.outer(c, x).ravel()).reshape(len(c), -1)
+        towards = (self.form.C @ np.outer(c, x).ravel()).reshape(len(c), -1)
         return np.einsum("nk,nk->n", self.c, self._affine(towards.T))
 
     def _affine(self, M: np.ndarray) -> np.ndarray:

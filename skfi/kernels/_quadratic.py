@@ -28,16 +28,16 @@ class Quadratic:
     C: np.ndarray  # (m, m), symmetric, not negative
     n_outputs: int
     dtype: type = np.float64  # of the products; float32 halves their cost
+    rank: int | None = None  # the most that C's can be
     root: np.ndarray | None = field(init=False, default=None)  # (m, rank), where it is cheaper
     table: np.ndarray | None = field(init=False, default=None)  # Γᵀ
 
     def __post_init__(self) -> None:
         m, K = len(self.C), self.n_outputs
         p = m // K
-        L = root_of(self.C)
         packed = (p * (p + 1) // 2) * (K * (K + 1) // 2)
-        if m * L.shape[1] <= packed:
-            self.root = L.astype(self.dtype)
+        if m * min(m, self.rank or m) <= packed:
+            self.root = root_of(self.C).astype(self.dtype)
         else:
             self.table = _packed(self.C.reshape(K, p, K, p)).astype(self.dtype)
 
