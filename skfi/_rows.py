@@ -105,7 +105,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
     return codes
 
 
-def check_choice(name: str, value, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value, allowed: tuple[str | None, ...]) -> None:
     """Refuse a value that is not among the names."""
     if value not in allowed:
         raise ValueError(f"{name}={value!r} is not known; use one of {list(allowed)}.")

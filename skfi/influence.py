@@ -251,6 +251,7 @@ def fi_and_gain(
     check_choice("metric", metric, ("euclidean", "mahalanobis"))
     check_choice("unit", unit, ("copy", "row"))
     check_choice("perturbation", perturbation, ("features", "input"))
+    check_choice("approximation", approximation, (None, "kfsvd"))
     solved = solve_fitted(
         estimator,
         X,

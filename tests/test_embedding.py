@@ -1,0 +1,89 @@
+"""FIEmbedding: lengths are FI, and it is a transformer like any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skfi import FIEmbedding, fi_active
+from tests.conftest import make_split
+
+
+@parametrize_with_checks(
+    [
+        FIEmbedding(),
+        FIEmbedding(
+            make_pipeline(MaxAbsScaler(), LogisticRegression()),
+            n_components=2,
+            aggregate="row_trimmed_mean",
+            metric="mahalanobis",
+            curvature="kfac",
+        ),
+    ]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sklearn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("aggregate", ["mean", "row_trimmed_mean"])
+@pytest.mark.parametrize("curvature", ["exact", "kfac"])
+def test_squared_length_is_fi(n_classes, aggregate, curvature):
+    X, y, V, _, _ = make_split(n_classes, n=60, n_val=30)
+    settings = dict(aggregate=aggregate, curvature=curvature, validation_loss="expected_error")
+    embedding = FIEmbedding(**settings).fit(X, y)
+    E = embedding.transform(V)
+    expected = fi_active(embedding.estimator_, X, y, V, **settings)
+    np.testing.assert_allclose((E**2).sum(axis=1), expected, rtol=1e-8)
+    assert E.shape == (30, embedding.n_components_)
+    assert embedding.explained_variance_ratio_.sum() == pytest.approx(1.0)
+    assert (np.diff(embedding.explained_variance_ratio_) <= 1e-15).all()
+    few = FIEmbedding(n_components=2, **settings).fit(X, y)
+    np.testing.assert_allclose(np.abs(few.transform(V)), np.abs(E[:, :2]), rtol=1e-6)
+
+
+def test_in_a_pipeline_with_names():
+    pd = pytest.importorskip("pandas")
+    X, y, V, _, _ = make_split(3, n=60, n_val=30)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    embedding = FIEmbedding(n_components=3).set_output(transform="pandas")
+    found = embedding.fit(frame, y).transform(frame)
+    assert list(found.columns) == ["fiembedding0", "fiembedding1", "fiembedding2"]
+    with pytest.raises(ValueError, match="X must have the columns"):
+        embedding.transform(frame[list("edcba")])
+    clusters = make_pipeline(FIEmbedding(), KMeans(3, random_state=0)).fit(X, y)
+    assert set(clusters[-1].labels_) == {0, 1, 2}
+    assert len(clusters.predict(V)) == len(V)
+
+
+def test_a_frozen_network():
+    X, y, V, _, _ = make_split(3, n=60, n_val=30)
+    net = MLPClassifier((5,), solver="lbfgs", alpha=0.1, max_iter=2000, random_state=0)
+    net.fit(X, y)
+    embedding = FIEmbedding(FrozenEstimator(net)).fit(X, y)
+    E = embedding.transform(V)
+    expected = fi_active(net, X, y, V, aggregate="mean", curvature="auto")
+    np.testing.assert_allclose((E**2).sum(axis=1), expected, rtol=1e-8)
+
+
+def test_refusals():
+    X, y, _, _, _ = make_split(3, n=60, n_val=30)
+    for settings, message in [
+        (dict(aggregate="trimmed_mean"), "'aggregate' parameter"),
+        (dict(n_components=0), "'n_components' parameter"),
+        (dict(validation_loss="hinge"), "validation_loss='hinge'"),
+    ]:
+        embedding = FIEmbedding(**settings)
+        with pytest.raises(ValueError, match=message):
+            embedding.fit(X, y)
+        assert not [name for name in vars(embedding) if name.endswith("_")]
+    with pytest.raises(ValueError, match="class"):
+        FIEmbedding().fit(X, np.ones(60))

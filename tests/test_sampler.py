@@ -1,0 +1,271 @@
+"""FIActiveSampler: what it scores, how it chooses, and what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skfi import FIActiveSampler, fi_active, fi_pairwise
+from skfi.queries import QueryStrategy
+from tests.conftest import make_split
+
+PAPER = dict(
+    utility="fi",
+    selection="top",
+    aggregate="trimmed_mean",
+    validation_loss="log_loss",
+    curvature="kfac",
+)
+EXACT = dict(tol=1e-12, max_iter=10_000)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y, V, _, _ = make_split(3, n=60, n_val=90)
+    return X, y, V
+
+
+@parametrize_with_checks(
+    [
+        FIActiveSampler(),
+        FIActiveSampler(utility="flip_ratio", random_state=0),
+        FIActiveSampler(**PAPER),
+    ]
+)
+@pytest.mark.filterwarnings("ignore:All labels are of one class:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sklearn(estimator, check):
+    check(estimator)
+
+
+def test_algorithm_2(data):
+    X, y, pool = data
+    sampler = FIActiveSampler(**PAPER, batch_size=7).fit(X, y)
+    scores = fi_active(sampler.estimator_, X, y, pool, curvature="kfac")
+    np.testing.assert_allclose(sampler.score_samples(pool), scores, rtol=1e-12)
+    asked, utilities = sampler.query(pool, return_utilities=True)
+    np.testing.assert_array_equal(asked, np.argsort(-scores)[:7])
+    np.testing.assert_allclose(utilities, scores, rtol=1e-12)
+    assert sampler.influence_details_.curvature == "kfac"
+
+
+def test_algorithm_4(data):
+    """A random share is scored, a forest learns their ranks and predicts all rows'."""
+    X, y, pool = data
+    sampler = FIActiveSampler(**PAPER, subsample=0.3, random_state=3).fit(X, y)
+    found = sampler.score_samples(pool)
+    rng = np.random.RandomState(3)
+    drawn = np.flatnonzero(rng.uniform(size=len(pool)) < 0.3)
+    scores = fi_active(sampler.estimator_, X, y, pool[drawn], curvature="kfac")
+    ranks = np.argsort(np.argsort(scores)) + 1
+    forest = RandomForestRegressor(random_state=rng).fit(pool[drawn], ranks)
+    np.testing.assert_allclose(found, forest.predict(pool))
+    asked = sampler.query(pool, 5)
+    assert set(asked) == set(np.argsort(-found)[:5])
+    few = FIActiveSampler(**PAPER, subsample=1e-9, random_state=0).fit(X, y)
+    assert np.isfinite(few.score_samples(pool)).all()
+
+
+@pytest.mark.parametrize("aggregate", ["row_trimmed_mean", "trimmed_mean"])
+def test_fi_margin(data, aggregate):
+    X, y, pool = data
+    settings = dict(aggregate=aggregate, validation_loss="expected_error")
+    sampler = FIActiveSampler(utility="fi_margin", **settings).fit(X, y)
+    proba = np.sort(sampler.estimator_.predict_proba(pool), axis=1)
+    fi = fi_active(sampler.estimator_, X, y, pool, **settings)
+    expected = fi * (1 - (proba[:, -1] - proba[:, -2]))
+    np.testing.assert_allclose(sampler.score_samples(pool), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_flip_ratio(n_classes):
+    """FI of log P_1 - log P_2 is that of two losses' difference: seen by refits."""
+    X, y, pool, _, _ = make_split(n_classes, n=40, n_val=12)
+    model = LogisticRegression(**EXACT).fit(X, y)
+    sampler = FIActiveSampler(FrozenEstimator(model), utility="flip_ratio", aggregate="mean")
+    found = sampler.fit(X, y).score_samples(pool)
+    log_p = model.predict_log_proba(pool)
+    order = np.argsort(-log_p, axis=1)
+    apart = np.take_along_axis(log_p, order[:, :2], 1)
+    # A loss whose gradient in log P is e_1 - e_2 at the two most probable classes.
+
+    def difference(codes, log_proba):
+        gradient = np.zeros_like(log_proba)
+        top = np.argsort(-log_proba, axis=1)
+        rows = np.arange(len(codes))
+        gradient[rows, top[:, 0]], gradient[rows, top[:, 1]] = 1.0, -1.0
+        return np.zeros(len(codes)), gradient
+
+    pairs = fi_pairwise(model, X, y, pool, validation_loss=difference)
+    expected = np.sqrt(pairs.mean(axis=1)) / (apart[:, 0] - apart[:, 1])
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_diverse_batches_hold_no_duplicates(data):
+    """The paper's top repeats a row as often as the pool does; a spread batch does not."""
+    X, y, pool = data
+    repeated = np.repeat(pool[:30], 5, axis=0)
+    top = FIActiveSampler(selection="top", batch_size=5, random_state=0).fit(X, y)
+    assert len(np.unique(top.query(repeated) // 5)) == 1
+    for utility in ("fi", "fi_margin", "flip_ratio"):
+        sampler = FIActiveSampler(utility=utility, batch_size=20, random_state=0).fit(X, y)
+        asked = sampler.query(repeated)
+        assert len(np.unique(asked // 5)) == 20
+    everything = sampler.query(repeated, len(repeated))
+    np.testing.assert_array_equal(np.sort(everything), np.arange(len(repeated)))
+
+
+@pytest.mark.parametrize("utility", ["fi", "fi_margin", "flip_ratio"])
+def test_diverse_starts_at_the_highest_score(data, utility):
+    X, y, pool = data
+    sampler = FIActiveSampler(utility=utility, random_state=0).fit(X, y)
+    scores = sampler.score_samples(pool)
+    best = np.flatnonzero(scores >= np.quantile(scores, 0.98))
+    assert sampler.query(pool)[0] in (best if utility == "flip_ratio" else [scores.argmax()])
+
+
+def test_power_draws_by_score(data):
+    X, y, pool = data
+    sampler = FIActiveSampler(selection="power", batch_size=9).fit(X, y)
+    scores = sampler.score_samples(pool)
+    rng = np.random.RandomState(0)
+    sampler.set_params(random_state=rng)
+    times = np.zeros(len(pool))
+    for _ in range(400):
+        times[sampler.query(pool, 1)] += 1
+    np.testing.assert_allclose(times / 400, scores / scores.sum(), atol=0.06)
+    expected = scores / scores.sum()
+    assert np.corrcoef(times, expected)[0, 1] > 0.8  # 0 for uniform draws
+
+
+def test_a_frozen_model_is_used_as_it_is(data):
+    X, y, pool = data
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    before = pipeline[-1].coef_.copy()
+    sampler = FIActiveSampler(FrozenEstimator(pipeline), random_state=0).fit(X, y)
+    own = FIActiveSampler(clone(pipeline), random_state=0).fit(X, y)
+    np.testing.assert_allclose(sampler.score_samples(pool), own.score_samples(pool))
+    np.testing.assert_array_equal(pipeline[-1].coef_, before)
+    assert sampler.estimator_.estimator is pipeline
+
+
+def test_a_pickle_asks_for_the_same_rows(data):
+    X, y, pool = data
+    sampler = FIActiveSampler(batch_size=6, random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(sampler))
+    np.testing.assert_array_equal(again.query(pool), sampler.query(pool))
+
+
+def test_sparse_text_like_pools():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 40), density=0.1, rng=rng, format="csr")
+    y = rng.integers(0, 3, 80)
+    sampler = FIActiveSampler(batch_size=15, random_state=0).fit(X[:80], y)
+    dense = FIActiveSampler(batch_size=15, random_state=0).fit(X[:80].toarray(), y)
+    np.testing.assert_array_equal(sampler.query(X[80:]), dense.query(X[80:].toarray()))
+
+
+def test_it_helps_on_digits():
+    """Twenty rounds of ten: ahead of random draws, on average over a few seeds."""
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    ahead = []
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(y))
+        test, pool = order[:600], order[600:]
+        areas = []
+        for asks in (True, False):
+            labelled = list(pool[:20])
+            rng, area = np.random.default_rng(seed), []
+            for _ in range(8):
+                model = LogisticRegression(max_iter=500).fit(X[labelled], y[labelled])
+                area.append(model.score(X[test], y[test]))
+                left = np.setdiff1d(pool, labelled)
+                sampler = FIActiveSampler(
+                    FrozenEstimator(model), batch_size=10, random_state=seed
+                ).fit(X[labelled], y[labelled])
+                asked = sampler.query(X[left]) if asks else rng.permutation(len(left))[:10]
+                labelled += list(left[asked])
+            areas.append(np.mean(area))
+        ahead.append(areas[0] - areas[1])
+    assert np.mean(ahead) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (dict(utility="margin"), ValueError, "'utility' parameter"),
+        (dict(selection="best"), ValueError, "'selection' parameter"),
+        (dict(aggregate="middle"), ValueError, "aggregate='middle'"),
+        (dict(curvature="cg"), ValueError, "'curvature' parameter"),
+        (dict(batch_size=0), ValueError, "'batch_size' parameter"),
+        (dict(subsample=0.2), ValueError, "needs vectors"),
+        (dict(subsample=1.5), ValueError, "'subsample' parameter"),
+        (dict(validation_loss="hinge"), ValueError, "validation_loss='hinge'"),
+        (dict(damping=-1.0), ValueError, "damping=-1.0"),
+        (dict(approximation="kfsvd", n_components=2), ValueError, "is for networks"),
+        (dict(approximation="kfsvd"), ValueError, "n_components=None"),
+        (dict(estimator=RandomForestClassifier()), TypeError, "no bridge"),
+        (dict(estimator=SVC()), TypeError, "SVC"),
+    ],
+)
+def test_refusals_leave_nothing_behind(data, settings, error, message):
+    X, y, pool = data
+    sampler = FIActiveSampler(**settings)
+    with pytest.raises(error, match=message):
+        sampler.fit(X, y)
+    with pytest.raises(NotFittedError):
+        sampler.query(pool)
+    assert not [name for name in vars(sampler) if name.endswith("_")]
+
+
+def test_pools_that_are_refused(data):
+    X, y, pool = data
+    sampler = FIActiveSampler().fit(X, y)
+    holes = pool.copy()
+    holes[3, 1] = np.nan
+    with pytest.raises(ValueError, match="X_pool contains NaN"):
+        sampler.query(holes)
+    with pytest.raises(ValueError, match="X_pool has no rows"):
+        sampler.query(pool[:0])
+    with pytest.raises(ValueError, match="X_pool must have the columns"):
+        sampler.query(pool[:, :4])
+    with pytest.raises(ValueError, match="1D array"):
+        sampler.query(pool[0])
+    with pytest.warns(UserWarning, match="all of them are returned"):
+        assert len(sampler.query(pool, 1000)) == len(pool)
+    assert isinstance(sampler, QueryStrategy)
+
+
+def test_the_settings_of_the_paper_are_in_the_docstring():
+    doc = FIActiveSampler.__doc__
+    named = " ".join(doc.split())
+    for key, value in PAPER.items():
+        assert f'{key}="{value}"' in named
+
+
+def test_one_class_draws_at_random(data):
+    X, _, pool = data
+    sampler = FIActiveSampler(batch_size=4, random_state=0)
+    with pytest.warns(UserWarning, match="All labels are of one class"):
+        sampler.fit(X[:3], [1, 1, 1])
+    asked = sampler.query(pool)
+    assert len(set(asked)) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        other = clone(sampler).set_params(random_state=1).fit(X[:3], [1, 1, 1]).query(pool)
+    assert set(asked) != set(other)
