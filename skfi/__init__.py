@@ -1,6 +1,7 @@
-"""Which training rows hurt a classifier, by the influence measure FI."""
+"""Which training rows hurt a classifier, and which rows to label next, by FI."""
 
 from ._embedding import FIEmbedding
+from ._learning_curve import ActiveLearningCurve, active_learning_curve
 from ._sampler import FIActiveSampler
 from ._trimmer import FITrimmer
 from ._trimmer_cv import FITrimmerCV
@@ -12,6 +13,7 @@ from .kernels._losses import GeneralizedCrossEntropy
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ActiveLearningCurve",
     "FIActiveSampler",
     "FIEmbedding",
     "FITrimmer",
@@ -19,6 +21,7 @@ __all__ = [
     "GeneralizedCrossEntropy",
     "Quantile",
     "TrimmedMean",
+    "active_learning_curve",
     "fi_active",
     "fi_pairwise",
     "fi_util",

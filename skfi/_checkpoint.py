@@ -1,0 +1,229 @@
+"""What a long labelling run leaves on disk, so that one that was killed can go on.
+
+Everything is JSON, which reads back floats exactly, runs no code when it is read, and can be
+read without this library: a person's labels must not be locked in. A file is written beside
+its place and then moved there, so that at any moment there is a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from pickle import PicklingError
+from typing import Any
+
+import joblib
+import numpy as np
+from scipy import sparse
+
+_FORMAT = 1
+
+
+class Checkpoint:
+    """A folder with the settings of a run, its records so far, and the answers given.
+
+    Parameters
+    ----------
+    folder : path-like
+        Created where it is missing.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def answers_path(self) -> Path:
+        return self.folder / "answers.json"
+
+    def open(self, settings: dict[str, dict[str, str]], seed: int, any_seed: bool) -> int:
+        """Take the folder for these settings, or go on where they are the ones it has.
+
+        Parameters
+        ----------
+        settings : dict of dicts
+            Name -> "digest", which is compared, and "text", which is shown.
+        seed : int
+            The seed of a new run.
+        any_seed : bool
+            Whether the seed of a run that is there does as well.
+
+        Returns
+        -------
+        seed : int
+            The seed of the run.
+
+        Raises
+        ------
+        ValueError
+            The folder holds a run of other settings.
+        """
+        path = self.folder / "settings.json"
+        found = _read(path)
+        if found is None:
+            if self.answers_path.exists():
+                raise ValueError(
+                    f"checkpoint={str(self.folder)!r} holds answers.json but no settings.json. "
+                    "Use another folder."
+                )
+            content = {"format": _FORMAT, "seed": seed, "settings": settings}
+            write_json(path, content)
+            return seed
+        if found.get("format") != _FORMAT:
+            raise ValueError(f"{path} was written by another version of skfi.")
+        held = found["settings"]
+        changed = {
+            name: (held.get(name, {}).get("text"), setting["text"])
+            for name, setting in settings.items()
+            if held.get(name, {}).get("digest") != setting["digest"]
+        }
+        if found["seed"] != seed and not any_seed:
+            changed["random_state"] = f"seed {found['seed']}", f"seed {seed}"
+        if changed:
+            told = "; ".join(
+                f"{name} was {was} and is {now}"
+                if was != now
+                else f"{name} ({now}) has other contents"
+                for name, (was, now) in changed.items()
+            )
+            kept = ""
+            if self.answers_path.exists():
+                kept = f" The labels given so far are in {self.answers_path}."
+            raise ValueError(
+                f"checkpoint={str(self.folder)!r} holds a run of other settings: {told}. "
+                f"Use another folder, or the settings of that run.{kept}"
+            )
+        return found["seed"]
+
+    def load(self, name: str, repeat: int, digest: str) -> list[dict[str, Any]]:
+        """Records of the rounds of one curve that are done.
+
+        Raises
+        ------
+        ValueError
+            They are those of a strategy with other parameters.
+        """
+        found = _read(self._curve_path(name, repeat))
+        if found is None:
+            return []
+        if found["digest"] != digest:
+            raise ValueError(
+                f"checkpoint={str(self.folder)!r} holds rounds of strategy {name!r} with other "
+                "parameters. Give the strategy another name, or use another folder."
+            )
+        return found["rounds"]
+
+    def save(self, name: str, repeat: int, digest: str, rounds: list[dict[str, Any]]) -> None:
+        """Keep the records of the rounds of one curve."""
+        content = {"strategy": name, "repeat": repeat, "digest": digest, "rounds": rounds}
+        write_json(self._curve_path(name, repeat), content)
+
+    def load_answers(self) -> dict[int, Any]:
+        """Labels given so far, by row."""
+        found = _read(self.answers_path)
+        return {} if found is None else dict(zip(found["rows"], found["labels"], strict=True))
+
+    def save_answers(self, answers: dict[int, Any]) -> None:
+        """Keep the labels given so far."""
+        content = {"rows": list(answers), "labels": list(answers.values())}
+        write_json(self.answers_path, content)
+
+    def _curve_path(self, name: str, repeat: int) -> Path:
+        # Names may differ in what file systems do not tell apart.
+        short = re.sub(r"[^A-Za-z0-9]+", "_", name)[:40]
+        code = hashlib.sha256(name.encode()).hexdigest()[:8]
+        return self.folder / f"rounds-{short}-{code}-{repeat}.json"
+
+
+def _read(path: Path):
+    """What a file holds; None where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no JSON ({error}), so it was not written by this library. Restore or "
+            "remove it."
+        ) from error
+
+
+def write_json(path: Path, content) -> None:
+    """Replace a file as a whole: a reader sees the old one or the new one."""
+    beside = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.tmp")
+    try:
+        with beside.open("x", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def digest(value, name: str) -> str:
+    """Hash of an estimator, a strategy, a scorer or a plain value by its contents.
+
+    Raises
+    ------
+    TypeError
+        It holds something without a name of its own, such as a lambda, so that nobody can
+        tell whether it is the same in the next run.
+    """
+    try:
+        return joblib.hash(value)
+    except PicklingError as error:
+        raise TypeError(
+            f"With a checkpoint, {name} must hold nothing that cannot be told again in "
+            "another run: use functions of a module in place of lambdas and functions "
+            f"within functions ({error.args[0]})."
+        ) from error
+
+
+def setting(value, name: str) -> dict[str, str]:
+    """Digest and description of an argument."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return {"digest": digest(value, name), "text": repr(value)}
+
+
+def data_setting(data) -> dict[str, str]:
+    """Digest and description of rows or labels: type of the numbers, shape, and bytes.
+
+    The order in memory and the container's private state do not count.
+    """
+    hashed = hashlib.sha256()
+    if data is None:
+        return {"digest": "", "text": "None"}
+    if sparse.issparse(data):
+        rows = sparse.csr_array(data)
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        parts: list[Any] = [rows.indptr.astype(np.int64), rows.indices.astype(np.int64)]
+        parts.append(rows.data)
+        text = f"sparse {rows.dtype} {rows.shape}"
+    elif hasattr(data, "iloc") and hasattr(data, "columns"):  # pandas
+        parts = [str([(str(name), str(kind)) for name, kind in data.dtypes.items()])]
+        parts += [data.iloc[:, column].to_numpy() for column in range(data.shape[1])]
+        text = f"DataFrame {data.shape}"
+    elif hasattr(data, "dtype") or hasattr(data, "__array__"):
+        parts = [np.asarray(data)]
+        text = f"{parts[0].dtype} {parts[0].shape}"
+    else:
+        parts, text = [data], f"{type(data).__name__} of {len(data)}"
+    hashed.update(text.encode())
+    for part in parts:
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            hashed.update(f"{part.dtype.str}{part.shape}".encode())
+            hashed.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+        else:
+            part = part.tolist() if isinstance(part, np.ndarray) else part
+            hashed.update(joblib.hash(part).encode())
+    return {"digest": hashed.hexdigest(), "text": text}
