@@ -13,6 +13,7 @@ NEEDED = {
         "skfi/bridge/_torch*.py",
         "skfi/kernels/_network*.py",
         "skfi/kernels/_kfsvd.py",
+        "skfi/queries/_dropout.py",
         "tests/bridge/dense.py",
         "tests/network_reference.py",
     ],

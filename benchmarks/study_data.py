@@ -1,4 +1,4 @@
-"""Data sets of the trimming study: scikit-learn's, and local files where there are any.
+"""Data sets of the studies: scikit-learn's, and local files where there are any.
 
 Every loader gives features that need nothing but scaling, and class codes. Files are looked
 for in the folder that ``SKFI_DATA`` names; data sets whose file is missing are left out, and
@@ -96,6 +96,20 @@ def mnist() -> Data:
     return PCA(30, random_state=0).fit_transform(X), y.astype(np.intp)
 
 
+def emnist() -> Data:
+    """EMNIST's letters a to m in 50 principal components: 10,000 images, thirteen classes."""
+    with np.load(FOLDER / "emnist_letters_test10k.npz") as part:
+        X, y = part["X"].reshape(10_000, -1) / 255.0, part["y"]
+    return PCA(50, random_state=0).fit_transform(X), np.unique(y, return_inverse=True)[1]
+
+
+def cifar() -> Data:
+    """CIFAR-10 in 50 principal components: 10,000 of its images."""
+    with np.load(FOLDER / "cifar10_train10k_a.npz") as part:
+        X, y = part["X_train"].reshape(10_000, -1) / 255.0, part["y_train"]
+    return PCA(50, random_state=0).fit_transform(X), y.astype(np.intp)
+
+
 def digits() -> Data:
     """scikit-learn's digits, 8×8: 1,797 rows, ten classes."""
     X, y = load_digits(return_X_y=True)
@@ -111,6 +125,7 @@ LOADERS = {
     loader.__name__: loader
     for loader in (
         adult, bank, celeba, spambase, phoneme, sms, toxic, mnist, digits, cancer,
+        emnist, cifar,
     )
 }  # fmt: skip
 

@@ -61,8 +61,9 @@ def check_same_columns(train: Rows, validation: Rows) -> None:
 
 def check_columns(estimator, X, name: str) -> None:
     """Refuse rows of other columns than the estimator was fitted on."""
-    shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
-    if len(shape) == 1:
+    rows = np.asarray(X[:1]) if isinstance(X, list | tuple) else X
+    numbers = getattr(getattr(rows, "dtype", None), "kind", "O") in "biufc"
+    if numbers and len(rows.shape) == 1:  # a list of texts is one, too
         raise ValueError(
             f"Expected 2D array, got 1D array instead: {name}. Reshape your data either using "
             "array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if "

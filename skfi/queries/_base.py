@@ -157,7 +157,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             return clone(estimator).fit(X, y)
         if self._needs_model:
             warnings.warn(
-                f"All labels are of one class ({y[0]!r}), so no classifier can be fitted. "
+                f"All labels are of one class ({y[0]}), so no classifier can be fitted. "
                 f"{type(self).__name__} draws rows at random until there are two classes.",
                 UserWarning,
                 stacklevel=3,

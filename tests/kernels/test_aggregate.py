@@ -27,7 +27,8 @@ def test_quantile_is_numpys(n, q, seed):
 
 
 @pytest.mark.parametrize(
-    "aggregate", [TrimmedMean(), TrimmedMean(0.5), Quantile(), Quantile(0.83), Quantile(1), mean]
+    "aggregate",
+    [TrimmedMean(), TrimmedMean(0.5), Quantile(), Quantile(0.83), Quantile(1), mean],
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_weights_are_repetition(aggregate, seed):

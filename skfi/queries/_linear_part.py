@@ -1,0 +1,54 @@
+"""The softmax-linear part of a fitted classifier, as strategies with a closed form read it.
+
+A logistic regression is one itself; of a network it is the last layer on its features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_array
+
+from ..bridge import Bridge, bridge
+from ..bridge._base import innermost
+from ..bridge._network import Choices, NetworkBridge
+
+# What bridges say of nets that stop early; it is about the scores of training rows, and
+# here pool rows are scored.
+_HELD_BACK = r"(The net|MLPClassifier\(early_stopping=True\)) keeps"
+
+
+@contextmanager
+def of_pool_rows() -> Iterator[None]:
+    """Read classifiers without the warnings that are about scores of training rows."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_HELD_BACK, category=UserWarning)
+        yield
+
+
+def read_linear(model, X) -> Bridge:
+    """The linear model and the steps before it; some rows of X find a network's last layer."""
+    with of_pool_rows():
+        fitted = bridge(model)
+        if isinstance(fitted, NetworkBridge):
+            fitted = fitted.last_layer(Choices(), X)
+    return fitted
+
+
+def linear_features(linear: Bridge, X):
+    """Rows as the linear model sees them, dense or CSR (n, d)."""
+    return check_array(
+        linear.transform(X),
+        accept_sparse="csr",
+        dtype=(np.float64, np.float32),
+        input_name="X",
+    )
+
+
+def is_frozen(model) -> bool:
+    """Whether fitting the classifier again would leave it as it is."""
+    return isinstance(model, FrozenEstimator) or isinstance(innermost(model), FrozenEstimator)
