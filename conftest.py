@@ -9,6 +9,7 @@ import pytest
 
 NEEDED = {
     "matplotlib": ["skfi/inspection/*.py"],
+    "skactiveml": ["skfi/integrations/skactiveml.py"],
     "torch": [
         "skfi/bridge/_torch*.py",
         "skfi/kernels/_network*.py",

@@ -53,12 +53,28 @@ PAPER = {"utility": "fi", "selection": "top", "aggregate": "trimmed_mean",
 DEFAULT = "FI (default)"
 RESULTS = Path(__file__).with_name("query_study.jsonl")
 
+# The default's settings were chosen on seeds 0 to 37 of the same data sets, by a coarser
+# version of this study; the tables are of other seeds.
+FIRST_SEED = 100
 STRATEGIES = {
     DEFAULT: FIActiveSampler(),
     "FI, the paper's (exact)": FIActiveSampler(**PAPER),
     "FI, the paper's (K-FAC)": FIActiveSampler(**PAPER, curvature="kfac"),
     "FI, the paper's (K-FAC, forest 20 %)": FIActiveSampler(
         **PAPER, curvature="kfac", subsample=0.2
+    ),
+    "FI, mean": FIActiveSampler(aggregate="mean"),
+    "FI, trimmed mean": FIActiveSampler(aggregate="trimmed_mean"),
+    "FI, whitened": FIActiveSampler(metric="mahalanobis"),
+    "FI, K-FAC": FIActiveSampler(curvature="kfac"),
+    "FI, top": FIActiveSampler(selection="top"),
+    "FI, power": FIActiveSampler(selection="power"),
+    "FI, spread over the whole pool": FIActiveSampler(shortlist=None),
+    "FI, in its embedding": FIActiveSampler(
+        utility="fi", aggregate="row_trimmed_mean", shortlist=None
+    ),
+    "FI times margin, in its embedding": FIActiveSampler(
+        utility="fi_margin", aggregate="row_trimmed_mean", shortlist=None
     ),
     "random": Random(),
     "margin": Margin(),
@@ -213,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(LOADERS))
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))

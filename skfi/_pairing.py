@@ -31,7 +31,7 @@ from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
 from .kernels._kronecker import KroneckerInverse
 from .kernels._looked import finish, looked_gradient
 from .kernels._losses import ValidationLoss, resolve_validation_loss
-from .kernels._quadratic import Quadratic, root_of
+from .kernels._quadratic import Quadratic, cheaper_by_root, principal_root
 from .kernels._softmax import SoftmaxLinear
 
 
@@ -147,26 +147,31 @@ class LinearPairing(LinearReader):
             return row_shares("mean", self.weight, self.weight)
         return row_shares("row_trimmed_mean", self.pairs.expected, self.weight)
 
-    def form(self, aggregate) -> np.ndarray:
-        """C (m, m) with ``uᵀCu`` the mean of FI, all training rows or the middle of them."""
-        with self._one_thread:
-            return self.pairs.quadratic(self.shares(aggregate))
-
     def quadratic(self, aggregate) -> Quadratic:
-        """``uᵀCu``, kept."""
+        """``uᵀCu`` the mean of FI, over all training rows or the middle of them; kept."""
         if aggregate not in self.forms:
-            link = self.model.link
-            rank = len(self.present) * (link.n_classes - 1)
+            outputs = self.model.link.n_outputs
             with self._one_thread:
-                self.forms[aggregate] = Quadratic(
-                    self.form(aggregate), link.n_outputs, self.dtype, rank
-                )
+                C, L = self._matrix(aggregate)
+                self.forms[aggregate] = Quadratic(outputs, C, L, self.dtype)
         return self.forms[aggregate]
 
+    def _matrix(self, aggregate) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """C, or a root of it where that has few columns."""
+        rank = len(self.present) * (self.model.link.n_classes - 1)
+        share = self.shares(aggregate)
+        if cheaper_by_root(self.model.beta.size, self.model.link.n_outputs, rank):
+            return None, self.pairs.stacked(share)
+        return self.pairs.quadratic(share), None
+
     def root(self, aggregate) -> np.ndarray:
-        """L (m, rank) with L Lᵀ = C."""
+        """L (m, rank) with L Lᵀ = C and orthogonal columns."""
         with self._one_thread:
-            return root_of(self.form(aggregate))
+            C, L = self._matrix(aggregate)
+            small = L is not None and L.shape[1] <= L.shape[0]
+            if L is not None and not small:
+                C, L = L @ L.T, None
+            return principal_root(C, L)
 
     def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""

@@ -25,9 +25,6 @@ from .kernels._losses import resolve_validation_loss
 from .queries._base import QueryStrategy, representation
 from .queries._select import select_diverse, select_power, select_top
 
-# A ratio to a margin near 0 has no limit: lengths of vectors are capped at this quantile.
-_CAP = 0.98
-
 
 class FIActiveSampler(QueryStrategy):
     """Query strategy that asks for the rows whose prediction hangs on the training set.
@@ -35,8 +32,8 @@ class FIActiveSampler(QueryStrategy):
     FI^active of an unlabelled row tells how much the loss of its predicted label could change
     if the training rows moved a little and the classifier were fitted again. The paper asks for
     the rows that score highest; rows that score alike are then asked together, and a batch
-    holds near-duplicates. Here a batch is spread out in the embedding in which FI is a
-    squared length, unless asked otherwise.
+    holds near-duplicates. By default FI is set against the row's margin here, and the batch is
+    spread out among the best.
 
     Parameters
     ----------
@@ -46,23 +43,27 @@ class FIActiveSampler(QueryStrategy):
         passed to `fit` are then those it was trained on. None is `LogisticRegression()`.
     batch_size : int, default=1
         Rows a query asks for.
-    utility : {"fi", "fi_margin", "flip_ratio"}, default="fi_margin"
+    utility : {"flip_ratio", "fi", "fi_margin"}, default="flip_ratio"
         "fi" is the paper's FI^active. "fi_margin" multiplies it by one minus the difference of
         the two largest probabilities, which leaves out rows that are far from every boundary.
         "flip_ratio" is √FI of the log-odds of the two most probable classes over these
         log-odds themselves: how near the row is to being decided the other way.
     selection : {"diverse", "top", "power"}, default="diverse"
         "top" takes the highest scores (the paper). "diverse" is k-means++ on vectors whose
-        squared lengths are the scores (squared, for the flip ratio, and capped at their 98th
-        percentile) and whose directions are those of the FI embedding (of BADGE's gradients,
-        for the flip ratio). "power" draws in proportion to the scores.
-    aggregate : {"row_trimmed_mean", "trimmed_mean", "mean", "median"} or callable, \
-            default="row_trimmed_mean"
+        squared lengths are the scores and whose directions are those of the FI embedding (for
+        the flip ratio, of the loss's gradient, as in BADGE). "power" draws in proportion to
+        the scores.
+    shortlist : int, default=5
+        "diverse" chooses among this many times as many rows as are asked for, those with the
+        highest scores; None is the whole pool.
+    aggregate : {"median", "trimmed_mean", "mean", "lower_quartile", "row_trimmed_mean"} or \
+            callable, default="median"
         From FI through each training row to one number, see `skfi.fi_active`. The paper's is
         "trimmed_mean".
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
-            default="expected_error"
-        Loss of the predicted label that is looked at; the paper's is "log_loss".
+            default="log_loss"
+        Loss of the predicted label that is looked at; the flip ratio looks at the log-odds
+        instead.
     metric : {"euclidean", "mahalanobis"}, default="euclidean"
         Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
     curvature, damping, params, perturbation, dtype : \
@@ -139,6 +140,7 @@ class FIActiveSampler(QueryStrategy):
         "curvature": [StrOptions(set(CURVATURES) - {"cg"})],
         "approximation": [StrOptions({"kfsvd", "sketch"}), None],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "shortlist": [Interval(Integral, 1, None, closed="left"), None],
         "subsample": [Interval(Real, 0, 1, closed="right"), None],
         "perturbation": [StrOptions({"features", "input"})],
     }
@@ -148,10 +150,10 @@ class FIActiveSampler(QueryStrategy):
         estimator=None,
         *,
         batch_size=1,
-        utility="fi_margin",
+        utility="flip_ratio",
         selection="diverse",
-        aggregate="row_trimmed_mean",
-        validation_loss="expected_error",
+        aggregate="median",
+        validation_loss="log_loss",
         metric="euclidean",
         curvature="auto",
         damping="auto",
@@ -160,6 +162,7 @@ class FIActiveSampler(QueryStrategy):
         dtype=None,
         approximation=None,
         n_components=None,
+        shortlist=5,
         subsample=None,
         random_state=None,
     ):
@@ -176,6 +179,7 @@ class FIActiveSampler(QueryStrategy):
         self.dtype = dtype
         self.approximation = approximation
         self.n_components = n_components
+        self.shortlist = shortlist
         self.subsample = subsample
 
     def _fitted_model(self, X, y):
@@ -251,25 +255,33 @@ class FIActiveSampler(QueryStrategy):
     def _select(
         self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState
     ) -> np.ndarray:
-        if self.selection == "top":
-            return select_top(scores, size, rng)
         if self.selection == "power":
             return select_power(scores, size, rng)
+        if self.selection == "top":
+            return select_top(scores, size, rng)
+        if self.shortlist is None:
+            return self._spread(X_pool, scores, size, rng)
+        best = select_top(scores, self.shortlist * size, rng)
+        rows = _safe_indexing(X_pool, best)
+        return best[self._spread(rows, scores[best], size, rng)]
+
+    def _spread(
+        self, rows, scores: np.ndarray, size: int, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """k-means++ on vectors whose squared lengths are the scores."""
         pairing = self._paired()
-        batches = row_batches(X_pool, pairing.doubles_per_row)
+        batches = row_batches(rows, pairing.doubles_per_row)
         parts = [pairing.features(batch, "X_pool") for batch in batches]
-        features = sparse.vstack(parts, "csr") if sparse.issparse(parts[0]) else None
-        if features is None:
+        if sparse.issparse(parts[0]):
+            features = sparse.vstack(parts, "csr")
+        else:
             features = np.concatenate(parts)
         vectors = pairing.vectors(features, self.aggregate, self.utility)
-        lengths = scores
-        if self.utility == "flip_ratio":
-            lengths = np.minimum(scores, np.quantile(scores, _CAP)) ** 2
         own = vectors.lengths
-        scale = np.sqrt(np.divide(lengths, own, out=np.zeros_like(own), where=own > 0))
+        scale = np.sqrt(np.divide(scores, own, out=np.zeros_like(own), where=own > 0))
 
         def inner(i: int) -> np.ndarray:
             return scale[i] * scale * vectors.inner(i)
 
         with one_blas_thread():  # many small products
-            return select_diverse(np.where(own > 0, lengths, 0.0), inner, size, rng)
+            return select_diverse(np.where(own > 0, scores, 0.0), inner, size, rng)

@@ -69,7 +69,7 @@ class FactoredVectors:
         x, c = self._extended(slice(i, i + 1))[0], self.c[i]
         if self.form is None:
             return (self.c @ c) * self._affine(x)
-        towards = (self.form.C @ np.outer(c, x).ravel()).reshape(len(c), -1)
+        towards = self.form.times(np.outer(c, x).ravel()).reshape(len(c), -1)
         return np.einsum("nk,nk->n", self.c, self._affine(towards.T))
 
     def _affine(self, M: np.ndarray) -> np.ndarray:

@@ -172,11 +172,11 @@ def fi_active(
         Their labels.
     X_pool : {array-like, sparse matrix} of shape (n_pool, n_features), or iterator of such
         Unlabelled rows. Memory maps and iterators of batches are read a piece at a time.
-    aggregate : {"trimmed_mean", "mean", "median", "row_trimmed_mean"} or callable, \
-            default="trimmed_mean"
+    aggregate : {"trimmed_mean", "mean", "median", "lower_quartile", "row_trimmed_mean"} or \
+            callable, default="trimmed_mean"
         From FI through each training row to one number. "trimmed_mean" is the paper's mean
-        of the middle 80 % (another share: `skfi.TrimmedMean`); "median", or any
-        `skfi.Quantile`; a function of an array (b, n) that returns (b,). "mean" needs no
+        of the middle 80 % (another share: `skfi.TrimmedMean`); "median", "lower_quartile", or
+        any `skfi.Quantile`; a function of an array (b, n) that returns (b,). "mean" needs no
         pairs: it is a quadratic form, whose cost for a pool row does not depend on n.
         "row_trimmed_mean" is one too: it leaves out the tenth of the *training rows* with
         the largest expected FI and the tenth with the smallest, for the whole pool alike.

@@ -150,6 +150,16 @@ class LinearPairs:
         blocks = map_blocks(lambda rows: self._respond(rows)[1], self.n_rows, self._block())
         return np.concatenate(list(blocks))
 
+    def stacked(self, share: np.ndarray) -> np.ndarray:
+        """``√share_i B_i``, stacked and transposed (m, n (K - 1)): a root of `quadratic`."""
+
+        def part(rows: slice) -> np.ndarray:
+            B, _ = self._respond(rows)
+            B *= np.sqrt(share[rows])[:, None, None]
+            return np.clip(B, -_LARGEST, _LARGEST).reshape(-1, B.shape[2])
+
+        return np.concatenate(list(map_blocks(part, self.n_rows, self._block()))).T
+
     def quadratic(self, share: np.ndarray) -> np.ndarray:
         """``C = Σ_i share_i B_iᵀB_i`` (m, m)."""
         size = self._block()

@@ -128,6 +128,7 @@ def mean(scores: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
 AGGREGATES: dict[str, Callable] = {
     "trimmed_mean": TrimmedMean(),
     "median": Quantile(),
+    "lower_quartile": Quantile(0.25),
     "mean": mean,
 }
 # These need no pairs: a mean over training rows is a quadratic form.

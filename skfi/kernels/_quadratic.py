@@ -23,23 +23,22 @@ _BLOCK_DOUBLES = 300_000
 
 @dataclass
 class Quadratic:
-    """``uᵀCu`` for a fixed C."""
+    """``uᵀCu`` for a fixed C = L Lᵀ, of which one is given."""
 
-    C: np.ndarray  # (m, m), symmetric, not negative
     n_outputs: int
+    C: np.ndarray | None = None  # (m, m), symmetric, not negative
+    root: np.ndarray | None = None  # L (m, rank)
     dtype: type = np.float64  # of the products; float32 halves their cost
-    rank: int | None = None  # the most that C's can be
-    root: np.ndarray | None = field(init=False, default=None)  # (m, rank), where it is cheaper
     table: np.ndarray | None = field(init=False, default=None)  # Γᵀ
 
     def __post_init__(self) -> None:
-        m, K = len(self.C), self.n_outputs
-        p = m // K
-        packed = (p * (p + 1) // 2) * (K * (K + 1) // 2)
-        if m * min(m, self.rank or m) <= packed:
-            self.root = root_of(self.C).astype(self.dtype)
-        else:
-            self.table = _packed(self.C.reshape(K, p, K, p)).astype(self.dtype)
+        if self.root is not None:
+            self.root = np.ascontiguousarray(self.root, dtype=self.dtype)
+            return
+        assert self.C is not None
+        K = self.n_outputs
+        p = len(self.C) // K
+        self.table = _packed(self.C.reshape(K, p, K, p)).astype(self.dtype)
 
     @property
     def doubles_per_row(self) -> int:
@@ -47,6 +46,13 @@ class Quadratic:
         if self.root is not None:
             return sum(self.root.shape)
         return 4 * self.n_outputs**2
+
+    def times(self, u: np.ndarray) -> np.ndarray:
+        """``C u`` of one vector (m,)."""
+        if self.root is not None:
+            return self.root @ (self.root.T @ u)
+        assert self.C is not None
+        return self.C @ u
 
     def __call__(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """Of a block of rows, extended, with their c (b,)."""
@@ -58,7 +64,8 @@ class Quadratic:
         out = np.empty(len(X))
         size = max(32, _BLOCK_DOUBLES // self.table.shape[1])
         first, second = np.triu_indices(c.shape[1])
-        products = np.empty((self.table.shape[1], min(size, len(X))), dtype=self.dtype)
+        shape = self.table.shape[1], min(size, len(X))
+        products = np.empty(shape, dtype=self.dtype)
         for start in range(0, len(X), size):
             rows = slice(start, min(start + size, len(X)))
             Xt: np.ndarray = np.ascontiguousarray(X[rows].T)
@@ -74,11 +81,20 @@ class Quadratic:
         return np.maximum(out, 0.0, out=out)
 
 
-def root_of(C: np.ndarray) -> np.ndarray:
-    """L (m, rank) with L Lᵀ = C, columns by falling length."""
-    eigenvalue, Q = np.linalg.eigh(C)
-    kept = eigenvalue > len(C) * np.finfo(np.float64).eps * max(eigenvalue[-1], 0.0)
-    return (Q[:, kept] * np.sqrt(eigenvalue[kept]))[:, ::-1]
+def cheaper_by_root(m: int, n_outputs: int, rank: int) -> bool:
+    """Whether a root of this many columns costs less a row than the table."""
+    p, K = m // n_outputs, n_outputs
+    return m * rank <= (p * (p + 1) // 2) * (K * (K + 1) // 2)
+
+
+def principal_root(C: np.ndarray | None, L: np.ndarray | None) -> np.ndarray:
+    """Root (m, rank) of C, or of L Lᵀ, with orthogonal columns by falling length."""
+    gram = C if L is None else L.T @ L
+    assert gram is not None
+    eigenvalue, Q = np.linalg.eigh(gram)
+    kept = eigenvalue > len(gram) * np.finfo(np.float64).eps * max(eigenvalue[-1], 0.0)
+    Q = Q[:, kept][:, ::-1]
+    return Q * np.sqrt(eigenvalue[kept][::-1]) if L is None else L @ Q
 
 
 def _packed(C: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from skfi.queries._uncertainty import (
     Entropy,
@@ -137,6 +138,11 @@ def test_probabilities_in_single_precision():
     scores = on_probabilities(Entropy, PROBA).score_samples(PROBA.astype(np.float32))
     assert scores.dtype == np.float64
     np.testing.assert_allclose(scores, [naive_entropy(row) for row in PROBA], rtol=1e-6)
+
+
+def test_a_refusal_says_what_to_do():
+    with pytest.raises(TypeError, match=r"LinearSVC has no predict_proba.*Calibrated"):
+        Margin(LinearSVC()).fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize("exponent", [0.5, 2.0])
