@@ -152,6 +152,7 @@ class FIActiveSampler(QueryStrategy):
         batch_size=1,
         utility="flip_ratio",
         selection="diverse",
+        shortlist=5,
         aggregate="median",
         validation_loss="log_loss",
         metric="euclidean",
@@ -162,13 +163,13 @@ class FIActiveSampler(QueryStrategy):
         dtype=None,
         approximation=None,
         n_components=None,
-        shortlist=5,
         subsample=None,
         random_state=None,
     ):
         super().__init__(estimator, batch_size=batch_size, random_state=random_state)
         self.utility = utility
         self.selection = selection
+        self.shortlist = shortlist
         self.aggregate = aggregate
         self.validation_loss = validation_loss
         self.metric = metric
@@ -179,10 +180,9 @@ class FIActiveSampler(QueryStrategy):
         self.dtype = dtype
         self.approximation = approximation
         self.n_components = n_components
-        self.shortlist = shortlist
         self.subsample = subsample
 
-    def _fitted_model(self, X, y):
+    def _check_settings(self) -> None:
         resolve_aggregate(self.aggregate)
         resolve_validation_loss(self.validation_loss)
         self._choices()
@@ -192,7 +192,6 @@ class FIActiveSampler(QueryStrategy):
                 'selection="top" or "power", or leave subsample out.'
             )
         require_bridge(innermost(given_or_default(self.estimator)))
-        return super()._fitted_model(X, y)
 
     def _choices(self) -> Choices:
         return Choices(

@@ -33,7 +33,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "skfi.integrations.skactiveml needs scikit-activeml 1.0 or newer: "
-        'pip install "skfi[integrations]".'
+        'pip install "skfi[activeml]".'
     ) from error
 
 __all__ = ["FIQueryStrategy", "SkfiQueryStrategy"]
@@ -203,12 +203,11 @@ class FIQueryStrategy(_PoolStrategy):
 
     Parameters
     ----------
-    utility : {"fi", "fi_margin", "flip_ratio"}, default="fi_margin"
+    utility : {"flip_ratio", "fi", "fi_margin"}, default="flip_ratio"
         What rows are scored by; "fi" is the paper's FI^active.
     selection : {"diverse", "top", "power"}, default="diverse"
         How a batch is chosen by the scores; "top" is the paper's.
-    aggregate, validation_loss, metric : default="row_trimmed_mean", "expected_error", \
-            "euclidean"
+    shortlist, aggregate, validation_loss, metric : default=5, "median", "log_loss", "euclidean"
         As in `skfi.FIActiveSampler`.
     curvature, damping, params, perturbation, dtype : \
             default="auto", "auto", "last_layer", "features", None
@@ -250,10 +249,11 @@ class FIQueryStrategy(_PoolStrategy):
 
     def __init__(
         self,
-        utility="fi_margin",
+        utility="flip_ratio",
         selection="diverse",
-        aggregate="row_trimmed_mean",
-        validation_loss="expected_error",
+        shortlist=5,
+        aggregate="median",
+        validation_loss="log_loss",
         metric="euclidean",
         curvature="auto",
         damping="auto",
@@ -269,6 +269,7 @@ class FIQueryStrategy(_PoolStrategy):
         super().__init__(missing_label=missing_label, random_state=random_state)
         self.utility = utility
         self.selection = selection
+        self.shortlist = shortlist
         self.aggregate = aggregate
         self.validation_loss = validation_loss
         self.metric = metric

@@ -38,6 +38,7 @@ from ..bridge._base import bridge, innermost
 from ..bridge._network import Choices, NetworkBridge
 from ..bridge._skorch import adapt
 from ..kernels._chunks import block_rows, row_blocks
+from ._linear_part import of_pool_rows
 from ._select import select_top
 
 
@@ -81,6 +82,8 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
     # Does the strategy ask the classifier anything at all, and for probabilities?
     _needs_model = True
     _needs_proba = True
+    # Does `_select` read the scores? Else a query makes them only if they are asked for.
+    _selects_by_score = True
 
     def __init__(self, estimator=None, *, batch_size=1, random_state=None):
         self.estimator = estimator
@@ -116,6 +119,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             draw at random until there are two.
         """
         self._validate_params()
+        self._check_settings()
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
@@ -141,6 +145,9 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         for name, value in prepared.items():
             setattr(self, name, value)
         return self
+
+    def _check_settings(self) -> None:
+        """Refuse settings that do not go together, before anything is fitted."""
 
     def _fitted_model(self, X, y):
         """The classifier, fitted; None where there is but one class to fit it on."""
@@ -231,8 +238,11 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         n_pool = self._check_pool(X_pool)
         size = self._size(batch_size, n_pool)
         rng = check_random_state(self.random_state)
-        scores = self._checked_scores(X_pool)
-        if self._needs_model and self.estimator_ is None:
+        cold = self._needs_model and self.estimator_ is None
+        scores = np.empty(0)
+        if cold or return_utilities or self._selects_by_score:
+            scores = self._checked_scores(X_pool)
+        if cold:
             indices = select_top(scores, size, rng)
         else:
             indices = self._select(X_pool, scores, size, rng)
@@ -305,7 +315,8 @@ def representation(model, X):
     """
     if model is not None:
         try:
-            fitted = bridge(model)
+            with of_pool_rows():
+                fitted = bridge(model)
         except TypeError:
             fitted = None
         if isinstance(fitted, NetworkBridge):
@@ -313,6 +324,7 @@ def representation(model, X):
         if fitted is not None:
             return _flat(fitted.transform(X))
         inner = model.estimator if isinstance(model, FrozenEstimator) else model
+        inner = getattr(inner, "best_estimator_", inner)
         if isinstance(inner, Pipeline) and len(inner.steps) > 1:
             X = inner[:-1].transform(X)
     return _flat(X)

@@ -197,6 +197,7 @@ class TypiClust(_Coverage):
     array([[10.]])
     """
 
+    _selects_by_score = False
     _parameter_constraints: dict = {
         **QueryStrategy._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],

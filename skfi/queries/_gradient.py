@@ -134,6 +134,8 @@ class BADGE(QueryStrategy):
     array([1])
     """
 
+    _selects_by_score = False
+
     def _score(self, X_pool) -> np.ndarray:
         return _lengths(self.estimator_, X_pool, constant=0.0)
 

@@ -187,7 +187,7 @@ def test_neither_package_is_needed():
         "try:\n    import skfi.integrations.skactiveml\n"
         "except ImportError as error:\n    print(error)"
     )
-    assert 'pip install "skfi[integrations]"' in run(code)
+    assert 'pip install "skfi[activeml]"' in run(code)
 
 
 def test_page_runs(monkeypatch, capsys):

@@ -55,8 +55,21 @@ def classifier(estimator=None, classes=(0, 1, 2), **params):
     return SklearnClassifier(estimator, classes=list(classes), **params)
 
 
+WEIGHTED = dict(
+    utility="fi_margin",
+    aggregate="row_trimmed_mean",
+    validation_loss="expected_error",
+    shortlist=None,
+)
+
+
+def weighted(**params):
+    """FI times 1 - (p_1 - p_2)."""
+    return FIQueryStrategy(**{**WEIGHTED, **params})
+
+
 def expected_scores(X, y, pool, **params):
-    """By fi_active itself; the default utility is FI times 1 - (p_1 - p_2)."""
+    """What `weighted` scores, by fi_active itself."""
     labelled = ~np.isnan(y)
     model = LogisticRegression().fit(X[labelled], y[labelled])
     scores = fi_active(
@@ -87,8 +100,9 @@ def test_is_one_of_theirs_with_the_parameters_of_the_sampler():
 
 def test_every_parameter_reaches_the_sampler():
     given = {
-        "utility": "flip_ratio",
+        "utility": "fi",
         "selection": "power",
+        "shortlist": 3,
         "aggregate": "median",
         "validation_loss": "gce",
         "metric": "mahalanobis",
@@ -101,14 +115,14 @@ def test_every_parameter_reaches_the_sampler():
         "n_components": 7,
         "subsample": 0.5,
     }
-    made = FIQueryStrategy(**given, random_state=3)._make_strategy()
+    made = weighted(**given, random_state=3)._make_strategy()
     assert type(made) is FIActiveSampler
     assert {name: getattr(made, name) for name in given} == given
 
 
 def test_utilities_are_the_scores_of_the_unlabelled_rows(data):
     X, _, y = data
-    strategy = FIQueryStrategy(random_state=0)
+    strategy = weighted(random_state=0)
     asked, utilities = strategy.query(X, y, classifier(), batch_size=4, return_utilities=True)
     unlabelled = np.flatnonzero(np.isnan(y))
     assert utilities.shape == (4, 90)
@@ -161,7 +175,7 @@ def test_candidates(data, kind):
         "rows": np.array([70, 1, 61]),
     }[kind]
     candidates = X[positions] if kind == "rows" else positions
-    asked, utilities = FIQueryStrategy(selection="top", random_state=0).query(
+    asked, utilities = weighted(selection="top", random_state=0).query(
         X, y, classifier(), candidates=candidates, batch_size=2, return_utilities=True
     )
     expected = np.full(3 if kind == "rows" else 90, np.nan)
@@ -175,7 +189,7 @@ def test_candidates(data, kind):
 def test_more_rows_than_candidates(data):
     X, _, y = data
     with pytest.warns(UserWarning, match="is larger than number of candidates"):
-        asked, utilities = FIQueryStrategy(random_state=0).query(
+        asked, utilities = weighted(random_state=0).query(
             X, y, classifier(), candidates=[1, 2, 4], batch_size=5, return_utilities=True
         )
     assert sorted(asked) == [1, 2, 4]
@@ -209,7 +223,7 @@ def test_weights_are_the_classifiers(data):
     np.testing.assert_allclose(utilities[0], expected)
     # What FI reads of the training rows no longer fits the model, and that is said.
     with pytest.warns(UserWarning, match="not at its optimum on these rows"):
-        FIQueryStrategy().query(X, y, classifier(), sample_weight=weight)
+        weighted().query(X, y, classifier(), sample_weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +236,7 @@ def test_labels_of_any_type(data, missing, names):
     if missing is not None:
         labels = np.array(labels.tolist())
     clf = classifier(classes=names, missing_label=missing)
-    strategy = FIQueryStrategy(missing_label=missing, random_state=0)
+    strategy = weighted(missing_label=missing, random_state=0)
     asked, utilities = strategy.query(X, labels, clf, return_utilities=True)
     unlabelled = np.flatnonzero(np.isnan(y))
     expected = expected_scores(X, y, X[unlabelled])
@@ -233,9 +247,9 @@ def test_labels_of_any_type(data, missing, names):
 def test_classes_that_nobody_has_seen(data):
     X, _, y = data
     clf = classifier(make_pipeline(StandardScaler(), LogisticRegression()), classes=range(6))
-    _, utilities = FIQueryStrategy(random_state=0).query(X, y, clf, return_utilities=True)
+    _, utilities = weighted(random_state=0).query(X, y, clf, return_utilities=True)
     same = classifier(make_pipeline(StandardScaler(), LogisticRegression()))
-    _, expected = FIQueryStrategy(random_state=0).query(X, y, same, return_utilities=True)
+    _, expected = weighted(random_state=0).query(X, y, same, return_utilities=True)
     np.testing.assert_allclose(utilities, expected)
 
 
@@ -248,7 +262,7 @@ def test_rows_are_drawn_at_random_before_there_are_two_classes(data, n_labelled,
     y[np.flatnonzero(y_true == 1)[:n_labelled]] = 1
     drawn = []
     for seed in range(8):
-        asked, utilities = FIQueryStrategy(random_state=seed).query(
+        asked, utilities = weighted(random_state=seed).query(
             X, y, classifier(estimator), batch_size=3, return_utilities=True
         )
         assert len(set(asked)) == 3
@@ -262,7 +276,7 @@ def test_rows_are_drawn_at_random_before_there_are_two_classes(data, n_labelled,
 def test_a_loop_over_all_rows(data):
     X, y_true, y = data
     y, clf = y.copy(), classifier()
-    strategy = FIQueryStrategy(random_state=0)
+    strategy = weighted(random_state=0)
     for _ in range(7):
         asked = strategy.query(X, y, clf, batch_size=10)
         assert np.isnan(y[asked]).all()
@@ -280,7 +294,7 @@ def test_a_loop_over_all_rows(data):
 def test_inside_their_wrapper(data, exclude, as_rows):
     X, _, y = data
     wrapped = SubSamplingWrapper(
-        FIQueryStrategy(random_state=0),
+        weighted(random_state=0),
         max_candidates=12,
         exclude_non_subsample=exclude,
         random_state=0,
@@ -326,18 +340,18 @@ def test_clones_pickles_and_leaves_its_strategy_alone(data):
     ("strategy", "query", "error", "match"),
     [
         (SkfiQueryStrategy("margin"), {}, TypeError, "strategy"),
-        (FIQueryStrategy(utility="best"), {}, ValueError, "utility"),
-        (FIQueryStrategy(), {"clf": LogisticRegression()}, TypeError, "SkactivemlClassifier"),
+        (weighted(utility="best"), {}, ValueError, "utility"),
+        (weighted(), {"clf": LogisticRegression()}, TypeError, "SkactivemlClassifier"),
         (
-            FIQueryStrategy(),
+            weighted(),
             {"clf": ParzenWindowClassifier(classes=[0, 1, 2])},
             TypeError,
             "ParzenWindowClassifier has no bridge",
         ),
-        (FIQueryStrategy(), {"clf": classifier(missing_label=-1)}, ValueError, "missing_label"),
-        (FIQueryStrategy(), {"fit_clf": "yes"}, TypeError, "fit_clf"),
-        (FIQueryStrategy(), {"batch_size": 0}, ValueError, "batch_size"),
-        (FIQueryStrategy(), {"candidates": [[1.0, 2.0]]}, ValueError, "features"),
+        (weighted(), {"clf": classifier(missing_label=-1)}, ValueError, "missing_label"),
+        (weighted(), {"fit_clf": "yes"}, TypeError, "fit_clf"),
+        (weighted(), {"batch_size": 0}, ValueError, "batch_size"),
+        (weighted(), {"candidates": [[1.0, 2.0]]}, ValueError, "features"),
     ],
 )
 def test_bad_input(data, strategy, query, error, match):
@@ -349,7 +363,7 @@ def test_bad_input(data, strategy, query, error, match):
 def test_bad_parameters_are_refused_before_there_is_a_label(data):
     X, _, y = data
     with pytest.raises(ValueError, match="utility"):
-        FIQueryStrategy(utility="best").query(X, np.full_like(y, np.nan), classifier())
+        weighted(utility="best").query(X, np.full_like(y, np.nan), classifier())
 
 
 def test_page_runs(tmp_path):
@@ -421,7 +435,7 @@ def test_skorch_net(data, torch, params):
     names = np.array(["a", "b", "c"])
     labels = np.where(np.isnan(y), "", names[y_true])
     clf = net_classifier(torch, classes=list(names), missing_label="").fit(X, labels)
-    strategy = FIQueryStrategy("fi", params=params, missing_label="", random_state=0)
+    strategy = weighted("fi", params=params, missing_label="", random_state=0)
     asked, utilities = strategy.query(
         X, labels, clf, fit_clf=False, batch_size=3, return_utilities=True
     )
@@ -436,7 +450,7 @@ def test_skorch_net(data, torch, params):
 def test_skorch_net_is_fitted_on_a_clone(data, torch):
     X, _, y = data
     clf = net_classifier(torch)
-    asked = FIQueryStrategy(random_state=0).query(X, y, clf, batch_size=3)
+    asked = weighted(random_state=0).query(X, y, clf, batch_size=3)
     assert np.isnan(y[asked]).all()
     assert not hasattr(clf, "neural_net_")
     _, utilities = SkfiQueryStrategy(Margin()).query(X, y, clf, return_utilities=True)
@@ -460,7 +474,7 @@ def test_skorch_net_that_returns_more_than_scores(data, torch):
     softmax = torch.nn.Softmax(dim=-1)
     outputs = {"proba": (0, softmax), "embedding": (1, None)}
     clf.set_params(module=Both(False), forward_outputs=outputs).fit(X, y)
-    _, utilities = FIQueryStrategy("fi").query(X, y, clf, fit_clf=False, return_utilities=True)
+    _, utilities = weighted("fi").query(X, y, clf, fit_clf=False, return_utilities=True)
     labelled = ~np.isnan(y)
     expected = fi_of_net(torch, clf, X[labelled], y[labelled], X[~labelled])
     np.testing.assert_allclose(utilities[0, ~labelled], expected, rtol=1e-4)
@@ -468,7 +482,7 @@ def test_skorch_net_that_returns_more_than_scores(data, torch):
     outputs = {"proba": (1, softmax), "embedding": (0, None)}
     clf.set_params(module=Both(True), forward_outputs=outputs)
     with pytest.raises(ValueError, match="Put the scores first"):
-        FIQueryStrategy().query(X, y, clf)
+        weighted().query(X, y, clf)
 
 
 def test_skorch_net_that_holds_rows_back_is_warned_about(data, torch):
@@ -477,4 +491,4 @@ def test_skorch_net_that_holds_rows_back_is_warned_about(data, torch):
     X, _, y = data
     clf = net_classifier(torch, net={"train_split": ValidSplit(4)})
     with pytest.warns(UserWarning, match="keeps some of its training rows"):
-        FIQueryStrategy(random_state=0).query(X, y, clf)
+        weighted(random_state=0).query(X, y, clf)

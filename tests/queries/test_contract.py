@@ -19,15 +19,29 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skfi.queries._coverage import CoreSet, TypiClust
-from skfi.queries._gradient import BADGE, GradientNorm
-from skfi.queries._uncertainty import Entropy, LeastConfident, Margin, PowerMargin, Random
+from skfi import FIActiveSampler
+from skfi.queries import (
+    BADGE,
+    BALD,
+    BatchBALD,
+    CoreSet,
+    Entropy,
+    GradientNorm,
+    InfluenceValue,
+    LeastConfident,
+    Margin,
+    PowerMargin,
+    Random,
+    ShapleyRegression,
+    TypiClust,
+)
 
 # Name -> what makes it from (estimator, *, batch_size, random_state).
 STRATEGIES = {
@@ -40,11 +54,28 @@ STRATEGIES = {
     "BADGE": BADGE,
     "CoreSet": CoreSet,
     "TypiClust": partial(TypiClust, n_neighbors=4),
-}
+    "BALD": BALD,
+    "BatchBALD": partial(BatchBALD, n_draws=10),
+    "InfluenceValue": InfluenceValue,
+    # Trees break ties otherwise on sparse rows; neighbours do not.
+    "ShapleyRegression": partial(ShapleyRegression, regressor=KNeighborsRegressor(1)),
+    "FIActiveSampler": FIActiveSampler,
+    "FI, the paper's": partial(
+        FIActiveSampler, utility="fi", selection="top", aggregate="trimmed_mean",
+        curvature="kfac",
+    ),
+    "FI, in its embedding": partial(
+        FIActiveSampler, utility="fi_margin", aggregate="mean", shortlist=None
+    ),
+    "FI, power": partial(FIActiveSampler, selection="power", aggregate="row_trimmed_mean"),
+}  # fmt: skip
 # Those whose batch depends on the seed where no scores tie.
-DRAWN = {"Random", "PowerMargin", "BADGE", "TypiClust"}
-# Those that read the classifier by a bridge, and refuse one that has none.
-NEEDS_BRIDGE: set[str] = set()
+DRAWN = {
+    "Random", "PowerMargin", "BADGE", "TypiClust", "BALD", "BatchBALD", "ShapleyRegression",
+    "FIActiveSampler", "FI, in its embedding", "FI, power",
+}  # fmt: skip
+# Those that refuse a classifier for its missing bridge.
+NEEDS_BRIDGE = {"InfluenceValue", *(name for name in STRATEGIES if name.startswith("FI"))}
 
 NEEDS_MODEL = [name for name, make in STRATEGIES.items() if make()._needs_model]
 NEEDS_PROBA = [name for name in NEEDS_MODEL if STRATEGIES[name]()._needs_proba]
