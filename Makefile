@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint bench bench-networks bench-peers figure-approximation \
-	study clean
+.PHONY: demo test test-oldest lint bench bench-networks bench-peers bench-active bench-queries \
+	bench-subsample figure-approximation study study-queries clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -32,6 +32,17 @@ bench-networks: .venv-test/ready
 bench-peers: .venv-peers/ready
 	.venv-peers/bin/python benchmarks/network_peers.py
 
+# All pairs, and the mean over a million rows, beside what cannot be avoided; three minutes.
+bench-active: .venv-test/ready
+	.venv-test/bin/python benchmarks/active_cost.py
+
+# A query beside one of BALD, on the paper's MNIST case.
+bench-queries: .venv-test/ready
+	.venv-test/bin/python benchmarks/query_cost.py
+
+bench-subsample: .venv-test/ready
+	.venv-test/bin/python benchmarks/subsample_recall.py
+
 figure-approximation: .venv-test/ready
 	.venv-test/bin/python benchmarks/approximation_error.py --seeds 3 \
 		--output docs/images/approximation_error.png
@@ -40,6 +51,11 @@ figure-approximation: .venv-test/ready
 study: .venv-test/ready
 	.venv-test/bin/python benchmarks/trimming_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/trimming_study.py report > benchmarks/trimming_study.md
+
+# Forty minutes on two cores.
+study-queries: .venv-test/ready
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
+	.venv-test/bin/python benchmarks/query_study.py report > benchmarks/query_study.md
 
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find skfi -name '*.py')
 	$(PYTHON) -m venv .venv-demo

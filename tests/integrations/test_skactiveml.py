@@ -435,7 +435,7 @@ def test_skorch_net(data, torch, params):
     names = np.array(["a", "b", "c"])
     labels = np.where(np.isnan(y), "", names[y_true])
     clf = net_classifier(torch, classes=list(names), missing_label="").fit(X, labels)
-    strategy = weighted("fi", params=params, missing_label="", random_state=0)
+    strategy = weighted(utility="fi", params=params, missing_label="", random_state=0)
     asked, utilities = strategy.query(
         X, labels, clf, fit_clf=False, batch_size=3, return_utilities=True
     )
@@ -474,7 +474,7 @@ def test_skorch_net_that_returns_more_than_scores(data, torch):
     softmax = torch.nn.Softmax(dim=-1)
     outputs = {"proba": (0, softmax), "embedding": (1, None)}
     clf.set_params(module=Both(False), forward_outputs=outputs).fit(X, y)
-    _, utilities = weighted("fi").query(X, y, clf, fit_clf=False, return_utilities=True)
+    _, utilities = weighted(utility="fi").query(X, y, clf, fit_clf=False, return_utilities=True)
     labelled = ~np.isnan(y)
     expected = fi_of_net(torch, clf, X[labelled], y[labelled], X[~labelled])
     np.testing.assert_allclose(utilities[0, ~labelled], expected, rtol=1e-4)
