@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
 .PHONY: demo test test-oldest lint bench bench-networks bench-peers bench-active bench-queries \
-	bench-subsample figure-approximation study study-queries clean
+	bench-subsample figure-approximation study study-cnn study-queries clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -51,6 +51,9 @@ figure-approximation: .venv-test/ready
 study: .venv-test/ready
 	.venv-test/bin/python benchmarks/trimming_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/trimming_study.py report > benchmarks/trimming_study.md
+
+study-cnn: .venv-test/ready
+	.venv-test/bin/python benchmarks/query_study_cnn.py
 
 # Forty minutes on two cores.
 study-queries: .venv-test/ready

@@ -1,0 +1,80 @@
+"""Quadratic forms of rank-one vectors, by a root and by the table of products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skfi._vectors import DenseVectors, FactoredVectors
+from skfi.kernels._active import gradients
+from skfi.kernels._quadratic import Quadratic, cheaper_by_root, principal_root
+
+
+def problem(K, p, rank, n, seed):
+    rng = np.random.default_rng(seed)
+    L = rng.normal(size=(K * p, rank))
+    return L, L @ L.T, rng.normal(size=(n, p)), rng.normal(size=(n, K))
+
+
+@given(
+    K=st.integers(1, 5),
+    p=st.integers(1, 7),
+    rank=st.integers(1, 6),
+    n=st.integers(1, 40),
+    seed=st.integers(0, 99),
+)
+def test_both_forms_are_the_definition(K, p, rank, n, seed):
+    L, C, X, c = problem(K, p, rank, n, seed)
+    u = gradients(X, c)
+    expected = np.einsum("bi,ij,bj->b", u, C, u)
+    scale = np.abs(C).max() * (u**2).sum(axis=1)
+    for form in (Quadratic(K, C), Quadratic(K, root=L)):
+        assert (np.abs(form(X, c) - expected) <= 1e-12 * scale + 1e-300).all()
+        np.testing.assert_allclose(form.times(u[0]), C @ u[0], rtol=1e-9, atol=1e-9 * scale[0])
+
+
+def test_blocks_and_precision(monkeypatch):
+    _, C, X, c = problem(4, 9, 36, 500, 0)
+    form = Quadratic(4, C)
+    whole = form(X, c)
+    monkeypatch.setattr("skfi.kernels._quadratic._BLOCK_DOUBLES", 1)
+    np.testing.assert_allclose(form(X, c), whole, rtol=1e-12)
+    rough = Quadratic(4, C, dtype=np.float32)
+    assert rough.table.dtype == np.float32
+    np.testing.assert_allclose(rough(X, c), whole, rtol=1e-3)
+    assert np.abs(rough(X, c) / whole - 1).max() > 1e-9
+
+
+def test_which_is_cheaper():
+    assert cheaper_by_root(585, 9, 100)
+    assert not cheaper_by_root(585, 9, 585)
+    assert cheaper_by_root(5, 1, 3)
+
+
+@pytest.mark.parametrize("rank", [3, 20])
+def test_principal_root(rank):
+    L, C, _, _ = problem(3, 4, rank, 1, 0)
+    for root in (principal_root(C, None), principal_root(None, L)):
+        np.testing.assert_allclose(root @ root.T, C, rtol=1e-9, atol=1e-9)
+        gram = root.T @ root
+        assert root.shape == (12, min(rank, 12))
+        np.testing.assert_allclose(gram, np.diag(np.diagonal(gram)), atol=1e-9 * gram.max())
+        assert (np.diff(np.diagonal(gram)) <= 1e-9).all()
+    assert principal_root(np.zeros((4, 4)), None).shape == (4, 0)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("whitened", [True, False])
+def test_factored_vectors_are_their_dense_ones(fit_intercept, whitened):
+    """Lengths and inner products, which are all that choosing by distance asks."""
+    L, C, X, c = problem(3, 5, 15, 30, 1)
+    x = X[:, :4] if fit_intercept else X
+    full = np.column_stack([x, np.ones(30)]) if fit_intercept else x
+    form = Quadratic(3, C) if whitened else None
+    vectors = FactoredVectors(x, c, fit_intercept, form)
+    dense = DenseVectors(gradients(full, c) @ (L if whitened else np.eye(15)))
+    np.testing.assert_allclose(vectors.lengths, dense.lengths, rtol=1e-9)
+    for i in (0, 7, 29):
+        np.testing.assert_allclose(vectors.inner(i), dense.inner(i), rtol=1e-8, atol=1e-8)
