@@ -22,14 +22,14 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from skfi.queries import Margin
+from skfi import FIActiveSampler
 
 SHADES = " .:-=+*#%@"  # one to a step of light
 
 
 def make_strategy():
     """Who chooses what is asked: any query strategy fits here."""
-    return Margin(LogisticRegression(max_iter=1000), random_state=0)
+    return FIActiveSampler(LogisticRegression(max_iter=1000), random_state=0)
 
 
 def draw(image):

@@ -61,3 +61,28 @@ def test_crescents(tmp_path):
     pictures = list(tmp_path.iterdir())
     assert [path.name for path in pictures] == ["crescents.png"]
     assert pictures[0].stat().st_size > 20_000
+
+
+def test_ask_digits(tmp_path):
+    pytest.importorskip("matplotlib")
+    result = subprocess.run(
+        [
+            *(sys.executable, "examples/ask_digits.py", "--output", str(tmp_path)),
+            *("--repeats", "2", "--rounds", "2"),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    apart = {
+        line.split(":")[0]: float(line.split()[-4])
+        for line in result.stdout.splitlines()
+        if "apart" in line
+    }
+    assert apart["margin"] < apart["FI (default)"] < apart["FI, the paper's"]
+    pictures = sorted(path.name for path in tmp_path.iterdir())
+    assert pictures == ["digits_asked_for.png", "digits_curves.png"]
+    assert all(path.stat().st_size > 20_000 for path in tmp_path.iterdir())
