@@ -52,7 +52,7 @@ def draw_batches(X, y, folder: Path) -> None:
             ax.set_xlabel(str(y[row]), labelpad=1, fontsize=9)
         two = np.sort(strategy.estimator_.predict_proba(X[asked]), axis=1)[:, -2:]
         apart = (two[:, 1] - two[:, 0]).mean()
-        text = f"{name}: the two most probable classes are {apart:.2f} apart on average"
+        text = f"{name}: the two most probable classes are {apart:.3f} apart on average"
         line[0].set_title(text, loc="left", fontsize=10, pad=4)
         print(text)
     fig.savefig(folder / "digits_asked_for.png", dpi=160, bbox_inches="tight")
