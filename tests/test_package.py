@@ -101,9 +101,10 @@ def test_readme_runs(tmp_path):
     assert run(code, cwd=tmp_path).splitlines() == expected
 
 
-def test_networks_page_runs(tmp_path):
-    pytest.importorskip("skorch")
-    page = (ROOT / "docs" / "networks.md").read_text()
+@pytest.mark.parametrize(("name", "needs"), [("networks", "skorch"), ("active", "sklearn")])
+def test_pages_run(tmp_path, name, needs):
+    pytest.importorskip(needs)
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
     expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)
     assert expected

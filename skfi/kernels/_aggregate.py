@@ -29,6 +29,11 @@ class TrimmedMean:
     ValueError
         `trim` is not in [0, 1).
 
+    References
+    ----------
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Section 4 (the
+    function g).
+
     Examples
     --------
     >>> from skfi import TrimmedMean
@@ -71,6 +76,11 @@ class Quantile:
     ------
     ValueError
         `q` is not in [0, 1].
+
+    References
+    ----------
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Section 4 (the
+    function g).
 
     Examples
     --------
