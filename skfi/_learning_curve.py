@@ -282,6 +282,10 @@ def active_learning_curve(
     settings are recognised by hashes of their contents; a resumed run is the same as far
     as the classifier is with a given seed.
 
+    References
+    ----------
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Algorithm 4.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
