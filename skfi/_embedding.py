@@ -171,15 +171,14 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             choices=choices,
         )
         assert isinstance(pairing, LinearPairing)  # a network's last layer is linear
-        root = pairing.root(self.aggregate)
-        share = np.einsum("mr,mr->r", root, root)
+        root, variance = pairing.root(self.aggregate)
         kept = slice(0, self.n_components)
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, X, reset=True)
         self.estimator_ = estimator
         self.classes_ = estimator.classes_
         self.components_ = np.ascontiguousarray(root[:, kept].T)
-        self.explained_variance_ratio_ = (share / max(share.sum(), 1e-300))[kept]
+        self.explained_variance_ratio_ = (variance / max(variance.sum(), 1e-300))[kept]
         self.n_components_ = len(self.components_)
         return self
 

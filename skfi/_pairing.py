@@ -9,25 +9,26 @@ memory all at once unless they are already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn import get_config
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
-from ._rows import encode_labels
+from ._rows import check_names, column_names, encode_labels, sliceable
 from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
 from ._vectors import DenseVectors, FactoredVectors
 from .bridge import Bridge, bridge
-from .bridge._network import Choices, NetworkBridge
+from .bridge._network import Choices, NetworkBridge, of_other_rows
 from .kernels._active import LinearPairs, extend
 from .kernels._active_kronecker import KroneckerPairs
 from .kernels._aggregate import QUADRATIC, aggregate_rows, row_shares
 from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
+from .kernels._inverse_root import inverse_root
 from .kernels._kronecker import KroneckerInverse
 from .kernels._looked import finish, looked_gradient
 from .kernels._losses import ValidationLoss, resolve_validation_loss
@@ -50,6 +51,7 @@ class LinearReader:
     fitted: Bridge
     model: SoftmaxLinear
     loss: ValidationLoss
+    names: np.ndarray | None  # of the columns, where no step before the model knows them
 
     @property
     def doubles_per_row(self) -> int:
@@ -62,6 +64,7 @@ class LinearReader:
 
     def features(self, X, name: str):
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""
+        check_names(self.names, X, name)
         X = check_array(
             self.fitted.transform(X),
             accept_sparse="csr",
@@ -164,18 +167,15 @@ class LinearPairing(LinearReader):
             return None, self.pairs.stacked(share)
         return self.pairs.quadratic(share), None
 
-    def root(self, aggregate) -> np.ndarray:
-        """L (m, rank) with L Lᵀ = C and orthogonal columns."""
+    def root(self, aggregate) -> tuple[np.ndarray, np.ndarray]:
+        """L (m, rank) with L Lᵀ = C, and the variance of each coordinate of ``Lᵀu``."""
         with self._one_thread:
             C, L = self._matrix(aggregate)
-            small = L is not None and L.shape[1] <= L.shape[0]
-            if L is not None and not small:
-                C, L = L @ L.T, None
-            return principal_root(C, L)
+            return principal_root(C, L, *inverse_root(self.curved.inverse))
 
     def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""
-        pairs = self.pairs
+        pairs = self.pairs.keep()
         found = self._map(lambda x, seen: pairs.pairs(x, seen.c), X, codes, pairs.other_rows())
         if len(self.present) == self.n_rows:
             return found
@@ -193,7 +193,7 @@ class LinearPairing(LinearReader):
                 return finish(score, quadratic(x, seen.c), seen.log_p)
 
             return lambda X: self._map(from_form, X, None, size, score)
-        pairs, weight = self.pairs, None if self.even else self.weight
+        pairs, weight = self.pairs.keep(), None if self.even else self.weight
 
         def from_pairs(x: np.ndarray, seen: Looked) -> np.ndarray:
             fi = aggregate_rows(aggregate, pairs.pairs(x, seen.c), weight)
@@ -336,7 +336,10 @@ class NetworkPairing:
         return row_shares("row_trimmed_mean", expected, self.weight)
 
     def vectors(self, X, aggregate, score: str = "fi") -> DenseVectors:
-        """Vectors of rows X whose squared lengths are their mean FI, n (K - 1) long."""
+        """Vectors of rows X whose squared lengths are their mean FI, n (K - 1) long.
+
+        For every score: gradients of all parameters are too long to keep.
+        """
         from .kernels._network_pairs import moved_pairs
 
         curved = self.curved
@@ -372,20 +375,26 @@ def pair_fitted(
     """Check the training rows of a fitted classifier, and make them ready."""
     loss = resolve_validation_loss(validation_loss)
     choices = Choices() if choices is None else choices
+    if choices.approximation is not None:  # all batches of a pool see the same draws
+        seed = check_random_state(choices.random_state).randint(np.iinfo(np.int32).max)
+        choices = replace(choices, random_state=int(seed))
     curved, _ = curve_fitted(estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1)
     if isinstance(curved, CurvedNetwork):
         return NetworkPairing(curved, loss, metric, unit)
     dtype = np.float32 if choices.dtype == "float32" else np.float64
-    return LinearPairing(curved.fitted, curved.model, loss, curved, metric, unit, dtype)
+    names = column_names(estimator, curved.fitted)
+    return LinearPairing(curved.fitted, curved.model, loss, names, curved, metric, unit, dtype)
 
 
 def read_linear(estimator, X, validation_loss) -> LinearReader:
     """A fitted classifier, of a network its last layer; X are rows to try a network on."""
-    fitted = bridge(estimator)
-    if isinstance(fitted, NetworkBridge):
-        fitted = fitted.last_layer(Choices(), X)
+    with of_other_rows():
+        fitted = bridge(estimator)
+        if isinstance(fitted, NetworkBridge):
+            fitted = fitted.last_layer(Choices(), X)
     model = fitted.make_model(1)  # penalties alone know of the number of rows
-    return LinearReader(fitted, model, resolve_validation_loss(validation_loss))
+    names = column_names(estimator, fitted)
+    return LinearReader(fitted, model, resolve_validation_loss(validation_loss), names)
 
 
 def row_batches(X, doubles_per_row: int) -> Iterator[Any]:
@@ -394,6 +403,7 @@ def row_batches(X, doubles_per_row: int) -> Iterator[Any]:
         yield from X
         return
     n_rows = _num_samples(X)
+    X = sliceable(X)
     memory = get_config()["working_memory"] * 2**20 / 8
     size = max(1, int(memory // (4 * doubles_per_row)))
     if size >= n_rows:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
     _check_sample_weight,
+    _get_feature_names,
     check_array,
     check_consistent_length,
     column_or_1d,
@@ -76,6 +78,31 @@ def check_columns(estimator, X, name: str) -> None:
         raise ValueError(
             f"{name} must have the columns that fit saw, in the same order. {error}"
         ) from error
+
+
+def column_names(estimator, fitted: Bridge) -> np.ndarray | None:
+    """Names of the columns the classifier was fitted on, where it sees them itself.
+
+    Steps before it know their own columns, and may put them in another order.
+    """
+    return None if fitted.steps else getattr(estimator, "feature_names_in_", None)
+
+
+def check_names(names: np.ndarray | None, X, name: str) -> None:
+    """Refuse a DataFrame whose columns are others, or in another order."""
+    given = None if names is None else _get_feature_names(X)
+    if names is not None and given is not None and not np.array_equal(names, given):
+        raise ValueError(
+            f"{name} must have the columns that the classifier was fitted on, in the same "
+            f"order: {list(names[:10])}; got {list(given[:10])}."
+        )
+
+
+def sliceable(X):
+    """Rows that can be taken apart: sparse formats without slices become CSR."""
+    if sparse.issparse(X) and X.format in ("coo", "dia", "bsr"):
+        return X.tocsr()
+    return X
 
 
 def check_weight(sample_weight, X, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,6 +24,7 @@ from .kernels._chunks import one_blas_thread
 from .kernels._looked import SCORES
 from .kernels._losses import resolve_validation_loss
 from .queries._base import QueryStrategy, representation
+from .queries._held_out import predict_pool
 from .queries._select import select_diverse, select_power, select_top
 
 
@@ -51,8 +53,8 @@ class FIActiveSampler(QueryStrategy):
     selection : {"diverse", "top", "power"}, default="diverse"
         "top" takes the highest scores (the paper). "diverse" is k-means++ on vectors whose
         squared lengths are the scores and whose directions are those of the FI embedding (for
-        the flip ratio, of the loss's gradient, as in BADGE). "power" draws in proportion to
-        the scores.
+        the flip ratio, of the loss's gradient, as in BADGE, where it has the closed form).
+        "power" draws in proportion to the scores.
     shortlist : int, default=5
         "diverse" chooses among this many times as many rows as are asked for, those with the
         highest scores; None is the whole pool.
@@ -130,6 +132,7 @@ class FIActiveSampler(QueryStrategy):
     (10,)
     """
 
+    _needs_proba = False  # probabilities are read from the bridge
     _parameter_constraints: dict = {
         **QueryStrategy._parameter_constraints,
         "utility": [StrOptions(set(SCORES))],
@@ -228,7 +231,10 @@ class FIActiveSampler(QueryStrategy):
 
     def _paired(self) -> LinearPairing | NetworkPairing:
         if "_pairing" not in self.__dict__:
-            self._pairing = self._pair(self.estimator_, self._X_labelled, self._y_labelled)
+            with warnings.catch_warnings():  # `fit` has given them
+                warnings.simplefilter("ignore")
+                pairing = self._pair(self.estimator_, self._X_labelled, self._y_labelled)
+            self._pairing = pairing
         return self._pairing
 
     def _score(self, X_pool) -> np.ndarray:
@@ -246,10 +252,10 @@ class FIActiveSampler(QueryStrategy):
         drawn = np.flatnonzero(rng.uniform(size=_num_samples(X_pool)) < self.subsample)
         if len(drawn) < 2:
             drawn = rng.permutation(_num_samples(X_pool))[:2]
-        ranks = rankdata(self._exact(_safe_indexing(X_pool, drawn)))
-        features = representation(self.estimator_, X_pool)
+        rows = _safe_indexing(X_pool, drawn)
         forest = RandomForestRegressor(random_state=rng)
-        return forest.fit(features[drawn], ranks).predict(features)
+        forest.fit(representation(self.estimator_, rows), rankdata(self._exact(rows)))
+        return predict_pool(forest, self.estimator_, X_pool)
 
     def _select(
         self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState

@@ -15,7 +15,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from ._rows import Rows, check_same_columns, labelled, linear_rows
+from ._rows import (
+    Rows,
+    check_names,
+    check_same_columns,
+    column_names,
+    labelled,
+    linear_rows,
+)
 from .bridge import Bridge, bridge
 from .bridge._network import Choices, NetworkBridge
 from .kernels._chunks import one_blas_thread
@@ -228,6 +235,10 @@ def curve_fitted(
         fitted = fitted.last_layer(choices, X)
         return _curve_linear(fitted, choices, training, held_out, network=True)
     choices.check_linear(type(estimator).__name__)
+    names = column_names(estimator, fitted)
+    check_names(names, X, "X")
+    if held_out is not None:
+        check_names(names, held_out[0], "X_val")
     return _curve_linear(fitted, choices, training, held_out, stacklevel=stacklevel + 1)
 
 

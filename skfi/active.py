@@ -77,8 +77,8 @@ def fi_pairwise(
         Rank, or length of the sketch.
     dtype : {None, "float32", "float64"}, default=None
         Precision of a network's derivatives (None: its own), and of the products over pairs
-        (None: float64). float32 halves the cost of the products; its relative error is about
-        1e-6 of the largest terms that a score is made of.
+        (None: float64). float32 halves the cost of the products; its error is about 1e-6 of
+        the largest terms that a score is made of, which for small scores may be a percent.
     random_state : int, RandomState instance or None, default=None
         Start of the power iteration, and the sketch.
 
@@ -148,7 +148,7 @@ def fi_active(
     unit="copy",
     params="last_layer",
     perturbation="features",
-    curvature="exact",
+    curvature="auto",
     damping="auto",
     approximation=None,
     n_components=None,
@@ -177,18 +177,20 @@ def fi_active(
         From FI through each training row to one number. "trimmed_mean" is the paper's mean
         of the middle 80 % (another share: `skfi.TrimmedMean`); "median", "lower_quartile", or
         any `skfi.Quantile`; a function of an array (b, n) that returns (b,). "mean" needs no
-        pairs: it is a quadratic form, whose cost for a pool row does not depend on n.
+        pairs where the closed form holds (all but a network's inner parameters or input): it
+        is a quadratic form, whose cost for a pool row does not depend on n.
         "row_trimmed_mean" is one too: it leaves out the tenth of the *training rows* with
         the largest expected FI and the tenth with the smallest, for the whole pool alike.
     sample_weight : array-like of shape (n,), default=None
         Weights the estimator was fitted with. A row of weight w counts as w copies in the
-        named aggregates; a callable sees each row once.
+        named aggregates (weights that are not whole are scaled to a mean of 1 there); a
+        callable sees each row once.
     validation_loss, metric, unit, params, perturbation, damping : \
             default="log_loss", "euclidean", "copy", "last_layer", "features", "auto"
         As in `skfi.fi_pairwise`.
-    curvature : {"exact", "auto", "ggn", "kfac", "ekfac"}, default="exact"
-        What stands for the Hessian, as in `skfi.fi_util`. "kfac", the paper's, is the fast
-        one where there are many classes.
+    curvature : {"auto", "exact", "ggn", "kfac", "ekfac"}, default="auto"
+        What stands for the Hessian, as in `skfi.fi_util`: exact for a linear classifier.
+        "kfac", the paper's, is the fast one where there are many classes.
     approximation, n_components, dtype, random_state : default=None
         As in `skfi.fi_pairwise`.
 

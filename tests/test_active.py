@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.stats import trim_mean
 from sklearn import config_context
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
@@ -270,6 +271,54 @@ def test_refusals(change, message):
     given = dict(X_pool=V) | change
     with pytest.raises(ValueError, match=message):
         fi_active(model, X, y, **given)
+
+
+def test_columns_in_another_order_are_refused():
+    pd = pytest.importorskip("pandas")
+    X, y, V, w, _ = make_split(3, n=60, n_val=10)
+    X, V = (pd.DataFrame(part, columns=list("abcde")) for part in (X, V))
+    other = V[list("edcba")]
+    model = LogisticRegression(**EXACT).fit(X, y)
+    for call, name in [
+        (lambda: fi_active(model, X, y, other), "X_pool"),
+        (lambda: fi_pairwise(model, X, y, other), "X_query"),
+        (lambda: fi_util(model, X, y, other, w), "X_val"),
+        (lambda: fi_active(model, X[list("edcba")], y, V), "X"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{name} must have the columns"):
+            call()
+    # A step that picks its columns by name puts them in order itself.
+    picked = make_column_transformer(("passthrough", list("abcde")))
+    pipeline = make_pipeline(picked, LogisticRegression(**EXACT)).fit(X, y)
+    np.testing.assert_allclose(
+        fi_active(pipeline, X, y, other), fi_active(model, X, y, V), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("aggregate", ["trimmed_mean", "median", "row_trimmed_mean", "mean"])
+def test_weights_that_are_not_whole_have_no_unit(aggregate):
+    """Weights that sum to 1, with C to match, are the same model and the same pairs."""
+    model, X, y, V, _, _ = fitted(3)
+    settings = dict(aggregate=aggregate, unit="row")
+    whole = fi_active(model, X, y, V, **settings)
+    weight = np.full(len(X), 1 / len(X))
+    model = LogisticRegression(C=len(X), **EXACT).fit(X, y, weight)
+    found = fi_active(model, X, y, V, sample_weight=weight, **settings)
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+
+
+def test_squared_out_pairs_fall_back_where_they_cancel():
+    """K-FAC on columns of very different scales, without a penalty."""
+    X, y, V, w, _ = make_split(5, n=120, n_val=6)
+    scale = 10.0 ** np.linspace(-3, 3, X.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=np.inf, solver="newton-cg", **EXACT).fit(X * scale, y)
+        pairs = fi_pairwise(model, X * scale, y, V * scale, w, curvature="kfac")
+        for j in range(3):
+            one = slice(j, j + 1)
+            expected = fi_util(model, X * scale, y, V[one] * scale, w[one], curvature="kfac")
+            np.testing.assert_allclose(pairs[j], expected, rtol=2e-3)
 
 
 def test_labels_that_are_refused():

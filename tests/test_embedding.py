@@ -15,6 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skfi import FIEmbedding, fi_active
 from tests.conftest import make_split
 
+EXACT = dict(tol=1e-10, max_iter=10_000)
+
 
 @parametrize_with_checks(
     [
@@ -46,6 +48,13 @@ def test_squared_length_is_fi(n_classes, aggregate, curvature):
     assert E.shape == (30, embedding.n_components_)
     assert embedding.explained_variance_ratio_.sum() == pytest.approx(1.0)
     assert (np.diff(embedding.explained_variance_ratio_) <= 1e-15).all()
+    # Shares are of gradients that scatter as the Hessian has it, in whatever units.
+    far = FIEmbedding(LogisticRegression(C=1e-6, solver="newton-cg", **EXACT), **settings).fit(
+        X * 1e3, y
+    )
+    F = far.transform(V * 1e3)
+    expected = fi_active(far.estimator_, X * 1e3, y, V * 1e3, **settings)
+    np.testing.assert_allclose((F**2).sum(axis=1), expected, rtol=1e-4)
     few = FIEmbedding(n_components=2, **settings).fit(X, y)
     np.testing.assert_allclose(np.abs(few.transform(V)), np.abs(E[:, :2]), rtol=1e-6)
 

@@ -8,7 +8,9 @@ differentiated by torch (`NetworkBridge.network`), which is imported only then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
 CURVATURES = ("auto", "exact", "ggn", "kfac", "ekfac", "cg")
 _NAMED_PARAMS = ("last_layer", "all")
 _SAMPLE = 8  # rows on which a network is tried out
+
+
+# What bridges say of nets that stop early, of the scores of training rows.
+_HELD_BACK = r"(The net|MLPClassifier\(early_stopping=True\)) keeps"
+
+
+@contextmanager
+def of_other_rows() -> Iterator[None]:
+    """Read classifiers without the warnings that are about scores of training rows."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_HELD_BACK, category=UserWarning)
+        yield
 
 
 @dataclass(frozen=True)

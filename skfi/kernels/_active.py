@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from sklearn import get_config
 
-from ._chunks import block_rows, dense_rows, map_blocks, row_blocks
+from ._chunks import block_rows, dense_rows, map_blocks, one_blas_thread, row_blocks
 from ._geometry import fisher_mixing
 from ._kronecker import KroneckerInverse
 from ._links import Sigmoid
@@ -166,12 +166,15 @@ class LinearPairs:
         q, m = self.model.link.n_classes - 1, self.model.beta.size
 
         def part(rows: slice) -> np.ndarray:
-            if not share[rows].any():
-                return np.zeros((m, m))
-            B, _ = self._respond(rows)
-            B *= np.sqrt(share[rows])[:, None, None]
-            B = np.clip(B, -_LARGEST, _LARGEST).reshape(-1, m)
-            return B.T @ B
+            C = np.zeros((m, m))
+            for inner in row_blocks(rows.stop - rows.start, size):
+                at = slice(rows.start + inner.start, rows.start + inner.stop)
+                if share[at].any():
+                    B, _ = self._respond(at)
+                    B *= np.sqrt(share[at])[:, None, None]
+                    B = np.clip(B, -_LARGEST, _LARGEST, out=B).reshape(-1, m)
+                    C += B.T @ B
+            return C
 
         # Every part is a matrix of m×m, so few and large blocks.
         rows = max(size, min(self.n_rows, -(-2 * m // q)))
@@ -179,6 +182,12 @@ class LinearPairs:
         for block in map_blocks(part, self.n_rows, rows):
             C += block
         return C
+
+    def keep(self) -> LinearPairs:
+        """Sum up what is kept now, not in one of several threads that each would."""
+        with one_blas_thread():
+            _ = self._kept
+        return self
 
     def other_rows(self) -> int:
         """How many rows `pairs` takes at a time at best."""

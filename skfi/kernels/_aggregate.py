@@ -50,8 +50,8 @@ class TrimmedMean:
     def __call__(self, scores, weight: np.ndarray | None = None) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)
         if weight is not None:
+            weight = as_copies(weight)
             total = weight.sum()
-            # As many copies as there would be rows.
             cut = np.floor(0.5 * self.trim * total + 1e-9)
             return _weighted_middle(scores, weight, cut, total - cut)
         n = scores.shape[1]
@@ -103,16 +103,20 @@ class Quantile:
             high = min(low + 1, scores.shape[1] - 1)
             part = np.partition(scores, (low, high), axis=1)
             return part[:, low] + (place - low) * (part[:, high] - part[:, low])
-        order, mass = _sorted_mass(scores, weight)
-        place = max(self.q * (weight.sum() - 1), 0.0)
-        low = np.floor(place + 1e-9)
-        below, above = (
-            np.take_along_axis(scores, order, 1)[
-                np.arange(len(scores)), np.minimum((mass <= at).sum(axis=1), order.shape[1] - 1)
-            ]
-            for at in (low, min(low + 1, weight.sum() - 1))
-        )
-        return below + (place - low) * (above - below)
+        weight = as_copies(weight)
+        place = self.q * max(weight.sum() - 1.0, 0.0)
+        # The mean over one copy's mass: for whole copies the linear interpolation.
+        return _weighted_middle(scores, weight, place, min(place + 1.0, weight.sum()))
+
+
+def as_copies(weight: np.ndarray) -> np.ndarray:
+    """Weights in copies of a row: whole ones as they are, others to a mean of 1.
+
+    Of weights that sum to 1, say, no copy would be left to trim, and a median be the minimum.
+    """
+    if (weight == np.round(weight)).all():
+        return weight
+    return weight * (len(weight) / weight.sum())
 
 
 def _sorted_mass(scores: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +181,8 @@ def aggregate_rows(
             f"aggregate must return one number a row, shape ({len(scores)},) for scores of "
             f"shape {scores.shape}; got shape {result.shape}."
         )
+    if np.isnan(result).any():
+        raise ValueError("aggregate returned NaN.")
     return result
 
 
@@ -186,7 +192,7 @@ def row_shares(aggregate: str, expected: np.ndarray, weight: np.ndarray) -> np.n
     "row_trimmed_mean" leaves out the tenth of the training rows with the largest expected FI
     and the tenth with the smallest: the paper's trimming, moved from pairs to rows.
     """
-    share = np.array(weight, dtype=np.float64)
+    share = as_copies(np.array(weight, dtype=np.float64))
     if aggregate == "row_trimmed_mean":
         order = np.argsort(expected, kind="stable")
         total = share.sum()

@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn import get_config
+from sklearn import config_context, get_config
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
@@ -108,10 +108,17 @@ def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterat
     if threads <= 1:
         yield from map(function, blocks)
         return
+    # scikit-learn's configuration is one per thread; a new thread starts from its defaults.
+    config = get_config()
+
+    def configured(block: slice) -> T:
+        with config_context(**config):
+            return function(block)
+
     waiting: deque[Future[T]] = deque()
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for block in blocks:
-            waiting.append(pool.submit(function, block))
+            waiting.append(pool.submit(configured, block))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:

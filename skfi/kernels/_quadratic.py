@@ -62,20 +62,26 @@ class Quadratic:
             return np.einsum("br,br->b", e, e).astype(np.float64, copy=False)
         assert self.table is not None
         out = np.empty(len(X))
-        size = max(32, _BLOCK_DOUBLES // self.table.shape[1])
+        p, n_products = X.shape[1], self.table.shape[1]
+        size = min(len(X), max(32, _BLOCK_DOUBLES // n_products))
+        # Where few rows fill a block already, the products of a part of the columns at a time.
+        wide = min(n_products, max(p, _BLOCK_DOUBLES // size))
         first, second = np.triu_indices(c.shape[1])
-        shape = self.table.shape[1], min(size, len(X))
-        products = np.empty(shape, dtype=self.dtype)
+        products = np.empty((wide, size), dtype=self.dtype)
         for start in range(0, len(X), size):
             rows = slice(start, min(start + size, len(X)))
             Xt: np.ndarray = np.ascontiguousarray(X[rows].T)
             ct: np.ndarray = c[rows].T
             part = products[:, : Xt.shape[1]]
-            at = 0
-            for s in range(len(Xt)):
-                np.multiply(Xt[s], Xt[s:], out=part[at : at + len(Xt) - s])
-                at += len(Xt) - s
-            forms = self.table @ part
+            forms: np.ndarray = np.zeros((len(self.table), Xt.shape[1]), dtype=self.dtype)
+            done = at = 0
+            for s in range(p):
+                if at + p - s > wide:
+                    forms += self.table[:, done : done + at] @ part[:at]
+                    done, at = done + at, 0
+                np.multiply(Xt[s], Xt[s:], out=part[at : at + p - s])
+                at += p - s
+            forms += self.table[:, done : done + at] @ part[:at]
             forms *= ct[first] * ct[second]
             out[rows] = forms.sum(axis=0)
         return np.maximum(out, 0.0, out=out)
@@ -87,14 +93,23 @@ def cheaper_by_root(m: int, n_outputs: int, rank: int) -> bool:
     return m * rank <= (p * (p + 1) // 2) * (K * (K + 1) // 2)
 
 
-def principal_root(C: np.ndarray | None, L: np.ndarray | None) -> np.ndarray:
-    """Root (m, rank) of C, or of L Lᵀ, with orthogonal columns by falling length."""
-    gram = C if L is None else L.T @ L
-    assert gram is not None
-    eigenvalue, Q = np.linalg.eigh(gram)
-    kept = eigenvalue > len(gram) * np.finfo(np.float64).eps * max(eigenvalue[-1], 0.0)
-    Q = Q[:, kept][:, ::-1]
-    return Q * np.sqrt(eigenvalue[kept][::-1]) if L is None else L @ Q
+def principal_root(
+    C: np.ndarray | None, L: np.ndarray | None, A: np.ndarray, white: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Root (m, rank) of C, or of L Lᵀ, by falling variance of its coordinates; the variances.
+
+    A and its inverse ``white`` are those of `inverse_root`: gradients that scatter as H has it
+    are white in ``Aᵀu``, in which axes are found. These are the same in all coordinates of the
+    parameters, and so is what counts as none.
+    """
+    S = white @ C @ white.T if L is None else None
+    if S is None:
+        M = white @ L
+        S = M @ M.T
+    variance, Q = np.linalg.eigh(S)
+    kept = variance > len(S) * np.finfo(np.float64).eps * max(variance[-1], 0.0)
+    variance, Q = variance[kept][::-1], Q[:, kept][:, ::-1]
+    return A @ (Q * np.sqrt(variance)), variance
 
 
 def _packed(C: np.ndarray) -> np.ndarray:

@@ -33,12 +33,11 @@ from sklearn.utils.validation import (
 )
 
 from .._base import given_or_default
-from .._rows import check_columns
+from .._rows import check_columns, sliceable
 from ..bridge._base import bridge, innermost
-from ..bridge._network import Choices, NetworkBridge
+from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._skorch import adapt
 from ..kernels._chunks import block_rows, row_blocks
-from ._linear_part import of_pool_rows
 from ._select import select_top
 
 
@@ -79,6 +78,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
+    _prepared: frozenset[str] = frozenset()  # what `_prepare` sets
     # Does the strategy ask the classifier anything at all, and for probabilities?
     _needs_model = True
     _needs_proba = True
@@ -125,7 +125,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
-        X, y = indexable(X, y)
+        X, y = indexable(sliceable(X), y)
         if _num_samples(X) == 0:
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={getattr(X, 'shape', ())}) while a "
@@ -137,11 +137,14 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         model = self._fitted_model(X, y)
         cold = model is None and self._needs_model
         prepared = {} if cold else self._prepare(model, X, y)
+        for name in self._prepared & vars(self).keys():  # of an earlier fit
+            delattr(self, name)
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, X, reset=True)
         self.estimator_ = model
         self.classes_ = getattr(model, "classes_", np.unique(y))
         self._X_labelled, self._y_labelled = X, y
+        self._prepared = frozenset(prepared)
         for name, value in prepared.items():
             setattr(self, name, value)
         return self
@@ -173,9 +176,11 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
 
     def _check_proba(self, estimator) -> None:
         if self._needs_model and self._needs_proba and not hasattr(estimator, "predict_proba"):
+            while isinstance(estimator, Pipeline):
+                estimator = estimator.steps[-1][1]
             raise TypeError(
                 f"{type(self).__name__} needs class probabilities, and "
-                f"{type(innermost(estimator)).__name__} has no predict_proba. Use a "
+                f"{type(estimator).__name__} has no predict_proba. Use a "
                 'classifier that has one (SGDClassifier(loss="log_loss"), say), or wrap it '
                 "in sklearn.calibration.CalibratedClassifierCV."
             )
@@ -199,6 +204,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             Higher is asked first. Units are each strategy's own. Zero for all where
             `estimator_` is None.
         """
+        X_pool = sliceable(X_pool)
         self._check_pool(X_pool)
         return self._checked_scores(X_pool)
 
@@ -235,6 +241,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         UserWarning
             The pool has fewer rows than were asked for: all of them are returned.
         """
+        X_pool = sliceable(X_pool)
         n_pool = self._check_pool(X_pool)
         size = self._size(batch_size, n_pool)
         rng = check_random_state(self.random_state)
@@ -250,6 +257,11 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
 
     def _check_pool(self, X_pool) -> int:
         check_is_fitted(self)
+        if X_pool is None or isinstance(X_pool, Iterator):
+            raise TypeError(
+                f"X_pool must be the rows of a pool, got {type(X_pool).__name__}. Scores of an "
+                "iterator of batches are those of skfi.fi_active."
+            )
         n_pool = _num_samples(X_pool)
         if n_pool == 0:
             raise ValueError("X_pool has no rows: there is nothing left to ask for.")
@@ -315,7 +327,7 @@ def representation(model, X):
     """
     if model is not None:
         try:
-            with of_pool_rows():
+            with of_other_rows():
                 fitted = bridge(model)
         except TypeError:
             fitted = None

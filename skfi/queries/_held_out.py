@@ -14,8 +14,8 @@ from sklearn.utils.validation import _num_samples
 
 from .._validation import Split, make_splits
 from ..baselines._refit import fresh
+from ..bridge._network import of_other_rows
 from ._base import pool_blocks, representation
-from ._linear_part import of_pool_rows
 
 
 def held_out_splits(validation, X, y: np.ndarray, seed: int, name: str | None) -> list[Split]:
@@ -67,7 +67,7 @@ class Mean:
 def fit_regressor(regressor, seed: int, model, X, values: np.ndarray) -> Any:
     """A regression of values (n,) on what the model's last step sees; NaN are left out."""
     known = np.flatnonzero(~np.isnan(values))
-    with of_pool_rows():
+    with of_other_rows():
         features = representation(model, X)[known]
     # Rounding depends on how rows were cut into blocks, and a tree's ties on rounding.
     size = np.abs(values[known]).max()
@@ -78,7 +78,7 @@ def fit_regressor(regressor, seed: int, model, X, values: np.ndarray) -> Any:
 def predict_pool(regressor, model, X_pool) -> np.ndarray:
     """The regression's values of a pool (n_pool,)."""
     out = np.empty(_num_samples(X_pool))
-    with of_pool_rows():
+    with of_other_rows():
         for rows, part in pool_blocks(X_pool):
             out[rows] = regressor.predict(representation(model, part))
     return out

@@ -19,6 +19,7 @@ from .._solved import CurvedLinear, curve_fitted
 from .._validation import Split
 from ..bridge import Bridge
 from ..bridge._base import require_bridge
+from ..bridge._network import of_other_rows
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._losses import ValidationLoss, resolve_validation_loss
@@ -32,7 +33,7 @@ from ..kernels._softmax import (
 )
 from ._base import QueryStrategy, pool_blocks
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
-from ._linear_part import is_frozen, linear_features, of_pool_rows, read_linear
+from ._linear_part import is_frozen, linear_features, read_linear
 
 _LARGE = 1500  # parameters whose Hessian is worth all of BLAS's threads
 
@@ -79,7 +80,7 @@ class InfluenceValue(QueryStrategy):
     validation : float, int or cross-validation splitter, default=5
         Labelled rows that u stands on. A float holds out that share once; an int is a number
         of stratified folds, and values are means over the models that each was left out of.
-    validation_loss : {"log_loss", "expected_error"} or callable, default="log_loss"
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, default="log_loss"
         Loss on the held-out rows, as in `skfi.fi_util`.
     batch_size : int, default=1
         Rows a query asks for.
@@ -107,7 +108,9 @@ class InfluenceValue(QueryStrategy):
     Notes
     -----
     Scores are in units of the held-out loss. A positive one says that training on the row as
-    predicted would help.
+    predicted would help. Classifiers that state their penalty per row (`SGDClassifier`) have a
+    larger penalty with every further row, which this leaves out: their scores are off by
+    a constant, which changes no order.
 
     The published experiments have validation rows of their own. Here some of the labelled rows
     serve, since those are what an active learner has; the rows that a model was trained on
@@ -223,7 +226,7 @@ def _refitted(
 ) -> _Witness:
     """The witness of a model that was fitted without the rows that look at it."""
     held_out = _safe_indexing(X, look), y[look], None
-    with of_pool_rows():
+    with of_other_rows():
         curved, rows = curve_fitted(
             trained, _safe_indexing(X, fit), y[fit], None, None, held_out, stacklevel=6
         )
@@ -260,7 +263,7 @@ def _one_step(
     model, X, y: np.ndarray, splits: list[Split], loss: ValidationLoss, own: Mean
 ) -> list[_Witness]:
     """Witnesses of a model that is not to be fitted again: a Newton step without the rows."""
-    with of_pool_rows(), warnings.catch_warnings():
+    with of_other_rows(), warnings.catch_warnings():
         # It is used as it is, wherever it was trained.
         warnings.simplefilter("ignore", ConvergenceWarning)
         curved, _ = curve_fitted(model, X, y, None)

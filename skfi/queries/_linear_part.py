@@ -5,34 +5,18 @@ A logistic regression is one itself; of a network it is the last layer on its fe
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
-from ..bridge._network import Choices, NetworkBridge
-
-# What bridges say of nets that stop early; it is about the scores of training rows, and
-# here pool rows are scored.
-_HELD_BACK = r"(The net|MLPClassifier\(early_stopping=True\)) keeps"
-
-
-@contextmanager
-def of_pool_rows() -> Iterator[None]:
-    """Read classifiers without the warnings that are about scores of training rows."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_HELD_BACK, category=UserWarning)
-        yield
+from ..bridge._network import Choices, NetworkBridge, of_other_rows
 
 
 def read_linear(model, X) -> Bridge:
     """The linear model and the steps before it; some rows of X find a network's last layer."""
-    with of_pool_rows():
+    with of_other_rows():
         fitted = bridge(model)
         if isinstance(fitted, NetworkBridge):
             fitted = fitted.last_layer(Choices(), X)

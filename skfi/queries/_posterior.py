@@ -23,11 +23,11 @@ from .._solved import CurvedLinear, curve_fitted
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
-from ..bridge._network import Choices, NetworkBridge
+from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._softmax import SoftmaxLinear
-from ._linear_part import linear_features, of_pool_rows, read_linear
+from ._linear_part import linear_features, read_linear
 
 POSTERIORS = ("auto", "dropout", "laplace", "committee")
 # Parameters whose covariance is worked out in full; more are taken by K-FAC, where outputs
@@ -86,7 +86,7 @@ class Dropout:
     def reader(self, classifier, X) -> Reader:
         from ._dropout import DropoutDraws
 
-        with of_pool_rows():
+        with of_other_rows():
             fitted = bridge(classifier)
         assert isinstance(fitted, NetworkBridge)
         draws = DropoutDraws(fitted.network(_WHOLE, X), self.seeds)
@@ -133,7 +133,7 @@ def _has_dropout(classifier, X) -> bool:
     if "torch" not in sys.modules:  # whoever has a torch network has imported it
         return False
     try:
-        with of_pool_rows():
+        with of_other_rows():
             fitted = bridge(classifier)
     except TypeError:
         return False
@@ -168,7 +168,7 @@ def _laplace(
     model = linear.make_model(len(y))
     alike = model.active is None and (model.l2 == model.l2[0]).all()
     large = model.link.coupled and alike and model.beta.size > _LARGEST_EXACT
-    with of_pool_rows(), warnings.catch_warnings():
+    with of_other_rows(), warnings.catch_warnings():
         # A Gaussian fits an early stop as well as it does the optimum.
         warnings.simplefilter("ignore", ConvergenceWarning)
         choices = Choices(curvature="kfac" if large else "exact")

@@ -15,9 +15,9 @@ from sklearn.utils.validation import _num_samples
 from .._validation import Split
 from ..baselines import tmc_shapley
 from ..baselines._knn_shapley import _values
+from ..bridge._network import of_other_rows
 from ._base import QueryStrategy, representation
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
-from ._linear_part import of_pool_rows
 
 
 class ShapleyRegression(QueryStrategy):
@@ -149,7 +149,7 @@ class ShapleyRegression(QueryStrategy):
     ) -> np.ndarray:
         mean = Mean(len(y))
         if self.values == "knn" and splits:
-            with of_pool_rows():
+            with of_other_rows():
                 features = representation(model, X)
             codes = np.unique(y, return_inverse=True)[1]
         for fit, look in splits:

@@ -73,3 +73,5 @@ def test_a_callable_must_return_one_number_a_row():
     assert aggregate_rows(lambda s: s[:, 0], np.ones((3, 4)), None).shape == (3,)
     with pytest.raises(ValueError, match=r"shape \(3,\)"):
         aggregate_rows(lambda s: s, np.ones((3, 4)), None)
+    with pytest.raises(ValueError, match="NaN"):
+        aggregate_rows(lambda s: np.full(3, np.nan), np.ones((3, 4)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn import config_context
+from sklearn import config_context, get_config
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skfi.kernels import _chunks
@@ -68,3 +68,10 @@ def test_rows_follow_the_memory_limit(monkeypatch):
 def test_dense_rows_is_a_view_where_it_can_be():
     X = np.zeros((5, 2))
     assert np.shares_memory(_chunks.dense_rows(X, slice(0, 3)), X)
+
+
+def test_threads_see_the_callers_configuration():
+    """scikit-learn's configuration is one per thread, and a new thread has its defaults."""
+    with config_context(working_memory=7):
+        found = list(map_blocks(lambda _: get_config()["working_memory"], 6, 1))
+    assert found == [7] * 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from skfi._vectors import DenseVectors, FactoredVectors
 from skfi.kernels._active import gradients
+from skfi.kernels._inverse_root import inverse_root
+from skfi.kernels._kronecker import KroneckerInverse
 from skfi.kernels._quadratic import Quadratic, cheaper_by_root, principal_root
 
 
@@ -56,13 +60,49 @@ def test_which_is_cheaper():
 @pytest.mark.parametrize("rank", [3, 20])
 def test_principal_root(rank):
     L, C, _, _ = problem(3, 4, rank, 1, 0)
-    for root in (principal_root(C, None), principal_root(None, L)):
+    inverse = np.linalg.inv(np.cov(np.random.default_rng(1).normal(size=(12, 40))))
+    A, white = inverse_root(inverse)
+    np.testing.assert_allclose(A @ A.T, inverse, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(white @ A, np.eye(12), atol=1e-9)
+    for C_or_L in ((C, None), (None, L)):
+        root, variance = principal_root(*C_or_L, A, white)
         np.testing.assert_allclose(root @ root.T, C, rtol=1e-9, atol=1e-9)
-        gram = root.T @ root
         assert root.shape == (12, min(rank, 12))
-        np.testing.assert_allclose(gram, np.diag(np.diagonal(gram)), atol=1e-9 * gram.max())
-        assert (np.diff(np.diagonal(gram)) <= 1e-9).all()
-    assert principal_root(np.zeros((4, 4)), None).shape == (4, 0)
+        # Coordinates of gradients that scatter as the Hessian has it are uncorrelated.
+        scatter = root.T @ np.linalg.inv(inverse) @ root
+        np.testing.assert_allclose(scatter, np.diag(variance), atol=1e-9 * variance[0])
+        assert (np.diff(variance) <= 1e-9).all()
+    root, variance = principal_root(np.zeros((12, 12)), None, A, white)
+    assert root.shape == (12, 0)
+    assert variance.shape == (0,)
+
+
+def test_inverse_roots_of_every_shape():
+    rng = np.random.default_rng(0)
+    S, A = (M @ M.T for M in (rng.normal(size=(2, 2)), rng.normal(size=(3, 3))))
+    for inverse, dense in [
+        (KroneckerInverse(S, A), np.kron(S, A)),
+        (np.stack([A, 2 * A]), np.kron(np.diag([1.0, 2.0]), A)),
+        (np.diag([1.0, 0.0, 1e-12]), np.diag([1.0, 0.0, 1e-12])),
+    ]:
+        root, white = inverse_root(inverse)
+        np.testing.assert_allclose(root @ root.T, dense, rtol=1e-9, atol=1e-20)
+        np.testing.assert_allclose(white @ root, np.eye(root.shape[1]), atol=1e-9)
+
+
+def test_memory_is_bounded_where_there_are_many_columns():
+    """The products of p²/2 columns are taken a part at a time."""
+    rng = np.random.default_rng(0)
+    L = rng.normal(size=(1200, 1200))
+    form = Quadratic(1, L @ L.T)
+    X, c = rng.normal(size=(200, 1200)), rng.normal(size=(200, 1))
+    tracemalloc.start()
+    found = form(X, c)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 2**20
+    u = gradients(X, c)
+    np.testing.assert_allclose(found, ((u @ L) ** 2).sum(axis=1), rtol=1e-9)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
