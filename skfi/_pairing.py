@@ -187,7 +187,7 @@ class LinearPairing(LinearReader):
         """Function of features (b, d) that returns their scores (b,)."""
         if isinstance(aggregate, str) and aggregate in QUADRATIC:
             quadratic = self.quadratic(aggregate)
-            size = block_rows(4 * quadratic.doubles_per_row)
+            size = block_rows(2 * self.model.beta.shape[1] + quadratic.doubles_per_row)
 
             def from_form(x: np.ndarray, seen: Looked) -> np.ndarray:
                 return finish(score, quadratic(x, seen.c), seen.log_p)

@@ -52,7 +52,7 @@ class FactoredVectors:
     def lengths(self) -> np.ndarray:
         """Squared lengths (n,)."""
         form = self.form
-        wide = 2 * self.X.shape[1] if form is None else 4 * form.doubles_per_row
+        wide = 2 * self.X.shape[1] + (0 if form is None else form.doubles_per_row)
 
         def part(rows: slice) -> np.ndarray:
             x, c = self._extended(rows), self.c[rows]

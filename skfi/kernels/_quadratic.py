@@ -17,8 +17,8 @@ import numpy as np
 
 from ._active import gradients
 
-# Doubles of a block's products, which are read once: they should stay in the cache.
-_BLOCK_DOUBLES = 300_000
+# Bytes of a block's products, which are read once: they should stay in the cache.
+_BLOCK_BYTES = 4_000_000
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Quadratic:
         """Temporaries of a row."""
         if self.root is not None:
             return sum(self.root.shape)
-        return 4 * self.n_outputs**2
+        return 8 * self.n_outputs
 
     def times(self, u: np.ndarray) -> np.ndarray:
         """``C u`` of one vector (m,)."""
@@ -63,9 +63,10 @@ class Quadratic:
         assert self.table is not None
         out = np.empty(len(X))
         p, n_products = X.shape[1], self.table.shape[1]
-        size = min(len(X), max(32, _BLOCK_DOUBLES // n_products))
+        numbers = _BLOCK_BYTES // np.dtype(self.dtype).itemsize
+        size = min(len(X), max(32, numbers // n_products))
         # Where few rows fill a block already, the products of a part of the columns at a time.
-        wide = min(n_products, max(p, _BLOCK_DOUBLES // size))
+        wide = min(n_products, max(p, numbers // size))
         first, second = np.triu_indices(c.shape[1])
         products = np.empty((wide, size), dtype=self.dtype)
         for start in range(0, len(X), size):

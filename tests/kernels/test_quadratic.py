@@ -43,7 +43,7 @@ def test_blocks_and_precision(monkeypatch):
     _, C, X, c = problem(4, 9, 36, 500, 0)
     form = Quadratic(4, C)
     whole = form(X, c)
-    monkeypatch.setattr("skfi.kernels._quadratic._BLOCK_DOUBLES", 1)
+    monkeypatch.setattr("skfi.kernels._quadratic._BLOCK_BYTES", 1)
     np.testing.assert_allclose(form(X, c), whole, rtol=1e-12)
     rough = Quadratic(4, C, dtype=np.float32)
     assert rough.table.dtype == np.float32
