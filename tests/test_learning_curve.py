@@ -796,7 +796,7 @@ def test_labelling_loop(tmp_path):
     right = [str(label) for _, label in labels]
     first = example(*short, answers="\n".join(["x", *right[:11], "q"]))
     assert first.returncode == 0, first.stderr
-    assert "Stopped with 11 labels" in first.stdout
+    assert "Answered so far: 11," in first.stdout
     assert json.loads(path.read_text()) == labels[:11]
     second = example("--simulate", *short)
     assert second.returncode == 0, second.stderr
