@@ -34,12 +34,12 @@ import torch
 from joblib import Parallel, delayed
 from matplotlib.lines import Line2D
 from sklearn.base import clone
-from sklearn.datasets import make_moons
 from torch import nn
 
 import skfi
 from skfi import FITrimmer
 from skfi.baselines import loss
+from skfi.datasets import make_crescents
 
 NOISE = 0.35  # chosen by the untrimmed accuracy alone
 ROWS = {"train": 500, "validation": 250, "test": 250, "further": 5_000}
@@ -93,7 +93,7 @@ def make_net(epochs):
 
 def make_data(seed):
     """(X, y) of each part; the further rows show differences that 250 rows cannot."""
-    X, y = make_moons(sum(ROWS.values()), noise=NOISE, random_state=seed)
+    X, y = make_crescents(sum(ROWS.values()), noise=NOISE, random_state=seed)
     ends = np.cumsum(list(ROWS.values()))[:-1]
     return dict(zip(ROWS, zip(np.split(X, ends), np.split(y, ends), strict=True), strict=True))
 

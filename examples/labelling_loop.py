@@ -87,7 +87,7 @@ def main(path, n_initial, batch_size, n_rounds, simulate):
             size = batch_size - (len(known) - n_initial) % batch_size
             label(pool[strategy.query(X[pool], batch_size=size)])
     except (KeyboardInterrupt, EOFError):
-        print(f"\nStopped. Answered so far: {len(labels)}, kept in {path}; call again to go on.")
+        print(f"\nStopped. Answered so far: {len(labels)}, kept in {path}.")
 
 
 if __name__ == "__main__":
