@@ -52,6 +52,7 @@ study: .venv-test/ready
 	.venv-test/bin/python benchmarks/trimming_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/trimming_study.py report > benchmarks/trimming_study.md
 
+# Twelve minutes.
 study-cnn: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study_cnn.py
 

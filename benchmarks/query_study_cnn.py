@@ -39,7 +39,7 @@ STRATEGIES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=60)
     parser.add_argument("--pool", type=int, default=4000)
