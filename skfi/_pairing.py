@@ -21,7 +21,6 @@ from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from ._rows import check_names, column_names, encode_labels, sliceable
 from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
-from ._vectors import DenseVectors, FactoredVectors
 from .bridge import Bridge, bridge
 from .bridge._network import Choices, NetworkBridge, of_other_rows
 from .kernels._active import LinearPairs, extend
@@ -34,6 +33,7 @@ from .kernels._looked import finish, looked_gradient
 from .kernels._losses import ValidationLoss, resolve_validation_loss
 from .kernels._quadratic import Quadratic, cheaper_by_root, principal_root
 from .kernels._softmax import SoftmaxLinear
+from .kernels._vectors import DenseVectors, FactoredVectors
 
 
 @dataclass(frozen=True)
@@ -280,32 +280,18 @@ class NetworkPairing:
         network = self.curved.network
         return network.link.log_proba(scores_all(network, X))
 
-    def _cotangent(self, X, codes, score: str, log_p: np.ndarray) -> np.ndarray:
-        from .kernels._network import scores_all
-
-        network = self.curved.network
-        gradient = looked_gradient(score, log_p, codes, self.loss)
-        return network.link.pull_back(scores_all(network, X), gradient)
-
-    def pairwise(
-        self,
-        X,
-        codes: np.ndarray | None,
-        score: str = "fi",
-        log_p: np.ndarray | None = None,
-    ) -> np.ndarray:
+    def pairwise(self, X, codes: np.ndarray | None, score: str = "fi") -> np.ndarray:
         """FI of rows X through each training row (b, n)."""
-        from .kernels._network_pairs import fi_pairs
+        from .kernels._network_pairs import cotangents, fi_pairs
 
         curved, choices = self.curved, self.curved.choices
-        log_p = self._log_proba(X) if log_p is None else log_p
         out = np.zeros((len(X), self.n_rows))
         out[:, self.present] = fi_pairs(
             curved.network,
             curved.curvature,
             self._train,
             X,
-            self._cotangent(X, codes, score, log_p),
+            cotangents(curved.network, X, codes, self.loss, score),
             sketch=choices.n_components if choices.approximation == "sketch" else None,
             **self._settings,
         )
@@ -318,10 +304,9 @@ class NetworkPairing:
         share = self.shares(aggregate) if named else None
 
         def function(X) -> np.ndarray:
-            log_p = self._log_proba(X)
-            pairs = self.pairwise(X, None, score, log_p)[:, self.present]
+            pairs = self.pairwise(X, None, score)[:, self.present]
             fi = aggregate_rows(aggregate, pairs, weight) if share is None else pairs @ share
-            return finish(score, fi, log_p)
+            return finish(score, fi, self._log_proba(X))
 
         return function
 
@@ -340,7 +325,7 @@ class NetworkPairing:
 
         For every score: gradients of all parameters are too long to keep.
         """
-        from .kernels._network_pairs import moved_pairs
+        from .kernels._network_pairs import cotangents, moved_pairs
 
         curved = self.curved
         moved = moved_pairs(
@@ -348,7 +333,7 @@ class NetworkPairing:
             curved.curvature,
             self._train,
             X,
-            self._cotangent(X, None, "fi", self._log_proba(X)),
+            cotangents(curved.network, X, None, self.loss),
             self.shares(_quadratic_of(aggregate)),
             **self._settings,
         )

@@ -23,6 +23,7 @@ from .kernels._aggregate import resolve_aggregate
 from .kernels._chunks import one_blas_thread
 from .kernels._looked import SCORES
 from .kernels._losses import resolve_validation_loss
+from .kernels._vectors import in_length
 from .queries._base import QueryStrategy, representation
 from .queries._held_out import predict_pool
 from .queries._select import select_diverse, select_power, select_top
@@ -282,11 +283,5 @@ class FIActiveSampler(QueryStrategy):
         else:
             features = np.concatenate(parts)
         vectors = pairing.vectors(features, self.aggregate, self.utility)
-        own = vectors.lengths
-        scale = np.sqrt(np.divide(scores, own, out=np.zeros_like(own), where=own > 0))
-
-        def inner(i: int) -> np.ndarray:
-            return scale[i] * scale * vectors.inner(i)
-
         with one_blas_thread():  # many small products
-            return select_diverse(np.where(own > 0, scores, 0.0), inner, size, rng)
+            return select_diverse(*in_length(vectors, scores), size, rng)

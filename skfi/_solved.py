@@ -26,6 +26,7 @@ from ._rows import (
 from .bridge import Bridge, bridge
 from .bridge._network import Choices, NetworkBridge
 from .kernels._chunks import one_blas_thread
+from .kernels._covariance import covariance_root
 from .kernels._curvature import resolve_damping
 from .kernels._kronecker import KroneckerInverse
 from .kernels._losses import resolve_validation_loss
@@ -33,7 +34,6 @@ from .kernels._removal import removal_all
 from .kernels._softmax import (
     CurvatureSum,
     SoftmaxLinear,
-    covariance_root,
     fit_curvature,
     invert,
     mean_eigenvalue,

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from skfi import fi_util
 from skfi.bridge import bridge
+from skfi.kernels._covariance import covariance_root
 from skfi.kernels._losses import log_loss
 from skfi.kernels._softmax import (
-    covariance_root,
     fit_curvature,
     invert,
     perturb_rows,

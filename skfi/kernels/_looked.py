@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._losses import ValidationLoss
-from ._softmax import checked_loss
+from ._losses import ValidationLoss, checked_loss
 
 SCORES = ("fi", "fi_margin", "flip_ratio")
 _TINY = np.finfo(np.float64).tiny

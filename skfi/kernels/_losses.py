@@ -97,3 +97,22 @@ def resolve_validation_loss(loss: str | ValidationLoss) -> ValidationLoss:
             f"{sorted(VALIDATION_LOSSES)} or a callable (y, log_proba) -> "
             "(loss, gradient)."
         ) from None
+
+
+def checked_loss(loss: ValidationLoss, y: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """The loss's gradient in log P, refused where a callable returns nonsense."""
+    result = loss(y, log_p)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise ValueError(
+            "validation_loss must return a tuple (loss, gradient), got "
+            f"{type(result).__name__}."
+        )
+    value, gradient = (np.asarray(part, dtype=np.float64) for part in result)
+    if value.shape != y.shape or gradient.shape != log_p.shape:
+        raise ValueError(
+            f"validation_loss must return a loss of shape {y.shape} and a gradient of "
+            f"shape {log_p.shape}, got {value.shape} and {gradient.shape}."
+        )
+    if not np.isfinite(gradient).all():
+        raise ValueError("validation_loss returned a gradient with NaN or infinity.")
+    return gradient

@@ -30,8 +30,7 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.nn.functional import softplus
 
 from ._links import Sigmoid, Softmax
-from ._losses import ValidationLoss
-from ._softmax import checked_loss
+from ._losses import ValidationLoss, checked_loss
 
 Theta = dict[str, Tensor]
 # Blocks of rows with g, the share of the row's loss along h, and Z, as float64.

@@ -24,6 +24,7 @@ from torch.func import grad, vmap
 
 from ._geometry import fisher_factors
 from ._kfsvd import move_low_rank, start_low_rank
+from ._looked import looked_gradient
 from ._losses import ValidationLoss
 from ._network import (
     Network,
@@ -38,7 +39,6 @@ from ._network import (
 )
 from ._network_curvature import Curvature
 from ._network_scores import Labelled, differentiable_twice, perturbed
-from ._softmax import checked_loss
 
 Projection = Callable[[Tensor], Tensor]
 
@@ -115,12 +115,13 @@ def _factors(Z: np.ndarray, log_p: np.ndarray, root: np.ndarray | None) -> np.nd
     return fisher_factors(Z @ root, log_p) @ root.T
 
 
-def cotangents(network: Network, X, y: np.ndarray | None, loss: ValidationLoss) -> np.ndarray:
-    """Derivative in z of the loss looked at (b, n_outputs); y None is the predicted labels."""
+def cotangents(
+    network: Network, X, y: np.ndarray | None, loss: ValidationLoss, score: str = "fi"
+) -> np.ndarray:
+    """Derivative in z of what is looked at (b, n_outputs), see `looked_gradient`."""
     z = scores_all(network, X)
-    log_p = network.link.log_proba(z)
-    codes = log_p.argmax(axis=1) if y is None else y
-    return network.link.pull_back(z, checked_loss(loss, codes, log_p))
+    gradient = looked_gradient(score, network.link.log_proba(z), y, loss)
+    return network.link.pull_back(z, gradient)
 
 
 def pool_gradients(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ._covariance import covariance_root
 from ._geometry import fi_multiclass
 from ._kfsvd import perturb_low_rank
 from ._losses import ValidationLoss
@@ -32,7 +33,6 @@ from ._network import (
 )
 from ._network_curvature import Curvature, cg_curvature, dense_curvature
 from ._network_layers import LayerCurvature, along_layers, layer_curvature, unknown_to_kfac
-from ._softmax import covariance_root
 
 _LARGEST_DENSE = 1000  # parameters; beyond, "auto" means K-FAC
 

@@ -27,7 +27,7 @@ from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
 from ._kronecker import KroneckerInverse, KroneckerSum
 from ._links import Link, Softmax
-from ._losses import ValidationLoss
+from ._losses import ValidationLoss, checked_loss
 
 
 @dataclass(frozen=True)
@@ -309,25 +309,6 @@ def validation_gradient(
     return u / weight.sum()
 
 
-def checked_loss(loss: ValidationLoss, y: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """The loss's gradient in log P, refused where a callable returns nonsense."""
-    result = loss(y, log_p)
-    if not (isinstance(result, tuple) and len(result) == 2):
-        raise ValueError(
-            "validation_loss must return a tuple (loss, gradient), got "
-            f"{type(result).__name__}."
-        )
-    value, gradient = (np.asarray(part, dtype=np.float64) for part in result)
-    if value.shape != y.shape or gradient.shape != log_p.shape:
-        raise ValueError(
-            f"validation_loss must return a loss of shape {y.shape} and a gradient of "
-            f"shape {log_p.shape}, got {value.shape} and {gradient.shape}."
-        )
-    if not np.isfinite(gradient).all():
-        raise ValueError("validation_loss returned a gradient with NaN or infinity.")
-    return gradient
-
-
 def perturb_rows(
     model: SoftmaxLinear,
     X: np.ndarray,
@@ -517,32 +498,3 @@ def score_all(
         return score_rows(model, block, y[rows], weight[rows], inverse, h, root)
 
     return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))
-
-
-def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
-    """R (d, rank) with R Rᵀ the weighted covariance of the rows."""
-    d = X.shape[1]
-    if chunk is None:
-        chunk = block_rows(2 * d)
-    total = weight.sum()
-
-    def first(rows: slice) -> np.ndarray:
-        return weight[rows] @ dense_rows(X, rows)
-
-    mean = np.zeros(d)
-    for part in map_blocks(first, X.shape[0], chunk):
-        mean += part / total
-
-    def second(rows: slice) -> np.ndarray:
-        centred = (dense_rows(X, rows) - mean) * np.sqrt(weight[rows] / total)[:, None]
-        return centred.T @ centred
-
-    covariance = np.zeros((d, d))
-    for part in map_blocks(second, X.shape[0], chunk):
-        covariance += part
-    # Equilibrate first: columns of very different scale are not dependent.
-    scale = np.sqrt(np.diagonal(covariance))
-    scale = np.where(scale > 0, scale, 1.0)
-    eigenvalue, Q = np.linalg.eigh(covariance / np.outer(scale, scale))
-    kept = eigenvalue > d * np.finfo(np.float64).eps * eigenvalue[-1]
-    return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])

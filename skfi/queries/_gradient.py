@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import _num_samples
 
+from ..kernels._vectors import FactoredVectors
 from ._base import QueryStrategy, pool_blocks, representation
 from ._select import select_diverse
 
@@ -143,14 +144,8 @@ class BADGE(QueryStrategy):
         self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState
     ) -> np.ndarray:
         r = _residuals(self._proba(X_pool))
-        phi = representation(self.estimator_, X_pool)
-
-        def inner(i: int) -> np.ndarray:
-            row = phi[[i]]
-            row = row.toarray() if hasattr(row, "toarray") else row
-            return (r @ r[i]) * (phi @ row.ravel())
-
-        return select_diverse(_squares(r) * _squares(phi), inner, size, rng)
+        vectors = FactoredVectors(representation(self.estimator_, X_pool), r, False)
+        return select_diverse(vectors.lengths, vectors.inner, size, rng)
 
 
 def _lengths(model, X_pool, constant: float) -> np.ndarray:

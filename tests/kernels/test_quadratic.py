@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skfi._vectors import DenseVectors, FactoredVectors
 from skfi.kernels._active import gradients
 from skfi.kernels._inverse_root import inverse_root
 from skfi.kernels._kronecker import KroneckerInverse
 from skfi.kernels._quadratic import Quadratic, cheaper_by_root, principal_root
+from skfi.kernels._vectors import DenseVectors, FactoredVectors, in_length
 
 
 def problem(K, p, rank, n, seed):
@@ -118,3 +118,9 @@ def test_factored_vectors_are_their_dense_ones(fit_intercept, whitened):
     np.testing.assert_allclose(vectors.lengths, dense.lengths, rtol=1e-9)
     for i in (0, 7, 29):
         np.testing.assert_allclose(vectors.inner(i), dense.inner(i), rtol=1e-8, atol=1e-8)
+    # Drawn out to other lengths; one without a direction has none.
+    dense.V[3] = 0.0
+    wanted = np.arange(30.0)
+    lengths, inner = in_length(DenseVectors(dense.V), wanted)
+    np.testing.assert_allclose(lengths, np.where(wanted == 3, 0, wanted))
+    np.testing.assert_allclose([inner(i)[i] for i in range(30)], lengths, rtol=1e-9)

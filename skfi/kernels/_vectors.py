@@ -7,14 +7,16 @@ Gradients of a softmax-linear model have rank one, ``u = c ⊗ x̃``. In the emb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sklearn.utils.extmath import row_norms
 
-from .kernels._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
-from .kernels._quadratic import Quadratic
+from ._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
+from ._quadratic import Quadratic
 
 
 @dataclass
@@ -52,17 +54,16 @@ class FactoredVectors:
     def lengths(self) -> np.ndarray:
         """Squared lengths (n,)."""
         form = self.form
-        wide = 2 * self.X.shape[1] + (0 if form is None else form.doubles_per_row)
+        if form is None:  # also of a sparse X, which stays so
+            squares = row_norms(self.X, squared=True) + float(self.fit_intercept)
+            return squares * row_norms(self.c, squared=True)
+        size = block_rows(2 * self.X.shape[1] + form.doubles_per_row)
 
         def part(rows: slice) -> np.ndarray:
-            x, c = self._extended(rows), self.c[rows]
-            if form is not None:
-                return form(x, c)
-            return np.einsum("bp,bp->b", x, x) * np.einsum("bk,bk->b", c, c)
+            return form(self._extended(rows), self.c[rows])
 
         with one_blas_thread():
-            blocks = map_blocks(part, self.X.shape[0], block_rows(wide + 1))
-            return np.concatenate(list(blocks))
+            return np.concatenate(list(map_blocks(part, self.X.shape[0], size)))
 
     def inner(self, i: int) -> np.ndarray:
         """Inner products of one with all (n,)."""
@@ -76,3 +77,19 @@ class FactoredVectors:
         if not self.fit_intercept:
             return self.X @ M
         return self.X @ M[:-1] + M[-1]
+
+
+def in_length(
+    vectors: DenseVectors | FactoredVectors, lengths: np.ndarray
+) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
+    """The vectors drawn out to other squared lengths: these, and their inner products.
+
+    A vector without a direction keeps length 0.
+    """
+    own = vectors.lengths
+    scale = np.sqrt(np.divide(lengths, own, out=np.zeros_like(own), where=own > 0))
+
+    def inner(i: int) -> np.ndarray:
+        return scale[i] * scale * vectors.inner(i)
+
+    return np.where(own > 0, lengths, 0.0), inner
