@@ -21,8 +21,8 @@ from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from ._rows import check_names, column_names, encode_labels, sliceable
 from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
-from .bridge import Bridge, bridge
-from .bridge._network import Choices, NetworkBridge, of_other_rows
+from .bridge import Bridge
+from .bridge._network import Choices, linear_part
 from .kernels._active import LinearPairs, extend
 from .kernels._active_kronecker import KroneckerPairs
 from .kernels._aggregate import QUADRATIC, aggregate_rows, row_shares
@@ -373,10 +373,7 @@ def pair_fitted(
 
 def read_linear(estimator, X, validation_loss) -> LinearReader:
     """A fitted classifier, of a network its last layer; X are rows to try a network on."""
-    with of_other_rows():
-        fitted = bridge(estimator)
-        if isinstance(fitted, NetworkBridge):
-            fitted = fitted.last_layer(Choices(), X)
+    fitted = linear_part(estimator, X)
     model = fitted.make_model(1)  # penalties alone know of the number of rows
     names = column_names(estimator, fitted)
     return LinearReader(fitted, model, resolve_validation_loss(validation_loss), names)

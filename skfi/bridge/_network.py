@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from ._base import Bridge, LossWeight, _as_given
+from ._base import Bridge, LossWeight, _as_given, bridge
 
 if TYPE_CHECKING:
     from ..kernels._network import Network
@@ -207,3 +207,12 @@ class NetworkBridge:
         for step in self.steps:
             X = step(X)
         return self.prepare(X)
+
+
+def linear_part(estimator, X) -> Bridge:
+    """The linear model and the steps before it; some rows of X find a network's last layer."""
+    with of_other_rows():
+        fitted = bridge(estimator)
+        if isinstance(fitted, NetworkBridge):
+            fitted = fitted.last_layer(Choices(), X)
+    return fitted

@@ -19,7 +19,7 @@ from .._solved import CurvedLinear, curve_fitted
 from .._validation import Split
 from ..bridge import Bridge
 from ..bridge._base import require_bridge
-from ..bridge._network import of_other_rows
+from ..bridge._network import linear_part, of_other_rows
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._losses import ValidationLoss, resolve_validation_loss
@@ -33,7 +33,7 @@ from ..kernels._softmax import (
 )
 from ._base import QueryStrategy, pool_blocks
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
-from ._linear_part import is_frozen, linear_features, read_linear
+from ._linear_part import is_frozen, linear_features
 
 _LARGE = 1500  # parameters whose Hessian is worth all of BLAS's threads
 
@@ -200,7 +200,7 @@ class InfluenceValue(QueryStrategy):
         if self.regressor_ is not None:
             return predict_pool(self.regressor_, self.estimator_, X_pool)
         mean = Mean(_num_samples(X_pool))
-        read = [read_linear(model, X_pool) for model, _ in self._seen_by]
+        read = [linear_part(model, X_pool) for model, _ in self._seen_by]
         for rows, part in pool_blocks(X_pool):
             label = np.asarray(self.estimator_.predict(part))
             position = np.arange(rows.start, rows.stop)

@@ -9,18 +9,8 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
-from ..bridge import Bridge, bridge
+from ..bridge import Bridge
 from ..bridge._base import innermost
-from ..bridge._network import Choices, NetworkBridge, of_other_rows
-
-
-def read_linear(model, X) -> Bridge:
-    """The linear model and the steps before it; some rows of X find a network's last layer."""
-    with of_other_rows():
-        fitted = bridge(model)
-        if isinstance(fitted, NetworkBridge):
-            fitted = fitted.last_layer(Choices(), X)
-    return fitted
 
 
 def linear_features(linear: Bridge, X):

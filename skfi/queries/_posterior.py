@@ -23,11 +23,11 @@ from .._solved import CurvedLinear, curve_fitted
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
-from ..bridge._network import Choices, NetworkBridge, of_other_rows
+from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._softmax import SoftmaxLinear
-from ._linear_part import linear_features, read_linear
+from ._linear_part import linear_features
 
 POSTERIORS = ("auto", "dropout", "laplace", "committee")
 # Parameters whose covariance is worked out in full; more are taken by K-FAC, where outputs
@@ -50,7 +50,7 @@ class Laplace:
     name = "laplace"
 
     def reader(self, classifier, X) -> Reader:
-        linear = read_linear(classifier, X)
+        linear = linear_part(classifier, X)
         return lambda part: self.proba(linear_features(linear, part))
 
     def proba(self, X) -> np.ndarray:
@@ -114,7 +114,7 @@ def draw_posterior(
         return _laplace(_require_linear(classifier, X), classifier, X, y, n_draws, rng)
     if kind == "auto":
         try:
-            linear = read_linear(classifier, X)
+            linear = linear_part(classifier, X)
         except (TypeError, ValueError):  # no bridge, or no linear last layer
             linear = None
         if linear is not None and _columns(linear, len(y)) <= _MOST_COLUMNS:
@@ -149,7 +149,7 @@ def _has_dropout(classifier, X) -> bool:
 
 def _require_linear(classifier, X) -> Bridge:
     try:
-        return read_linear(classifier, X)
+        return linear_part(classifier, X)
     except TypeError as error:
         raise TypeError(
             'posterior="laplace" needs a logistic regression or a network with a linear '
