@@ -1,0 +1,110 @@
+"""The reproduction page, written from the results: no number in it is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from ._experiment import VERDICTS, Experiment
+from ._statistics import LEVEL
+from ._store import read, write_whole
+from ._table import markdown
+
+HEAD = f"""# The paper, reproduced
+
+Each table and figure of the paper is one module of `examples/paper` and one command:
+`python -m examples.paper run NAME --output docs/reproduction` makes its
+[results](reproduction/results) and pictures, and `python -m examples.paper report` writes this
+page from them. `list` names them all.
+
+No code of the paper is public. Numbers in the column "paper" are quoted from it ("Enhancing
+Training Robustness through Influence Measure", published as "Enhancing Prediction Performance
+through Influence Measure", ICLR 2025); all others were measured here.
+
+**How a verdict comes about.** A claim that one method is ahead of another is compared seed by
+seed, in every data set or budget that it speaks of. It *holds* if the difference has the
+claimed sign and a one-sided paired t-test gives p < {LEVEL} in all of them, *holds in part* if
+in some, and *does not hold* if in none. For claims of another kind a note says what was asked.
+"±" is one standard error.
+
+**"Paper's setting" and "converged".** The paper's base models are weak: on Bank its untrimmed
+model is below the majority class. So each curve of trimming is drawn twice, for the paper's
+training (Table 3) and for a logistic regression with an intercept that is at its minimum.
+"""
+
+
+def write_report(results: Path, page: Path) -> None:
+    """Write the page of all experiments that have results.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of ``results`` and ``images``, as `run` left it.
+    page : Path
+        Markdown file to write; links are relative to it.
+
+    Raises
+    ------
+    FileNotFoundError
+        There are no results at all.
+    """
+    from ._runner import EXPERIMENTS
+
+    made = [
+        experiment
+        for name, experiment in EXPERIMENTS.items()
+        if (results / "results" / f"{name}.csv").exists()
+    ]
+    if not made:
+        raise FileNotFoundError(
+            f"There are no results in {results / 'results'}. Make some with "
+            f"python -m examples.paper run NAME --output {results}"
+        )
+    rows, sections, verdicts = [], [], Counter()
+    for experiment in made:
+        frame, seconds = read(results, experiment.name)
+        link = f"[{experiment.name}](#{experiment.name})"
+        for claim in experiment.claims(frame, seconds):
+            verdicts[claim.verdict] += 1
+            rows.append(
+                (
+                    link, claim.text, claim.paper, claim.ours, claim.converged, claim.seeds,
+                    f"**{claim.verdict}**", claim.note,
+                )
+            )  # fmt: skip
+        sections.append(_section(experiment, results, page, frame, seconds))
+    head = ("", "claim", "paper", "ours, paper's setting", "ours, converged", "seeds",
+            "verdict", "note")  # fmt: skip
+    counted = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+    missing = [name for name in EXPERIMENTS if name not in {e.name for e in made}]
+    text = f"{HEAD}\n## Every claim\n\n{len(rows)} claims: {counted}.\n\n"
+    text += markdown(head, rows)
+    if missing:
+        text += f"\nWithout results so far: {', '.join(missing)}.\n"
+    text += "\n" + "\n".join(sections)
+    write_whole(page, text)
+
+
+def _section(experiment: Experiment, results: Path, page: Path, frame, seconds) -> str:
+    """What was done, the numbers, the pictures and the run."""
+    folder = Path(results).resolve().relative_to(page.resolve().parent).as_posix()
+    facts = json.loads((results / "results" / f"{experiment.name}.json").read_text("utf-8"))
+    parts = [
+        f'## <a name="{experiment.name}"></a>{experiment.title}\n',
+        f"{experiment.about.strip()}\n",
+    ]
+    for picture in sorted((results / "images").glob(f"{experiment.name}*.png")):
+        told = picture.stem.replace("_", " ")
+        parts.append(f"![{told}]({folder}/images/{picture.name})\n")
+    if experiment.tables is not None:
+        parts.append(experiment.tables(frame, seconds))
+    packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
+    quick = " --quick" if facts["quick"] else ""
+    parts.append(
+        f"`python -m examples.paper run {experiment.name}{quick}`: {facts['cells']} cells, "
+        f"{facts['cell_seconds']:,.0f} s in all on one thread each; skfi {facts['skfi']}, "
+        f"{packages}, Python {facts['python']}, {facts['machine']}, {facts['device']}; "
+        f"[results]({folder}/results/{experiment.name}.csv).\n"
+    )
+    return "\n".join(parts)

@@ -1,0 +1,120 @@
+"""Run an experiment's cells side by side, keep what is done, and draw the result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+import warnings
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import skfi
+
+from . import table1
+from ._experiment import Experiment, Options, Settings
+from ._store import Store
+
+EXPERIMENTS: dict[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (table1,)
+}  # fmt: skip
+PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "torch", "skorch")
+
+
+def run(
+    experiment: Experiment,
+    output: Path,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    n_jobs: int = 2,
+    device: str = "cpu",
+) -> None:
+    """Make a table or figure: cells that are missing, then tables and pictures.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Which.
+    output : Path
+        Folder of cells, results and pictures.
+    seeds : int or None
+        Repetitions; None is the experiment's own number.
+    quick : bool
+        The small version.
+    n_jobs : int
+        Cells side by side, each in a process with one thread.
+    device : str
+        Where networks are trained.
+    """
+    own = experiment.quick_seeds if quick else experiment.seeds
+    cells = experiment.settings(Options(seeds or own, quick, device))
+    store = Store(output, experiment)
+    missing = [cell for cell in cells if not store.has(cell)]
+    start = time.perf_counter()
+    jobs = 1 if experiment.alone else n_jobs
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
+        delayed(_one)(experiment, store, cell) for cell in missing
+    )
+    with tqdm(total=len(cells), initial=len(cells) - len(missing), desc=experiment.name) as bar:
+        for _ in work:
+            bar.update()
+    took = time.perf_counter() - start
+    facts = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "quick": quick,
+        "cells": len(cells),
+        "jobs": jobs,
+        "skfi": skfi.__version__,
+        "packages": _versions(),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": device,
+        "settings": _common(cells),
+    }
+    frame, seconds = store.write(cells, facts)
+    pictures = output / "images"
+    pictures.mkdir(parents=True, exist_ok=True)
+    paths = experiment.draw(frame, pictures, seconds)
+    if experiment.tables is not None:
+        print(experiment.tables(frame, seconds))
+    for claim in experiment.claims(frame, seconds):
+        print(f"- {claim.text}\n  paper {claim.paper}; ours {claim.ours}; {claim.verdict}")
+    print(f"{len(missing)} of {len(cells)} cells in {took:.0f} s;", *paths)
+
+
+def _one(experiment: Experiment, store: Store, cell: Settings) -> None:
+    """One cell in a process of its own, with one thread: the same numbers everywhere."""
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        try:
+            import torch
+        except ImportError:
+            pass
+        else:
+            torch.set_num_threads(1)
+        start = time.perf_counter()
+        rows = experiment.run(cell)
+        store.save(cell, rows, time.perf_counter() - start)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _common(cells: list[Settings]) -> dict:
+    """Values of each setting over the cells, in the order they come."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell))
+    return {name: list(dict.fromkeys(str(cell.get(name)) for cell in cells)) for name in names}
