@@ -155,7 +155,7 @@ def _boundaries(models, X):
     return axes, proba
 
 
-def draw(picture, path):
+def draw(picture):
     """Figure 9: the rows, those that went by either method, and the boundaries."""
     data, order, correct, (axes, proba) = picture
     fig, panels = plt.subplots(
@@ -209,8 +209,7 @@ def draw(picture, path):
         f"Two crescents (noise {NOISE}), network 2-{UNITS}-{UNITS}-1: "
         f"{DRAWN_BUDGET} of {ROWS['train']} rows trimmed, seed {DRAWN_SEED}"
     )
-    fig.savefig(path, dpi=150)
-    plt.close(fig)
+    return fig
 
 
 def report(accuracy):
@@ -269,7 +268,7 @@ def main(n_seeds: int, n_jobs: int, epochs: int, output: Path) -> None:
     )
     report(np.array([result[0] for result in results]))
     output.mkdir(parents=True, exist_ok=True)
-    draw(results[DRAWN_SEED][2], output / "crescents.png")
+    draw(results[DRAWN_SEED][2]).savefig(output / "crescents.png", dpi=150)
     print(
         f"{output / 'crescents.png'}: seed {DRAWN_SEED}, {DRAWN_BUDGET} rows; "
         f"{time.perf_counter() - start:.0f} s, {n_jobs} of {os.cpu_count()} cores\n"

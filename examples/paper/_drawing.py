@@ -21,9 +21,12 @@ COLOURS = {
     "BALD": "#E69F00",
     "Shapley": "#332288",
     "FI-paired": "#332288",
+    "IV, expected error": "#56B4E9",
+    "self-confidence": "#E69F00",
+    "KNN-Shapley": "#332288",
     "no trimming": "#000000",
 }
-MARKERS = dict(zip(COLOURS, "osDv^PXX>*d_", strict=True))
+MARKERS = dict(zip(COLOURS, "osDv^PXX>*dD>*_", strict=True))
 CLASSES = ("#E69F00", "#56B4E9")
 
 

@@ -15,14 +15,24 @@ from tqdm import tqdm
 
 import skfi
 
-from . import table1
+from . import (
+    figure2,
+    figure3,
+    figure4,
+    figure8,
+    label_errors,
+    perturbation,
+    table1,
+    table2,
+    theorem1,
+)
 from ._experiment import Experiment, Options, Settings
 from ._store import Store
 
-EXPERIMENTS: dict[str, Experiment] = {
-    module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (table1,)
-}  # fmt: skip
+MODULES = (
+    theorem1, table1, table2, figure2, figure8, perturbation, figure3, figure4, label_errors,
+)  # fmt: skip
+EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in MODULES}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "torch", "skorch")
 
 

@@ -121,7 +121,7 @@ def test_the_page_has_a_row_a_claim_and_no_broken_cell(tmp_path, monkeypatch):
     )
     assert '<a name="toy"></a>A toy' in text
     assert "![toy](reproduction/images/toy.png)" in text
-    assert "Without results so far: table1" in text
+    assert "Without results so far: theorem1, table1" in text
 
 
 def test_a_page_of_nothing_is_refused(tmp_path):
