@@ -16,21 +16,27 @@ from tqdm import tqdm
 import skfi
 
 from . import (
+    approximate,
     figure2,
     figure3,
     figure4,
     figure8,
+    figure10,
+    figure11,
     label_errors,
+    paired,
     perturbation,
     table1,
     table2,
+    tenfold,
     theorem1,
 )
 from ._experiment import Experiment, Options, Settings
 from ._store import Store
 
 MODULES = (
-    theorem1, table1, table2, figure2, figure8, perturbation, figure3, figure4, label_errors,
+    theorem1, table1, table2, figure2, figure8, tenfold, perturbation, paired, figure11,
+    figure3, figure4, figure10, approximate, label_errors,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in MODULES}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "torch", "skorch")

@@ -212,7 +212,7 @@ def draw_as(name: str, told: str) -> Callable:
     def draw(frame, folder: Path, seconds) -> list[Path]:
         data = present(frame)
         figure, axes = plt.subplots(
-            2, len(data), figsize=(max(2.2 * len(data), 7.0), 5.0), sharex=True, squeeze=False,
+            2, len(data), figsize=(max(2.2 * len(data), 7.0), 4.8), sharex=True, squeeze=False,
             layout="constrained",
         )  # fmt: skip
         for line, training in zip(axes, linear.TRAININGS, strict=True):
@@ -226,7 +226,7 @@ def draw_as(name: str, told: str) -> Callable:
                     values = wide.sub(wide[0], axis=0).to_numpy() + wide[0].mean()
                     banded = method in BANDED
                     curve(ax, wide.columns, values if banded else values.mean(axis=0), method)
-                star = " (stand-in or part)" if part.partial.any() else ""
+                star = " (in part)" if part.partial.any() else ""
                 ax.set_title(
                     f"{real.TITLES[title]}{star}\nmajority class: {part.majority.mean():.1f} %",
                     fontsize=10,

@@ -89,27 +89,25 @@ def run(cell: Settings) -> list[Row]:
 def draw(frame, folder: Path, seconds) -> list[Path]:
     """Images and probabilities of the first seed."""
     pictures = images("MNIST", 0, 1).X
-    figure, axes = plt.subplots(
-        4, SHOWN, figsize=(1.15 * SHOWN, 6.2), layout="constrained",
-        height_ratios=(2, 1, 2, 1),
-    )  # fmt: skip
-    for top, name in zip((0, 2), (FI, DEFAULT), strict=True):
+    figure = plt.figure(figsize=(9, 5.6), layout="constrained")
+    for part_of, name in zip(figure.subfigures(2, 1), (FI, DEFAULT), strict=True):
+        part_of.suptitle(
+            f"{name}: score, image, probabilities (coloured: the true digit)",
+            color=COLOURS[name], fontsize=11,
+        )  # fmt: skip
+        axes = part_of.subplots(2, SHOWN, height_ratios=(1.2, 1))
         part = frame[(frame.seed == frame.seed.min()) & (frame.asked_by == name)]
-        for j, (_, row) in enumerate(part.sort_values("rank").head(SHOWN).iterrows()):
-            image, bars = axes[top, j], axes[top + 1, j]
+        best = part.sort_values("rank").head(SHOWN)
+        for (image, bars), (_, row) in zip(axes.T, best.iterrows(), strict=True):
             image.imshow(pictures[int(row["image"]), 0], cmap="gray_r")
             image.set_axis_off()
             image.set_title(f"{row.score:.3g}", fontsize=10)
-            colours = [COLOURS[name] if k == row.label else "0.55" for k in range(len(DIGITS))]
+            colours = [COLOURS[name] if k == row.label else "0.55" for k in range(10)]
             bars.bar(range(10), row[DIGITS].astype(float), color=colours)
             bars.set_ylim(0, 1)
             bars.set_xticks((0, 3, 6, 9))
-            bars.set_yticks((0, 0.5, 1), ("0", "", "1") if j == 0 else ("", "", ""))
+            bars.set_yticks((0, 0.5, 1), ("0", "", "1") if bars is axes[1, 0] else [""] * 3)
             bars.tick_params(labelsize=8, length=2)
-        axes[top, 0].text(
-            0, -0.42, f"{name}: scores above, probabilities below (coloured: the true digit)",
-            transform=axes[top, 0].transAxes, color=COLOURS[name], fontsize=11,
-        ).set_y(1.35)  # fmt: skip
     return save(figure, folder, "figure5")
 
 

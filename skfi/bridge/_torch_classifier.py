@@ -63,6 +63,24 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def fit(self, X, y):
+        """Refuse: the module was trained elsewhere.
+
+        Parameters
+        ----------
+        X, y : ignored
+            Rows and labels.
+
+        Raises
+        ------
+        TypeError
+            Always. scikit-learn takes nothing without a `fit` for an estimator.
+        """
+        raise TypeError(
+            "TorchClassifier holds a trained module and cannot train it. What fits its "
+            "classifier anew, such as FITrimmer, takes a skorch.NeuralNetClassifier."
+        )
+
     def predict_proba(self, X) -> np.ndarray:
         """Class probabilities.
 
