@@ -68,7 +68,8 @@ class FromCandidates(BaseEstimator):
     n_candidates : int
         Rows drawn.
     seed : int
-        Of the draws, with the number of labelled rows: the same for all strategies.
+        Of the draws, with the number of labelled rows: the same for all strategies in the
+        first round, after which their pools differ by what each has asked for.
     estimator, batch_size, random_state
         Of the strategy; set by the loop.
     """
@@ -193,6 +194,7 @@ def draw_curves(
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for ax in axes.flat[len(present) :]:
         ax.set_axis_off()
-    axes[0, 0].set_ylabel("test accuracy, %")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("test accuracy, %")
     legend_below(figure, axes[0, 0], 7)
     return save(figure, folder, name)

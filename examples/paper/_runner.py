@@ -20,14 +20,17 @@ from . import (
     figure2,
     figure3,
     figure4,
+    figure5,
     figure8,
     figure10,
     figure11,
+    figure12,
     label_errors,
     paired,
     perturbation,
     table1,
     table2,
+    table7,
     tenfold,
     theorem1,
 )
@@ -36,7 +39,7 @@ from ._store import Store
 
 MODULES = (
     theorem1, table1, table2, figure2, figure8, tenfold, perturbation, paired, figure11,
-    figure3, figure4, figure10, approximate, label_errors,
+    figure3, figure4, figure10, figure12, figure5, table7, approximate, label_errors,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in MODULES}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "torch", "skorch")

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
@@ -24,7 +25,7 @@ PAPER = {
     "EMNIST": {FI: 45, IV: 15, BALD_: 15},
     "CIFAR-10": {FI: 372, IV: 204, BALD_: 214},
 }
-COMPARABLE = 3.0  # the paper's own largest ratio, 45 s to 15 s
+COMPARABLE = max(took[FI] / took[BALD_] for took in PAPER.values())
 
 ABOUT = f"""
 The paper gives seconds "over toy case" without saying of what. Here they are those of the
@@ -56,6 +57,8 @@ def run(cell: Settings) -> list[Row]:
     )
     taken, fitting, queries = dict.fromkeys(ASKED, 0.0), 0.0, 0
     for number in range(cell["rounds"]):
+        if not len(left):
+            break
         model = figure4.classifier(cell, len(np.unique(y)))
         start = perf_counter()
         model.set_params(random_state=number).fit(X[labelled], y[labelled])
@@ -63,7 +66,7 @@ def run(cell: Settings) -> list[Row]:
         pool = rng.permutation(left)[: cell["pool"]]
         if number == 0:
             for name in ASKED:  # what is loaded at the first call is no part of a query
-                _query(name, model, X[labelled], y[labelled], X[pool], 2)
+                _query(name, model, X[labelled], y[labelled], X[pool[:50]], 2)
         order = np.roll(ASKED, number)
         for name in order.tolist():
             start = perf_counter()
@@ -106,9 +109,12 @@ def draw(frame, folder: Path, seconds) -> list[Path]:
             ax.bar(j, own.mean(), yerr=own.sem(), color=COLOURS[name], capsize=3)
         fitting = part.fit_seconds.mean()
         ax.axhline(fitting, color="black", lw=1, ls="--")
-        ax.set_title(f"{data}; training {fitting:.0f} s (dashed)", fontsize=11)
+        ax.set_title(f"{data}; training {fitting:.2g} s (dashed)", fontsize=11)
         ax.set_xticks(range(len(ASKED)), ASKED, rotation=40, ha="right")
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("seconds, all queries of a run")
     return save(figure, folder, "table7")
 
@@ -157,5 +163,5 @@ def tables(frame, seconds) -> str:
 EXPERIMENT = Experiment(
     name="table7", title="Table 7: what a query costs",
     about=ABOUT, settings=settings, run=run, draw=draw, claims=claims, tables=tables,
-    seeds=3, quick_seeds=2, alone=True,
+    seeds=2, quick_seeds=2, alone=True,
 )  # fmt: skip
