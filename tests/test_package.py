@@ -66,7 +66,7 @@ def test_wheel_holds_the_package_and_its_metadata(tmp_path):
     for part in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         (tmp_path / part).write_bytes((ROOT / part).read_bytes())
     for source in (ROOT / "skfi").rglob("*"):
-        if source.is_file() and source.suffix in (".py", ".typed"):
+        if source.is_file() and source.suffix in (".py", ".typed", ".rst"):
             target = tmp_path / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
@@ -81,7 +81,12 @@ def test_wheel_holds_the_package_and_its_metadata(tmp_path):
         names = archive.namelist()
         metadata = next(name for name in names if name.endswith("METADATA"))
         text = archive.read(metadata).decode()
-    for needed in ("skfi/py.typed", "skfi/kernels/_softmax.py", "skfi/bridge/_linear.py"):
+    for needed in (
+        "skfi/py.typed",
+        "skfi/kernels/_softmax.py",
+        "skfi/bridge/_linear.py",
+        "skfi/datasets/descr/adult.rst",
+    ):
         assert needed in names
     assert not [name for name in names if name.startswith("tests")]
     assert f"Version: {skfi.__version__}" in text
@@ -101,7 +106,7 @@ def test_readme_runs(tmp_path):
     assert run(code, cwd=tmp_path).splitlines() == expected
 
 
-@pytest.mark.parametrize(("name", "needs"), [("networks", "skorch"), ("active", "sklearn")])
+@pytest.mark.parametrize(("name", "needs"), [("networks", "skorch"), ("active", "sklearn"), ("datasets", "sklearn")])
 def test_pages_run(tmp_path, name, needs):
     pytest.importorskip(needs)
     page = (ROOT / "docs" / f"{name}.md").read_text()
