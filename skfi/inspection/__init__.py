@@ -7,6 +7,12 @@ decided by eye first. The displays work as scikit-learn's do, and import matplot
 
 from ._influence import InfluenceDisplay
 from ._learning_curve import ActiveLearningCurveDisplay
+from ._query import QueryDisplay
 from ._trimming_curve import TrimmingCurveDisplay
 
-__all__ = ["ActiveLearningCurveDisplay", "InfluenceDisplay", "TrimmingCurveDisplay"]
+__all__ = [
+    "ActiveLearningCurveDisplay",
+    "InfluenceDisplay",
+    "QueryDisplay",
+    "TrimmingCurveDisplay",
+]

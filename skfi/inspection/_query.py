@@ -1,0 +1,328 @@
+"""QueryDisplay: where in the pool the rows lie that a strategy asks for.
+
+A batch may be good rows that are all the same, or outliers that nobody needs. Neither shows in
+scores; both do in a picture of the pool.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
+
+from ..queries._base import representation
+from ._plotting import BLACK, GREY, VERMILLION, axes_for, count, plain_text, style
+
+_MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "8")
+
+
+class QueryDisplay:
+    """The pool in two dimensions, coloured by score, with the batch that was asked for.
+
+    Use `from_estimator` for a fitted query strategy. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    coordinates : array-like of shape (n_pool, 2)
+        Where rows of the pool are drawn.
+    batch : array-like of shape (batch_size,)
+        Positions in the pool that were asked for, best first.
+    scores : array-like of shape (n_pool,), default=None
+        How much each row is worth asking for; None draws all in one colour.
+    labelled : array-like of shape (n_labelled, 2), default=None
+        Where labelled rows are drawn; None draws none.
+    labels : array-like of shape (n_labelled,), default=None
+        Their labels, which decide the marks.
+    names : tuple of two str, default=None
+        Names of the axes.
+    score_name : str, default=None
+        Name of the scores; None is "score".
+
+    Attributes
+    ----------
+    pool_ : matplotlib PathCollection
+        Rows of the pool.
+    batch_ : matplotlib PathCollection
+        Rings around the batch.
+    labelled_ : list of matplotlib PathCollection
+        Labelled rows, one entry a class.
+    colorbar_ : matplotlib Colorbar or None
+        Scale of the scores.
+    ax_ : matplotlib Axes
+        Axes with the picture.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    QueryDisplay.from_estimator : Ask a strategy, and draw.
+    skfi.FIEmbedding : Coordinates in which FI is a squared length.
+
+    Notes
+    -----
+    Colours are ranks, from 0 for the lowest score to 1 for the highest, since scores of many
+    strategies differ by orders of magnitude. Rows that score alike share their mean rank.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skfi import FIActiveSampler
+    >>> from skfi.inspection import QueryDisplay
+    >>> X, y = make_classification(300, 5, random_state=0)
+    >>> sampler = FIActiveSampler(batch_size=10, random_state=0).fit(X[:30], y[:30])
+    >>> display = QueryDisplay.from_estimator(sampler, X[30:], X[:30], y[:30])
+    >>> display.batch_.get_offsets().shape
+    (10, 2)
+    """
+
+    def __init__(
+        self,
+        coordinates,
+        batch,
+        *,
+        scores=None,
+        labelled=None,
+        labels=None,
+        names=None,
+        score_name=None,
+    ):
+        self.coordinates = coordinates
+        self.batch = batch
+        self.scores = scores
+        self.labelled = labelled
+        self.labels = labels
+        self.names = names
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        strategy,
+        X_pool,
+        X_labelled=None,
+        y_labelled=None,
+        *,
+        batch_size=None,
+        projection=None,
+        random_state=0,
+        score_name=None,
+        ax=None,
+        pool_kw=None,
+        batch_kw=None,
+        labelled_kw=None,
+    ):
+        """Ask a strategy for a batch, and draw it.
+
+        Parameters
+        ----------
+        strategy : QueryStrategy
+            A fitted strategy, such as `skfi.FIActiveSampler`.
+        X_pool : {array-like, sparse matrix, DataFrame} of shape (n_pool, n_features) or \
+                (n_pool, ...)
+            Unlabelled rows.
+        X_labelled : {array-like, sparse matrix, DataFrame} of shape (n_labelled, ...), \
+                default=None
+            Rows to draw as labelled.
+        y_labelled : array-like of shape (n_labelled,), default=None
+            Their labels.
+        batch_size : int, default=None
+            Rows to ask for; None is the strategy's own number.
+        projection : transformer, default=None
+            From rows to at least two columns, of which the first two are drawn. One that is
+            not fitted is fitted on the pool. None draws rows of two features as they are,
+            and others in the first two principal components of what the classifier's last
+            step sees of them.
+        random_state : int, RandomState instance or None, default=0
+            Of the principal components.
+        score_name : str, default=None
+            Name of the scores; None is the strategy's class.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        pool_kw, batch_kw, labelled_kw : dict, default=None
+            See `plot`.
+
+        Returns
+        -------
+        display : QueryDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        sklearn.exceptions.NotFittedError
+            The strategy is not fitted.
+        ValueError
+            One of `X_labelled` and `y_labelled` is missing, or the projection gives fewer
+            than two columns.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        check_is_fitted(strategy)
+        if (X_labelled is None) != (y_labelled is None):
+            raise ValueError("Pass X_labelled and y_labelled together, or neither.")
+        batch, scores = strategy.query(X_pool, batch_size, return_utilities=True)
+        coordinates, names, project = _projected(
+            getattr(strategy, "estimator_", None), X_pool, projection, random_state
+        )
+        display = cls(
+            coordinates,
+            batch,
+            scores=scores,
+            labelled=None if X_labelled is None else project(X_labelled),
+            labels=y_labelled,
+            names=names,
+            score_name=score_name or f"score of {type(strategy).__name__}",
+        )
+        return display.plot(ax=ax, pool_kw=pool_kw, batch_kw=batch_kw, labelled_kw=labelled_kw)
+
+    def plot(self, ax=None, *, pool_kw=None, batch_kw=None, labelled_kw=None):
+        """Draw the pool, the labelled rows and the batch.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        pool_kw : dict, default=None
+            Properties of the pool's marks.
+        batch_kw : dict, default=None
+            Properties of the rings around the batch.
+        labelled_kw : dict, default=None
+            Properties of the labelled rows' marks.
+
+        Returns
+        -------
+        self : QueryDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            Shapes do not fit together.
+        """
+        own = ax is None
+        ax = axes_for(ax, f"{type(self).__name__}.plot")
+        from matplotlib.collections import PathCollection
+
+        points = _points(self.coordinates, "coordinates")
+        batch = np.asarray(self.batch)
+        if batch.ndim != 1 or len(batch) > len(points) or batch.dtype.kind not in "iu":
+            raise ValueError(
+                f"batch must hold positions in the {len(points)} rows of the pool, got an "
+                f"array of shape {batch.shape} and type {batch.dtype}."
+            )
+        plain = {"s": 14, "linewidth": 0, "label": count(len(points)) + " of the pool"}
+        shade: dict[str, Any] = {"color": GREY}
+        if self.scores is not None:
+            shade = {"c": _ranks(self.scores, len(points)), "cmap": "viridis", "vmin": 0}
+            shade["vmax"] = 1
+        self.pool_ = ax.scatter(*points.T, **style(plain | shade, pool_kw, PathCollection))
+        self.colorbar_ = None
+        if self.scores is not None:
+            self.colorbar_ = ax.figure.colorbar(self.pool_, ax=ax)
+            name = "score" if self.score_name is None else plain_text(self.score_name)
+            self.colorbar_.set_label(f"rank of the {name}")
+        self.labelled_ = []
+        if self.labelled is not None:
+            self._plot_labelled(ax, labelled_kw, PathCollection)
+        ring = {
+            "s": 70,
+            "facecolor": "none",
+            "edgecolor": VERMILLION,
+            "linewidth": 1.8,
+            "zorder": 4,
+            "label": f"asked for ({len(batch)})",
+        }
+        self.batch_ = ax.scatter(*points[batch].T, **style(ring, batch_kw, PathCollection))
+        names = ("", "") if self.names is None else map(plain_text, self.names)
+        for setter, name in zip((ax.set_xlabel, ax.set_ylabel), names, strict=True):
+            setter(name)
+        told: dict[str, Any] = {"fontsize": "small", "ncols": 3, "frameon": False}
+        if own:  # below the axes, where there is nothing else
+            ax.figure.legend(loc="outside lower center", **told)
+        else:
+            ax.legend(**told | {"ncols": 1, "frameon": True})
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _plot_labelled(self, ax, labelled_kw, artist) -> None:
+        points = _points(self.labelled, "labelled")
+        labels = np.zeros(len(points)) if self.labels is None else np.asarray(self.labels)
+        if labels.shape != (len(points),):
+            raise ValueError(
+                f"labels has shape {labels.shape}, and there are {len(points)} labelled rows."
+            )
+        for k, label in enumerate(np.unique(labels)):
+            told = "labelled" if self.labels is None else f"labelled {plain_text(label)}"
+            mark = {
+                "s": 30,
+                "marker": _MARKS[k % len(_MARKS)],
+                "facecolor": "white",
+                "edgecolor": BLACK,
+                "linewidth": 1.0,
+                "zorder": 3,
+                "label": told,
+            }
+            rows = points[labels == label]
+            self.labelled_.append(ax.scatter(*rows.T, **style(mark, labelled_kw, artist)))
+
+
+def _points(values, name: str) -> np.ndarray:
+    points = check_array(values, input_name=name)
+    if points.shape[1] != 2:
+        raise ValueError(f"{name} must have two columns, got {points.shape[1]}.")
+    return points
+
+
+def _ranks(scores, n: int) -> np.ndarray:
+    """Shares of the rows that score lower; ties share the middle."""
+    from scipy.stats import rankdata
+
+    scores = np.asarray(scores, dtype=float)
+    if scores.shape != (n,):
+        raise ValueError(f"scores has shape {scores.shape}, and the pool has {n} rows.")
+    return (rankdata(scores) - 1) / max(n - 1, 1)
+
+
+def _projected(model, X_pool, projection, random_state):
+    """Coordinates of the pool, names of the axes, and the map for other rows."""
+    if projection is None:
+        columns = getattr(X_pool, "columns", None)
+        rows = representation(None, X_pool) if _is_plane(X_pool) else None
+        if rows is not None:
+            names = ("feature 0", "feature 1") if columns is None else tuple(columns)
+            return rows, names, lambda X: representation(None, X)
+        seen = representation(model, X_pool)
+        pca = PCA(2, random_state=check_random_state(random_state)).fit(seen)
+        shares = pca.explained_variance_ratio_
+        names = tuple(
+            f"component {k + 1} ({s:.0%} of the variance)" for k, s in enumerate(shares)
+        )
+        return pca.transform(seen), names, lambda X: pca.transform(representation(model, X))
+    try:
+        check_is_fitted(projection)
+    except NotFittedError:
+        projection = clone(projection).fit(X_pool)
+
+    def project(X):
+        found = np.asarray(projection.transform(X))
+        if found.ndim != 2 or found.shape[0] != _num_samples(X) or found.shape[1] < 2:
+            raise ValueError(
+                f"projection must give at least two columns, got an array of shape "
+                f"{found.shape} for {_num_samples(X)} rows."
+            )
+        return found[:, :2]
+
+    kind = type(projection).__name__
+    return project(X_pool), (f"{kind} 1", f"{kind} 2"), project
+
+
+def _is_plane(X) -> bool:
+    return len(getattr(X, "shape", ())) == 2 and X.shape[1] == 2
