@@ -29,10 +29,10 @@ DATA = ("bank", "adult")
 PAPER_RATIO = 860
 NEAR = 1.0  # points
 PERMUTATIONS = {
-    ("bank", linear.PAPER): 60,
-    ("bank", linear.CONVERGED): 40,
-    ("adult", linear.PAPER): 15,
-    ("adult", linear.CONVERGED): 30,
+    ("bank", linear.PAPER): 40,
+    ("bank", linear.CONVERGED): 30,
+    ("adult", linear.PAPER): 10,
+    ("adult", linear.CONVERGED): 20,
 }
 
 ABOUT = f"""
@@ -40,8 +40,8 @@ Truncated Monte Carlo data Shapley (`skfi.baselines.tmc_shapley`: accuracy on th
 rows, an order is cut short within 0.01 of all rows' accuracy), for the classifiers of
 [figure2](#figure2). The paper does not say how many permutations it draws or when it stops.
 A permutation takes a fit for each row before the cut, so that the training set here has 500
-rows, of which up to 30 go (the same 6 % as 300 of 5,000); the permutations are what a minute or
-so allows:
+rows, of which up to 30 go (the same 6 % as 300 of 5,000); the permutations are what half a
+minute or so allows:
 {"; ".join(f"{real.TITLES[d]}, {linear.TITLES[t]}: {n}" for (d, t), n in PERMUTATIONS.items())}.
 That is fewer than the 100 over which `tmc_shapley` looks whether its values have come to rest:
 a longer run would order rows better and cost more.
