@@ -106,7 +106,9 @@ def test_readme_runs(tmp_path):
     assert run(code, cwd=tmp_path).splitlines() == expected
 
 
-@pytest.mark.parametrize(("name", "needs"), [("networks", "skorch"), ("active", "sklearn"), ("datasets", "sklearn")])
+@pytest.mark.parametrize(
+    ("name", "needs"), [("networks", "skorch"), ("active", "sklearn"), ("datasets", "sklearn")]
+)
 def test_pages_run(tmp_path, name, needs):
     pytest.importorskip(needs)
     page = (ROOT / "docs" / f"{name}.md").read_text()
