@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
 .PHONY: demo test test-oldest lint bench bench-networks bench-peers bench-active bench-queries \
-	bench-subsample figure-approximation study study-cnn study-queries clean
+	bench-subsample figure-approximation study study-cnn study-queries paper paper-quick clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -61,6 +61,15 @@ study-queries: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/query_study.py report > benchmarks/query_study.md
 
+# Every table and figure of the paper, in a small version: ten minutes on two cores.
+paper-quick: .venv-test/ready
+	.venv-test/bin/python -m examples.paper run all --quick
+
+# As the reproduction page has them: two hours. Goes on where it was stopped.
+paper: .venv-test/ready
+	.venv-test/bin/python -m examples.paper run all --output docs/reproduction
+	.venv-test/bin/python -m examples.paper report
+
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find skfi -name '*.py')
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install $(PIP_FLAGS) --constraint constraints.txt ".[plot,pandas]"
@@ -85,4 +94,5 @@ study-queries: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output *.egg-info
+	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output paper-output \
+		*.egg-info
