@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
 .PHONY: demo test test-oldest lint bench bench-networks bench-peers bench-active bench-queries \
-	bench-subsample figure-approximation study study-cnn study-queries paper paper-quick clean
+	bench-subsample figure-approximation study study-cnn study-queries paper paper-quick browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -60,6 +60,11 @@ study-cnn: .venv-test/ready
 study-queries: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/query_study.py report > benchmarks/query_study.md
+
+# Chromium, for the tests of the HTML report; they skip without it. Debian, as root.
+browser:
+	command -v chromedriver || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends chromium chromium-driver)
 
 # Every table and figure of the paper, in a small version: ten minutes on two cores.
 paper-quick: .venv-test/ready

@@ -33,7 +33,7 @@ from ._budget import step_mass
 from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
-from ._reporting import class_shares, describe_rows, ranking, report_frame
+from ._reporting import ReportMixin, class_shares, describe_rows, ranking
 from ._routing import routed_params
 from ._rows import check_weight
 from ._scoring import ScoringPlan, score_splits
@@ -90,7 +90,7 @@ def given_or_default(estimator):
     return LogisticRegression() if estimator is None else adapt(estimator)
 
 
-class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that is trained without some of its rows."""
 
     _parameter_constraints: dict = {
@@ -287,40 +287,6 @@ class BaseTrimmer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.classes_ = getattr(final, "classes_", task.classes)
         self.class_shares_ = np.stack([before, after])
         self._facts = facts
-
-    def report(self):
-        """The rows that were dropped, one a line, first to go first.
-
-        Returns
-        -------
-        report : pandas.DataFrame of shape (n_trimmed_, 7)
-            Index as in the `X` that was passed to `fit` (positions, if it had none).
-            Columns: ``row``, the position in X; ``influence``, the score by which it
-            went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
-            the predicted label) and ``loss`` (−log P of the given label), all by
-            `estimator_`, which was not trained on the row;
-            ``removal_lowers_validation_loss``, whether the row's removal lowers the
-            validation loss to first order (the sign of `skfi.baselines.iv`; missing
-            for scores that do not know).
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import make_classification
-        >>> from skfi import FITrimmer
-        >>> X, y = make_classification(200, random_state=0)
-        >>> report = FITrimmer(budget=3, random_state=0).fit(X, y).report()
-        >>> report.shape
-        (3, 7)
-        """
-        check_is_fitted(self)
-        return report_frame(
-            self._facts, self.trimmed_indices_, self.influence_, self.removal_gain_
-        )
 
     def fit_resample(self, X, y, **params):
         """Fit, and return the rows that were kept, as imbalanced-learn's samplers do.

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import uuid
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
@@ -19,6 +17,8 @@ from typing import Any
 import joblib
 import numpy as np
 from scipy import sparse
+
+from ._files import replacing
 
 _FORMAT = 1
 
@@ -156,16 +156,8 @@ def _read(path: Path):
 
 def write_json(path: Path, content) -> None:
     """Replace a file as a whole: a reader sees the old one or the new one."""
-    beside = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("x", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(json.dumps(content).encode())
 
 
 def digest(value, name: str) -> str:

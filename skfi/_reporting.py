@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
 
 from ._path import RemovalPath
 from ._rows import encode_labels
@@ -101,3 +102,96 @@ def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain):
         "removal_lowers_validation_loss": agrees,
     }
     return pd.DataFrame(columns, index=pd.Index(facts["index"]))
+
+
+class ReportMixin:
+    """What a fitted trimmer tells of the rows it dropped."""
+
+    trimmed_indices_: np.ndarray
+    influence_: np.ndarray
+    removal_gain_: np.ndarray | None
+    _facts: dict[str, Any]
+
+    def report(self):
+        """The rows that were dropped, one a line, first to go first.
+
+        Returns
+        -------
+        report : pandas.DataFrame of shape (n_trimmed_, 7)
+            Index as in the `X` that was passed to `fit` (positions, if it had none).
+            Columns: ``row``, the position in X; ``influence``, the score by which it
+            went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
+            the predicted label) and ``loss`` (−log P of the given label), all by
+            `estimator_`, which was not trained on the row;
+            ``removal_lowers_validation_loss``, whether the row's removal lowers the
+            validation loss to first order (the sign of `skfi.baselines.iv`; missing
+            for scores that do not know).
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_classification
+        >>> from skfi import FITrimmer
+        >>> X, y = make_classification(200, random_state=0)
+        >>> report = FITrimmer(budget=3, random_state=0).fit(X, y).report()
+        >>> report.shape
+        (3, 7)
+        """
+        check_is_fitted(self)
+        return report_frame(
+            self._facts, self.trimmed_indices_, self.influence_, self.removal_gain_
+        )
+
+    def to_html(
+        self, path=None, *, frame=None, images=None, title=None, max_rows=None, date=None
+    ):
+        """A self-contained HTML page about what was dropped, for those who know the data.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            File to write, replaced as a whole. None returns the page.
+        frame : DataFrame, Series or ndarray of shape (n, …), default=None
+            The rows as they are to be shown: all that were passed to `fit`, in their order.
+        images : ndarray of shape (n, height, width) or (n, height, width, c), default=None
+            A picture of each row, with c of 1, 3 or 4 channels.
+        title : str, default=None
+            Heading of the page.
+        max_rows : int, default=None
+            Number of dropped rows to list, the first to go first; None is all.
+        date : str or datetime.date, default=None
+            Shown where given. Without, the same input makes the same page.
+
+        Returns
+        -------
+        page : str or pathlib.Path
+            The page, or where it was written.
+
+        Raises
+        ------
+        ImportError
+            jinja2 or pandas is not installed.
+        sklearn.exceptions.NotFittedError
+            The trimmer is not fitted.
+        TypeError, ValueError
+            An argument of another type, length or order than the rows of `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_classification
+        >>> from skfi import FITrimmer
+        >>> X, y = make_classification(200, random_state=0)
+        >>> trimmer = FITrimmer(budget=3, step=None).fit(X, y)
+        >>> page = trimmer.to_html(frame=X)  # doctest: +SKIP
+        >>> page[:15]  # doctest: +SKIP
+        '<!DOCTYPE html>'
+        """
+        from .inspection._html_report import html_report
+
+        return html_report(
+            self, path, frame=frame, images=images, title=title, max_rows=max_rows, date=date
+        )

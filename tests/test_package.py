@@ -66,7 +66,14 @@ def test_wheel_holds_the_package_and_its_metadata(tmp_path):
     for part in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         (tmp_path / part).write_bytes((ROOT / part).read_bytes())
     for source in (ROOT / "skfi").rglob("*"):
-        if source.is_file() and source.suffix in (".py", ".typed", ".rst"):
+        if source.is_file() and source.suffix in (
+            ".py",
+            ".typed",
+            ".rst",
+            ".css",
+            ".js",
+            ".jinja",
+        ):
             target = tmp_path / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
@@ -86,6 +93,7 @@ def test_wheel_holds_the_package_and_its_metadata(tmp_path):
         "skfi/kernels/_softmax.py",
         "skfi/bridge/_linear.py",
         "skfi/datasets/descr/adult.rst",
+        "skfi/inspection/report/report.js",
     ):
         assert needed in names
     assert not [name for name in names if name.startswith("tests")]
@@ -107,7 +115,13 @@ def test_readme_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "needs"), [("networks", "skorch"), ("active", "sklearn"), ("datasets", "sklearn")]
+    ("name", "needs"),
+    [
+        ("networks", "skorch"),
+        ("active", "sklearn"),
+        ("datasets", "sklearn"),
+        ("report", "jinja2"),
+    ],
 )
 def test_pages_run(tmp_path, name, needs):
     pytest.importorskip(needs)

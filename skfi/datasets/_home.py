@@ -13,7 +13,6 @@ import http.client
 import os
 import tarfile
 import time
-import uuid
 import warnings
 import zipfile
 import zlib
@@ -28,6 +27,8 @@ from urllib.request import Request, urlopen
 
 from sklearn.datasets import get_data_home
 from sklearn.utils._param_validation import Interval
+
+from .._files import replacing
 
 # What all fetchers take.
 FETCHER = {
@@ -146,7 +147,7 @@ def download(
     """Fetch a file; `path` appears only when its checksum is right."""
     for left in range(n_retries, -1, -1):
         try:
-            with replacing(path) as file:
+            with replacing(path, same=True) as file:
                 _stream(remote, file)
             return
         except (OSError, http.client.HTTPException) as error:
@@ -181,31 +182,6 @@ def _stream(remote: Remote, file: IO[bytes]) -> None:
             f"{remote.sha256}. Nothing was kept. The file may have "
             "changed at its home, or something in between answered"
         )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes the place of `path` once it is complete.
-
-    Each writer has a temporary file of its own beside `path`, so that two processes may
-    write at once; what is under `path` is always one writer's whole file.
-    """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.replace(part, path)
-        except PermissionError:
-            # Windows does not replace what another process reads; that file is whole, too.
-            if not path.exists():
-                raise
-            part.unlink()
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

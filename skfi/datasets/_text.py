@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._files import replacing
 from ._chhabra import Halves, chhabra_bunch
-from ._home import FETCHER, DataFolder, Source, describe, naming, obtain, replacing
+from ._home import FETCHER, DataFolder, Source, describe, naming, obtain
 from ._image_files import read_npz
 from ._tables import read_parquet
 
@@ -192,7 +193,7 @@ def embedded(
         )
     if stored is not None:
         try:
-            with replacing(folder.path(stored)) as file:
+            with replacing(folder.path(stored), same=True) as file:
                 np.savez(file, embeddings=X, encoder=np.array(str(name)))
         except OSError as error:  # minutes of work are not thrown away for that
             warnings.warn(f"The embeddings could not be kept: {error}", stacklevel=3)

@@ -19,7 +19,6 @@ from skfi.datasets._home import (
     download,
     naming,
     obtain,
-    replacing,
 )
 
 CONTENT = bytes(range(256)) * 40
@@ -118,48 +117,6 @@ def test_wrong_checksum_names_both_and_keeps_what_was_there(server, tmp_path):
     assert hashlib.sha256(CONTENT).hexdigest() in str(caught.value)
     assert path.read_bytes() == b"old"
     assert files_in(tmp_path) == ["letters.bin"]
-
-
-def test_interrupted_writing_leaves_what_was_there(tmp_path):
-    path = tmp_path / "array.npz"
-    path.write_bytes(b"old")
-
-    def interrupted():
-        with replacing(path) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert files_in(tmp_path) == ["array.npz"]
-    assert path.read_bytes() == b"old"
-
-
-def test_two_writers_at_once(tmp_path):
-    path = tmp_path / "array.npz"
-    with replacing(path) as first:
-        first.write(b"fir")
-        with replacing(path) as second:
-            second.write(b"second")
-        assert path.read_bytes() == b"second"
-        first.write(b"st")
-    assert path.read_bytes() == b"first"
-    assert files_in(tmp_path) == ["array.npz"]
-
-
-def test_a_file_in_use_elsewhere_is_taken_as_it_is(tmp_path, monkeypatch):
-    path = tmp_path / "array.npz"
-
-    def refuse(*_):
-        raise PermissionError("in use")
-
-    monkeypatch.setattr(_home.os, "replace", refuse)
-    with pytest.raises(PermissionError), replacing(path) as file:
-        file.write(b"new")
-    path.write_bytes(b"whole")
-    with replacing(path) as file:
-        file.write(b"whole")
-    assert files_in(tmp_path) == ["array.npz"]
 
 
 def test_folder_by_argument_environment_and_default(tmp_path, monkeypatch, data_homes):

@@ -164,7 +164,7 @@ def test_kept_embeddings_are_found_in_the_data_home_without_the_encoder(folder, 
 
 
 def test_embeddings_that_cannot_be_kept_are_given(folder, monkeypatch):
-    def refuse(path):
+    def refuse(path, **_):
         raise PermissionError(f"Read-only file system: {path}")
 
     monkeypatch.setattr(_text, "replacing", refuse)

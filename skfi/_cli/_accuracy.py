@@ -1,0 +1,117 @@
+"""Whether trimming helped: accuracy on rows that were held out, with and without it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from .._trimmer import FITrimmer
+from .._trimmer_cv import FITrimmerCV
+from ._console import Console
+
+_CAUTION = "Wrong labels among the held-out rows count against a right prediction."
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Mean accuracies, what they were measured on, and how far to trust them."""
+
+    before: float
+    after: float
+    standard_error: float | None  # of the gain
+    measured_on: str
+    caution: str
+
+    @property
+    def gain(self) -> float:
+        return self.after - self.before
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"gain": self.gain}
+
+    def lines(self, n_dropped: int) -> list[str]:
+        """The figures, what they mean, and a plain word where there is no gain."""
+        if n_dropped == 0:
+            return [f"Accuracy {self.before:.3f} on {self.measured_on}.", _CAUTION]
+        error = self.standard_error
+        gain = f"{self.gain:+.3f}"
+        if error is not None:
+            gain += f", standard error {error:.3f}"
+        told = [
+            f"Accuracy {self.before:.3f} without trimming, {self.after:.3f} with it ({gain}), "
+            f"on {self.measured_on}.",
+            self.caution,
+        ]
+        if self.gain <= 0:
+            told.append("Trimming does not help here: the accuracy is no higher with it.")
+        elif error is not None and self.gain <= error:
+            told.append("The gain is within one standard error: it may be chance.")
+        return told
+
+
+def of_the_choice(trimmer: FITrimmerCV, judged_by: str) -> Accuracy:
+    """What `FITrimmerCV` saw on its folds, at no budget and at the one it took."""
+    results = trimmer.cv_results_
+    budgets = [entry["budget"] for entry in results["params"]]
+    folds = np.array([results[f"split{k}_test_score"] for k in range(trimmer.n_splits_)])
+    before, after = folds[:, budgets.index(0)], folds[:, trimmer.best_index_]
+    return Accuracy(
+        float(before.mean()),
+        float(after.mean()),
+        _standard_error(after - before),
+        f"{trimmer.n_splits_} held-out folds of {judged_by}",
+        f"The budget was chosen among {len(budgets)} on these folds, so the accuracy with it "
+        "is a little too good. " + _CAUTION,
+    )
+
+
+def by_cross_validation(
+    trimmer: FITrimmer, X, y, folds: StratifiedKFold, source: str, console: Console
+) -> Accuracy | None:
+    """A budget that was given: the whole procedure on each fold, and the plain model."""
+    share = trimmer.budget / len(y) if isinstance(trimmer.budget, int) else trimmer.budget
+    repeated = clone(trimmer).set_params(budget=share)
+    try:
+        with warnings.catch_warnings():  # what is to be said of all rows has been said
+            warnings.simplefilter("ignore")
+            before, after = (
+                cross_val_score(one, X, y, cv=folds, error_score="raise")
+                for one in (trimmer.estimator, repeated)
+            )
+    except ValueError as problem:
+        console.note(f"The accuracy could not be cross-validated: {problem}")
+        return None
+    return Accuracy(
+        float(before.mean()),
+        float(after.mean()),
+        _standard_error(after - before),
+        f"{folds.get_n_splits()} held-out folds of {source}",
+        "Each fold is trimmed anew by the same share. " + _CAUTION,
+    )
+
+
+def on_validation_rows(trimmer: FITrimmer, X, y, X_val, y_val, source: str) -> Accuracy:
+    """A budget that was given, judged by the rows that scored."""
+    plain = clone(trimmer.estimator).fit(X, y)
+    before, after = (
+        np.asarray(model.predict(X_val)) == y_val for model in (plain, trimmer.estimator_)
+    )
+    return Accuracy(
+        float(before.mean()),
+        float(after.mean()),
+        _standard_error(after.astype(float) - before),
+        f"the {len(y_val)} rows of {source}",
+        "The same rows scored the training rows, so the accuracy with trimming is a little "
+        "too good. " + _CAUTION,
+    )
+
+
+def _standard_error(differences: np.ndarray) -> float | None:
+    if len(differences) < 2:
+        return None
+    return float(differences.std(ddof=1) / np.sqrt(len(differences)))

@@ -1,0 +1,82 @@
+"""From the bytes of a CSV file to its records, each with its own text and line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ._console import CommandError, shown
+
+
+class Record(NamedTuple):
+    """One row of a file, the header among them."""
+
+    line: int  # the first of its lines, counted from 1
+    cells: list[str]
+    text: str  # with its line end
+
+    @staticmethod
+    def split_end(text: str) -> tuple[str, str]:
+        """A record's text and its line end ("" at the end of a file without one)."""
+        body = text.rstrip("\r\n")
+        return body, text[len(body) :]
+
+
+def decoded(path: str, raw: bytes, encoding: str) -> tuple[str, str]:
+    """Text, and the encoding that gives the same bytes back."""
+    name = shown(path, 200)
+    if codecs.lookup(encoding).name == "utf-8" and raw.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        raise CommandError(
+            f"{name}, line {line}: byte 0x{raw[problem.start]:02x} is not {encoding}. Give the "
+            "encoding the file is in, such as --encoding cp1252."
+        ) from None
+    except UnicodeError as problem:
+        raise CommandError(f"{name} is not {encoding}: {problem}") from None
+    if not text.strip():
+        raise CommandError(f"{name} is empty.")
+    return text, encoding
+
+
+def records(path: str, text: str, delimiter: str) -> Iterator[Record]:
+    """Records of a CSV text, blank lines left out.
+
+    Raises
+    ------
+    CommandError
+        A line that is no CSV, or a record of more or fewer cells than the header has.
+    """
+    name = shown(path, 200)
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        # Only line ends separate lines here; str.splitlines takes form feeds for one, too.
+        for line in io.StringIO(text, newline=""):
+            taken.append(line)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    line, width = 1, 0
+    while True:
+        taken.clear()
+        try:
+            cells = next(reader, None)
+        except csv.Error as problem:
+            raise CommandError(f"{name}, line {line}: {problem}.") from None
+        if cells is None:
+            return
+        if cells:
+            width = width or len(cells)
+            if len(cells) != width:
+                raise CommandError(
+                    f"{name}, line {line}: {len(cells)} cells, but the header has {width}."
+                )
+            yield Record(line, cells, "".join(taken))
+        line += len(taken)

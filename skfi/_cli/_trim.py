@@ -1,0 +1,285 @@
+"""``skfi trim``: which rows of a table to train without, and whether that helps."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from .. import FITrimmer, FITrimmerCV, __version__
+from .._base import BaseTrimmer
+from . import _accuracy
+from ._columns import Plan, plan_columns
+from ._console import CommandError, Console, listed, require, shown, table_lines
+from ._labels import check_classes, check_known, read_labels
+from ._models import build
+from ._outputs import Outputs, same_file
+from ._tables import Table, check_copy, format_of, read_table, write_columns
+
+_FOLDS = 5
+_FIRST = 5  # rows that are shown
+_MOST_CLASSES = 20  # lines of the table of classes
+
+
+@dataclass
+class Rows:
+    """A table, its features and labels."""
+
+    table: Table
+    X: np.ndarray
+    y: np.ndarray
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Read, trim, write, tell."""
+    inputs = [path for path in (args.train, args.val) if path is not None]
+    for path in inputs:
+        format_of(path)
+    if args.val is not None and same_file(args.train, args.val):
+        raise CommandError("--val is the training table itself; give rows that are not in it.")
+    check_copy("--out", args.out, args.train)
+    if args.scores is not None:
+        format_of(args.scores)
+    if args.report is not None:
+        _check_report(args.report)
+    outputs = Outputs(
+        {"--out": args.out, "--scores": args.scores, "--report": args.report},
+        inputs,
+        args.force,
+    )
+    require("pandas")
+
+    console.progress(f"reading {' and '.join(inputs)}")
+    table = read_table(args.train, args.delimiter, args.encoding)
+    y = read_labels(table, args.target)
+    classes = check_classes(table, args.target, y, console)
+    plan = plan_columns(table, args.target, args.ignore, args.categorical, console)
+    train = Rows(table, plan.rows(table, console), y)
+    val = _read_validation(args, plan, classes, table.label, console)
+    _check_budget(args.budget, table)
+
+    trimmer = _make_trimmer(args, plan, train, val)
+    scored_by = _scored_by(args)
+    console.say(f"{table.label}: {table.n_rows} rows, {len(classes)} classes.")
+    for line in plan.lines():
+        console.say(line)
+    console.say(f"Model: {args.model}. Rows are scored by {scored_by}.")
+    console.progress("fitting and scoring; this fits the model many times")
+    with console.warnings_as_notes():
+        if val is None:
+            trimmer.fit(train.X, y)
+        else:
+            trimmer.fit(train.X, y, X_val=val.X, y_val=val.y)
+        accuracy = _judge(trimmer, train, val, console)
+
+    facts = _facts_of_rows(trimmer, train)
+    with outputs.written() as parts:
+        if "--out" in outputs:
+            kept = np.flatnonzero(trimmer.support_)
+            table.write(parts["--out"], kept, format_of(args.out), {})
+        if "--scores" in outputs:
+            write_columns(parts["--scores"], facts, format_of(args.scores))
+        if "--report" in outputs:
+            trimmer.to_html(parts["--report"], frame=table.frame())
+
+    result = _result(args, trimmer, train, val, plan, accuracy, facts)
+    result |= {"scored_by": scored_by, "outputs": outputs.as_given(), "notes": console.notes}
+    _tell(console, result, accuracy)
+    console.result(result)
+
+
+def _check_report(path: str) -> None:
+    if not path.lower().endswith((".html", ".htm")):
+        raise CommandError(f"--report {shown(path, 200)}: the name must end in .html.")
+    if not hasattr(BaseTrimmer, "to_html"):
+        raise CommandError("--report: this version of skfi writes no reports.")
+    require("jinja2")
+
+
+def _check_budget(budget: Any, table: Table) -> None:
+    if isinstance(budget, Integral) and int(budget) >= table.n_rows:
+        raise CommandError(
+            f"--budget {budget} would leave nothing of {table.n_rows} rows of {table.label}."
+        )
+
+
+def _read_validation(args, plan: Plan, classes, source: str, console: Console) -> Rows | None:
+    if args.val is None:
+        return None
+    table = read_table(args.val, args.delimiter, args.encoding)
+    y = read_labels(table, args.target)
+    check_known(table, args.target, y, classes, source)
+    unknown = [n for n in table.names if n not in {*plan.used, *plan.left_out, args.target}]
+    if unknown:
+        console.note(f"{table.label}: not in {source} and not used: {listed(unknown)}.")
+    return Rows(table, plan.rows(table, console), y)
+
+
+def _make_trimmer(args, plan: Plan, train: Rows, val: Rows | None) -> FITrimmer | FITrimmerCV:
+    model, influence_estimator = build(args.model, plan, args.seed)
+    options = {
+        "influence": args.influence,
+        "influence_estimator": influence_estimator,
+        "random_state": args.seed,
+    }
+    judges = train if val is None else val
+    folds = _folds(judges)
+    if args.budget == "auto":
+        return FITrimmerCV(model, cv=folds, rule=args.rule, **options)
+    return FITrimmer(model, budget=args.budget, **options)
+
+
+def _folds(rows: Rows) -> StratifiedKFold:
+    """As many stratified folds as the largest class can fill, five at most."""
+    largest = int(np.unique(rows.y, return_counts=True)[1].max())
+    if largest < 2:
+        raise CommandError(
+            f"{rows.table.label} has {rows.table.n_rows} rows, no two of one class: too few to "
+            "hold any out."
+        )
+    return StratifiedKFold(min(_FOLDS, largest))
+
+
+def _scored_by(args) -> str:
+    if args.model == "logistic":
+        return f"{args.influence} of the model"
+    return f"{args.influence} of a logistic regression, which stands in for {args.model}"
+
+
+def _judge(trimmer, train: Rows, val: Rows | None, console: Console):
+    judges = (train if val is None else val).table.label
+    if isinstance(trimmer, FITrimmerCV):
+        return _accuracy.of_the_choice(trimmer, judges)
+    if val is None:
+        folds = _folds(train)
+        console.progress("cross-validating with and without trimming")
+        return _accuracy.by_cross_validation(trimmer, train.X, train.y, folds, judges, console)
+    return _accuracy.on_validation_rows(trimmer, train.X, train.y, val.X, val.y, judges)
+
+
+def _facts_of_rows(trimmer, train: Rows) -> dict[str, list]:
+    """The columns of ``--scores``, one entry a training row."""
+    n = train.table.n_rows
+    proba = np.asarray(trimmer.predict_proba(train.X))
+    given = np.full(n, np.nan)
+    for column, label in enumerate(trimmer.classes_):
+        given[train.y == label] = proba[train.y == label, column]
+    gain = trimmer.removal_gain_
+    return {
+        "row": list(range(1, n + 1)),
+        "line": [train.table.line(row) for row in range(n)],
+        "given_label": train.y.tolist(),
+        "predicted_label": np.asarray(trimmer.predict(train.X)).tolist(),
+        "predicted_probability": _cells(proba.max(axis=1)),
+        "given_label_probability": _cells(given),
+        "score": _cells(trimmer.influence_),
+        "rank": trimmer.ranking_.tolist(),
+        "decision": np.where(trimmer.support_, "kept", "dropped").tolist(),
+        "removal_gain": [None] * n if gain is None else _cells(gain),
+    }
+
+
+def _cells(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _result(args, trimmer, train: Rows, val, plan: Plan, accuracy, facts) -> dict[str, Any]:
+    """Everything the summary tells, as plain values."""
+    chosen = getattr(trimmer, "budget_", args.budget)
+    n = train.table.n_rows
+    result: dict[str, Any] = {
+        "command": "trim",
+        "version": __version__,
+        "train": {"file": args.train, "rows": n},
+        "val": None if val is None else {"file": args.val, "rows": val.table.n_rows},
+        "target": args.target,
+        "columns": plan.as_json(),
+        "model": args.model,
+        "influence": args.influence,
+        "rule": args.rule,
+        "seed": args.seed,
+        "budget": {
+            "asked": args.budget,
+            "used": chosen,
+            "rows": trimmer.n_trimmed_,
+            "candidates": None,
+        },
+        "classes": [
+            {
+                "label": str(label),
+                "rows": int((train.y == label).sum()),
+                "dropped": int(((train.y == label) & ~trimmer.support_).sum()),
+            }
+            for label in np.unique(train.y)
+        ],
+        "accuracy": None if accuracy is None else accuracy.as_json(),
+        "dropped_rows": (trimmer.trimmed_indices_ + 1).tolist(),
+        "dropped_first": [
+            {key: facts[key][row] for key in _SHOWN_FACTS}
+            for row in trimmer.trimmed_indices_[:_FIRST]
+        ],
+    }
+    if isinstance(trimmer, FITrimmerCV):
+        means = _cells(trimmer.cv_results_["mean_test_score"])
+        result["budget"]["candidates"] = [
+            {"budget": entry["budget"], "accuracy": mean}
+            for entry, mean in zip(trimmer.cv_results_["params"], means, strict=True)
+        ]
+    return result
+
+
+_SHOWN_FACTS = ("row", "line", "given_label", "predicted_label", "score")
+
+
+def _tell(console: Console, result: dict[str, Any], accuracy) -> None:
+    n, dropped = result["train"]["rows"], result["budget"]["rows"]
+    console.say()
+    if dropped == 0:
+        console.say("Nothing was dropped. " + _why_nothing(result))
+    else:
+        console.say(f"Dropped {dropped} of {n} rows ({_how(result)}).")
+        told = [["class", "rows", "dropped"]]
+        told += [[one["label"], one["rows"], one["dropped"]] for one in result["classes"]]
+        for line in table_lines(told[: _MOST_CLASSES + 1]):
+            console.say(line)
+        if len(told) > _MOST_CLASSES + 1:
+            console.say(f"  and {len(told) - _MOST_CLASSES - 1} more classes")
+    if accuracy is not None:
+        for line in accuracy.lines(dropped):
+            console.say(line)
+    if dropped:
+        console.say("Dropped first (rows count from 1):")
+        shown_facts = [k for k in _SHOWN_FACTS if result["dropped_first"][0][k] is not None]
+        rows = [
+            [one[k] if k != "score" else f"{one[k]:.3g}" for k in shown_facts]
+            for one in result["dropped_first"]
+        ]
+        heads = {"given_label": "given", "predicted_label": "predicted"}
+        for line in table_lines([[heads.get(k, k) for k in shown_facts], *rows]):
+            console.say(line)
+    for path in result["outputs"].values():
+        console.say(f"Wrote {path}.")
+
+
+def _how(result: dict[str, Any]) -> str:
+    budget = result["budget"]
+    used = budget["used"]
+    if isinstance(used, Integral):
+        return "as asked"
+    if budget["candidates"] is None:
+        return f"{100 * used:.4g} %, as asked"
+    tried = ", ".join(f"{100 * one['budget']:.4g}" for one in budget["candidates"])
+    rule = "the best" if result["rule"] == "best" else "the least within one standard error"
+    return f"{100 * used:.4g} %; tried were {tried} %, and {rule} was taken"
+
+
+def _why_nothing(result: dict[str, Any]) -> str:
+    if result["budget"]["candidates"] is None:
+        return f"The budget comes to less than one row of {result['train']['rows']}."
+    if result["rule"] != "best":
+        return "Keeping all rows is within one standard error of the best budget tried."
+    return "No budget that was tried did better on held-out rows than keeping all of them."

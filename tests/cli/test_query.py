@@ -1,0 +1,78 @@
+"""``skfi query``: which rows it asks for, and the file it writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import read, write
+
+pytest.importorskip("pandas")
+
+
+def query(tables, *options, n=5):
+    files = (tables.path("train.csv"), tables.path("pool.csv"))
+    return ("query", *files, "--target", "label", "-n", str(n), *options)
+
+
+@pytest.mark.parametrize("strategy", ["fi", "margin", "badge", "random"])
+def test_rows_of_the_pool_best_first(skfi, tables, strategy):
+    ask = tables.path("ask.csv")
+    outcome = skfi(*query(tables, "--strategy", strategy, "--out", ask, "--json", n=12))
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    pool = (tables.folder / "pool.csv").read_text().splitlines()
+    asked = (tables.folder / "ask.csv").read_text().splitlines()
+    assert asked[0] == pool[0] + ",skfi_row,skfi_score"
+    rows = [one["row"] for one in told["asked"]]
+    assert len(set(rows)) == 12
+    assert [one["line"] for one in told["asked"]] == [row + 1 for row in rows]
+    for line, one in zip(asked[1:], told["asked"], strict=True):
+        assert line == f"{pool[one['row']]},{one['row']},{one['score']!r}"
+
+
+def test_margin_asks_for_rows_near_the_boundary(skfi, tables):
+    told = json.loads(skfi(*query(tables, "--strategy", "margin", "--json", n=60)).out)
+    scores = [one["score"] for one in told["asked"]]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[-1]
+
+
+def test_fi_asks_by_a_logistic_regression_whatever_the_model(skfi, tables):
+    linear = json.loads(skfi(*query(tables, "--json")).out)
+    forest = json.loads(skfi(*query(tables, "--json", "--model", "random-forest")).out)
+    assert forest["asked"] == linear["asked"]
+    assert "stands in for random-forest" in forest["asked_by"]
+    other = json.loads(
+        skfi(*query(tables, "--json", "--model", "random-forest", "--strategy", "margin")).out
+    )
+    assert other["asked_by"] == "margin of random-forest"
+
+
+def test_summary(skfi, tables):
+    outcome = skfi(*query(tables, n=11))
+    assert outcome.code == 0, outcome.err
+    assert "Label these 11 rows next" in outcome.out
+    assert outcome.out.rstrip().endswith("and 1 more")
+    assert "left out: remark" in outcome.out
+
+
+def test_the_pool_may_have_a_column_of_labels(skfi, tables):
+    plain = json.loads(skfi(*query(tables, "--json")).out)
+    rows = read(tables.path("pool.csv"))
+    write(tables.folder / "pool.csv", [[*rows[0], "label"], *([*row, ""] for row in rows[1:])])
+    assert json.loads(skfi(*query(tables, "--json")).out)["asked"] == plain["asked"]
+
+
+def test_labelled_answers_may_be_added_to_the_training_rows(skfi, tables):
+    """A file that `query` wrote, with labels: its two columns are no features."""
+    skfi(*query(tables, "--out", tables.path("ask.csv"), n=30))
+    head, *rows = read(tables.path("ask.csv"))
+    write(
+        tables.folder / "train.csv",
+        [[*head, "label"], *([*row, ["yes", "no"][k % 2]] for k, row in enumerate(rows))],
+    )
+    told = json.loads(skfi(*query(tables, "--json")).out)
+    assert told["columns"]["left_out"]["skfi_row"] == "written by skfi"
+    assert "skfi_score" not in told["columns"]["numbers"]

@@ -1,0 +1,213 @@
+"""``skfi trim``: what is dropped, what is written, what is told."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from skfi._base import BaseTrimmer
+from tests.cli.conftest import read, write
+
+pd = pytest.importorskip("pandas")
+
+
+def trim(tables, *options, val=True, budget="20"):
+    """Arguments of a run that takes a second at most."""
+    checked = ("--val", tables.path("val.csv")) if val else ()
+    target = ("--target", "label", "--budget", budget)
+    return ("trim", tables.path("train.csv"), *checked, *target, *options)
+
+
+def scores_of(path):
+    head, *rows = read(path)
+    return {name: [row[k] for row in rows] for k, name in enumerate(head)}
+
+
+def test_fixed_budget(skfi, tables):
+    out, scored = tables.path("kept.csv"), tables.path("scores.csv")
+    outcome = skfi(*trim(tables, "--out", out, "--scores", scored))
+    assert outcome.code == 0, outcome.err
+    scores = scores_of(scored)
+    assert scores["row"] == [str(row) for row in range(1, 161)]
+    assert scores["line"] == [str(line) for line in range(2, 162)]
+    assert scores["given_label"] == [row[-1] for row in read(tables.path("train.csv"))[1:]]
+    dropped = np.array(scores["decision"]) == "dropped"
+    assert dropped.sum() == 20
+    assert tables.wrong[dropped].mean() > 0.6  # 15 % by chance
+    # A dropped row was not trained on: a wrong label is not believed.
+    agree = np.array(scores["given_label"]) == np.array(scores["predicted_label"])
+    assert agree[dropped & tables.wrong].mean() < 0.2
+    probability = np.array(scores["predicted_probability"], dtype=float)
+    own = np.array(scores["given_label_probability"], dtype=float)
+    np.testing.assert_allclose(own, np.where(agree, probability, 1 - probability))
+    harm = np.array(scores["removal_gain"], dtype=float)[dropped]
+    assert (harm > 0).all()
+
+    lines = (tables.folder / "train.csv").read_text().splitlines()
+    kept = [line for line, gone in zip(lines[1:], dropped, strict=True) if not gone]
+    assert (tables.folder / "kept.csv").read_text().splitlines() == [lines[0], *kept]
+
+    assert "Dropped 20 of 160 rows (as asked)." in outcome.out
+    assert "The same rows scored the training rows" in outcome.out
+    assert "numbers (2; median for missing ones and a flag, scaled): age, income" in outcome.out
+    assert "categories (2; one-hot" in outcome.out
+    assert "left out: id (counts the rows)" in outcome.out
+    assert "left out: seen (dates or times)" in outcome.out
+    assert "left out: remark (text, nearly all of it different)" in outcome.out
+    first = outcome.out.split("Dropped first")[1].splitlines()[2].split()
+    place = scores["rank"].index("1")
+    names = ("row", "line", "given_label", "predicted_label")
+    assert first[:4] == [scores[name][place] for name in names]
+    assert f"Wrote {out}." in outcome.out
+
+
+def test_the_rows_are_those_of_the_library(skfi, tables):
+    """A Pipeline written by hand, after the printed plan, drops the same rows."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from skfi import FITrimmer
+
+    train, val = (
+        pd.read_csv(tables.path(name), dtype={"code": object, "city": object, "label": object})
+        for name in ("train.csv", "val.csv")
+    )
+    number = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True), StandardScaler()
+    )
+    prepared = make_column_transformer(
+        (number, ["age", "income"]),
+        (OneHotEncoder(sparse_output=False, handle_unknown="ignore"), ["city", "code"]),
+    )
+    trimmer = FITrimmer(make_pipeline(prepared, LogisticRegression(max_iter=1000)), budget=20)
+    y, y_val = train["label"].to_numpy(dtype=str), val["label"].to_numpy(dtype=str)
+    trimmer.fit(train, y, X_val=val, y_val=y_val)
+    told = json.loads(skfi(*trim(tables, "--json")).out)
+    assert told["dropped_rows"] == (trimmer.trimmed_indices_ + 1).tolist()
+
+
+def test_auto_budget_on_validation_rows(skfi, tables):
+    outcome = skfi(*trim(tables, "--json", "--out", tables.path("kept.csv"), budget="auto"))
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert told["budget"]["asked"] == "auto"
+    tried = {one["budget"]: one["accuracy"] for one in told["budget"]["candidates"]}
+    assert tried[told["budget"]["used"]] == max(tried.values())
+    assert told["accuracy"]["before"] == tried[0]
+    assert told["accuracy"]["after"] == tried[told["budget"]["used"]]
+    dropped = np.array(told["dropped_rows"]) - 1
+    assert len(dropped) == told["budget"]["rows"] > 0
+    assert tables.wrong[dropped].mean() > 0.5
+    assert sum(one["dropped"] for one in told["classes"]) == len(dropped)
+    assert len(read(tables.path("kept.csv"))) == 161 - len(dropped)
+    assert "chosen among 7 on these folds" in told["accuracy"]["caution"]
+    assert told["accuracy"]["measured_on"].startswith("5 held-out folds of")
+
+
+def test_auto_budget_by_cross_validation(skfi, tables):
+    head, *rows = read(tables.path("train.csv"))
+    write(tables.folder / "train.csv", [head, *rows[:60]])
+    outcome = skfi(*trim(tables, "--influence", "loss", val=False, budget="auto"))
+    assert outcome.code == 0, outcome.err
+    assert f"on 5 held-out folds of {tables.path('train.csv')}" in outcome.out
+
+
+def test_nothing_is_dropped_where_nothing_helps(skfi, tmp_path):
+    x = np.linspace(-3, 3, 80).round(3)
+    rows = [["x", "y"], *([value, int(value > 0)] for value in x)]
+    write(tmp_path / "clean.csv", rows)
+    write(tmp_path / "val.csv", [rows[0], *rows[1::2]])
+    given = ("trim", tmp_path / "clean.csv", "--target", "y", "--val", tmp_path / "val.csv")
+    outcome = skfi(*given, "--influence", "loss", "--out", tmp_path / "kept.csv")
+    assert outcome.code == 0, outcome.err
+    assert "Nothing was dropped. No budget that was tried did better" in outcome.out
+    assert "Dropped first" not in outcome.out
+    assert (tmp_path / "kept.csv").read_bytes() == (tmp_path / "clean.csv").read_bytes()
+
+
+def test_a_share_without_validation_rows_is_cross_validated(skfi, tables):
+    options = ("--influence", "loss", "--json")
+    told = json.loads(skfi(*trim(tables, *options, val=False, budget="5%")).out)
+    assert told["budget"] == {"asked": 0.05, "used": 0.05, "rows": 8, "candidates": None}
+    assert told["accuracy"]["measured_on"].startswith("5 held-out folds of")
+    assert 0.5 < told["accuracy"]["before"] < 1
+
+
+def test_a_loss_is_told(skfi, tables):
+    """Rows at random: no gain, and no claim of one."""
+    outcome = skfi(*trim(tables, "--influence", "random", "--budget", "60%"))
+    assert outcome.code == 0, outcome.err
+    told = outcome.out
+    assert "Trimming does not help here" in told or "it may be chance" in told
+
+
+def test_other_models_take_the_scores_of_a_logistic_regression(skfi, tables):
+    options = ("--model", "random-forest", "--json")
+    told = json.loads(skfi(*trim(tables, *options)).out)
+    linear = json.loads(skfi(*trim(tables, "--json")).out)
+    assert told["dropped_rows"] == linear["dropped_rows"]
+    assert told["scored_by"] == (
+        "fi_signed of a logistic regression, which stands in for random-forest"
+    )
+    assert told["accuracy"] != linear["accuracy"]
+
+
+def test_json_is_all_of_stdout_and_the_seed_decides(skfi, tables):
+    options = ("--influence", "random", "--json")
+    one, again, other = (
+        skfi(*trim(tables, *options, "--seed", seed)).out for seed in ("3", "3", "4")
+    )
+    assert one == again
+    assert json.loads(one)["dropped_rows"] != json.loads(other)["dropped_rows"]
+
+
+def test_quiet(skfi, tables):
+    outcome = skfi(*trim(tables, "--quiet", "--out", tables.path("kept.csv")))
+    assert outcome == (0, "", "")
+    assert len(read(tables.path("kept.csv"))) == 141
+
+
+def test_ignore_and_categorical(skfi, tables):
+    options = ("--ignore", "income", "--ignore", "city", "--categorical", "age", "--json")
+    told = json.loads(skfi(*trim(tables, *options)).out)
+    assert told["columns"]["numbers"] == []
+    assert told["columns"]["categories"] == ["age", "code"]
+    assert told["columns"]["left_out"]["income"] == "--ignore"
+
+
+def test_report_gets_the_rows_of_the_file(skfi, tables, monkeypatch):
+    pytest.importorskip("jinja2")
+    seen = {}
+
+    def to_html(self, path, *, frame):
+        seen.update(frame=frame, n_trimmed=self.n_trimmed_)
+        path.write_text("<html>")
+
+    monkeypatch.setattr(BaseTrimmer, "to_html", to_html, raising=False)
+    page = tables.folder / "page.html"
+    outcome = skfi(*trim(tables, "--report", page))
+    assert outcome.code == 0, outcome.err
+    assert page.read_text() == "<html>"
+    assert seen["n_trimmed"] == 20
+    assert seen["frame"].shape == (160, 8)
+    assert seen["frame"]["code"].iloc[0] == "001"
+
+
+def test_notices_of_the_library_are_passed_on(skfi, tables):
+    """Most of a class goes: said on stderr, and in the JSON object."""
+    rows = read(tables.path("train.csv"))
+    few = [row for row in rows[1:] if row[-1] == "yes"][:4]
+    write(
+        tables.folder / "train.csv",
+        [rows[0], *(row for row in rows[1:] if row[-1] == "no"), *few],
+    )
+    outcome = skfi(*trim(tables, "--json", "--influence", "loss", budget="3"))
+    assert outcome.code == 0, outcome.err
+    notes = json.loads(outcome.out)["notes"]
+    assert any("more than half of class yes" in note for note in notes)
+    assert f"note: {notes[-1]}" in outcome.err
