@@ -27,8 +27,9 @@ ABOUT = f"""
 **Data.** Prepared as by Chhabra et al. (2024), with standardised columns. Each seed draws
 {SIZES["train"]:,} training rows and, as the paper does, {SIZES["test"]:,} test rows out of
 their training and test rows; FI and IV look at {SIZES["val"]:,} rows drawn from their
-validation half, whose size the paper does not give. Where a data set is a part or a stand-in
-and has fewer rows than that, all of them are taken, and the claims' notes say how many.
+validation half, whose size the paper does not give. A data set that is only a part or a
+stand-in has too few rows to draw from: each seed splits them anew into parts of the sizes that
+they have, which the claims' notes tell.
 CelebA's held-out rows follow another distribution than its training rows, as in that
 preparation.
 """
@@ -92,9 +93,12 @@ def draw(name: str, seed: int, noise: bool = False, n_train: int = SIZES["train"
     """
     data = _fetched(name)
     rng = np.random.default_rng(seed)
+    split = data.split
+    if data.partial:  # too few rows to draw from: else seeds would differ in nothing
+        split = rng.permutation(split)
     parts = []
     for part, size in (SIZES | {"train": n_train}).items():
-        rows = rng.permutation(np.flatnonzero(data.split == part))[:size]
+        rows = rng.permutation(np.flatnonzero(split == part))[:size]
         parts += [np.asarray(data.data[rows], dtype=float), data.target[rows]]
     drawn = Draw(*parts, partial=bool(data.partial))
     return replace(drawn, X=_noisy(name, drawn.X, seed)) if noise else drawn
