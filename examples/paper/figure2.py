@@ -235,6 +235,7 @@ def draw_as(name: str, told: str) -> Callable:
         for ax in axes[-1]:
             ax.set_xlabel("rows trimmed")
         legend_below(figure, axes[0, 0])
+        figure.get_layout_engine().set(w_pad=0.08)
         figure.suptitle(
             f"{told}; bands ({', '.join(BANDED)}): one standard error of the gain", fontsize=11
         )
