@@ -11,6 +11,7 @@ NEEDED = {
     "matplotlib": ["skfi/inspection/*.py"],
     "skactiveml": ["skfi/integrations/skactiveml.py"],
     "torch": [
+        "skfi/bridge/_skorch.py",
         "skfi/bridge/_torch*.py",
         "skfi/kernels/_network*.py",
         "skfi/kernels/_kfsvd.py",

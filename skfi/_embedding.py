@@ -145,6 +145,18 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         self : FIEmbedding
             Fitted. If an error is raised, it is left as it was.
+
+        Raises
+        ------
+        TypeError
+            There is no bridge for the classifier; the message lists what has one.
+        ValueError
+            A parameter out of range, or data that cannot be fitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The classifier is not at the optimum of these rows.
         """
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
@@ -195,6 +207,13 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         embedding : ndarray of shape (n, n_components_)
             Squared lengths are FI^active where all coordinates were kept, and fall short of
             it otherwise.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            `fit` was not called.
+        ValueError
+            Other columns than the rows of `fit` had, or values the classifier does not take.
         """
         check_is_fitted(self)
         check_columns(self, X, "X")

@@ -66,6 +66,19 @@ class ActiveLearningCurve:
         Row -> label, all that the oracle gave; None without an oracle.
     scoring : str, callable or None
         What the scores are; None where only the classifier's `score` knows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import active_learning_curve
+    >>> from skfi.queries import Margin, Random
+    >>> curve = active_learning_curve(
+    ...     LogisticRegression(max_iter=1000), *load_iris(return_X_y=True),
+    ...     [Margin(), Random()], n_rounds=2, n_repeats=3, random_state=0,
+    ... )
+    >>> {name: area.shape for name, area in curve.area().items()}
+    {'Margin': (3,), 'Random': (3,)}
     """
 
     n_labelled: np.ndarray

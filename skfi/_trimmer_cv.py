@@ -100,7 +100,7 @@ class FITrimmerCV(BaseTrimmer):
         Its place in `cv_results_`.
     best_params_ : dict
         ``{"budget": budget_}``.
-    cv_results_ : dict of ndarrays
+    cv_results_ : dict of ndarrays of shape (n_budgets,)
         As GridSearchCV's: ``params``, ``param_budget``, ``split0_test_score``, …,
         ``mean_test_score``, ``std_test_score``, ``rank_test_score``, and times of the
         refits and their scores. A budget that would empty a class in some fold is NaN.

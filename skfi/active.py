@@ -185,13 +185,14 @@ def fi_active(
         Weights the estimator was fitted with. A row of weight w counts as w copies in the
         named aggregates (weights that are not whole are scaled to a mean of 1 there); a
         callable sees each row once.
-    validation_loss, metric, unit, params, perturbation, damping : \
-            default="log_loss", "euclidean", "copy", "last_layer", "features", "auto"
+    validation_loss, metric, unit, params, perturbation : \
+            default="log_loss", "euclidean", "copy", "last_layer", "features"
         As in `skfi.fi_pairwise`.
     curvature : {"auto", "exact", "ggn", "kfac", "ekfac"}, default="auto"
         What stands for the Hessian, as in `skfi.fi_util`: exact for a linear classifier.
         "kfac", the paper's, is the fast one where there are many classes.
-    approximation, n_components, dtype, random_state : default=None
+    damping, approximation, n_components, dtype, random_state : \
+            default="auto", None, None, None, None
         As in `skfi.fi_pairwise`.
 
     Returns

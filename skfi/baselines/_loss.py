@@ -75,6 +75,12 @@ def loss(estimator, X, y, X_val=None, y_val=None) -> np.ndarray:
     --------
     self_confidence : The same idea, judged by models that did not train on the row.
 
+    References
+    ----------
+    B. Han, Q. Yao, X. Yu, G. Niu, M. Xu, W. Hu, I. Tsang, M. Sugiyama: "Co-teaching: Robust
+    Training of Deep Neural Networks with Extremely Noisy Labels", NeurIPS 2018 (rows with a
+    small loss are taken for clean).
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression

@@ -49,6 +49,13 @@ class Bridge:
         in training, class weights included.
     steps : tuple of callables
         What the data goes through before it reaches the model.
+
+    Examples
+    --------
+    >>> from skfi.bridge import Bridge
+    >>> read = Bridge.linear([[2.0, -1.0]], [0.5], classes=["no", "yes"], l2=1.0)
+    >>> read.classes
+    array(['no', 'yes'], dtype='<U3')
     """
 
     make_model: Callable[[int], SoftmaxLinear]
@@ -97,6 +104,17 @@ class Bridge:
             softmax.
         loss_weight : callable, optional
             ``(class codes, sample_weight) -> weights``; by default the sample weights.
+
+        Returns
+        -------
+        read : Bridge
+            The classifier as the measure sees it.
+
+        Raises
+        ------
+        ValueError
+            `coef` has another number of rows than there are classes, or coefficients are
+            not finite.
         """
         classes = np.asarray(classes)
         coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
@@ -150,7 +168,18 @@ class Bridge:
         return cls(make_model, classes, loss_weight)
 
     def transform(self, X):
-        """Send X through the steps before the model."""
+        """Send rows through the steps before the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, DataFrame} of shape (n, n_features)
+            Rows as the classifier takes them.
+
+        Returns
+        -------
+        X : {array-like, sparse matrix} of shape (n, d)
+            The same rows as the model sees them.
+        """
         for step in self.steps:
             X = step(X)
         return X
@@ -185,6 +214,18 @@ def bridge(estimator: BaseEstimator) -> Bridge | NetworkBridge:
         No bridge is registered for the classifier; the message says why and what to do.
     sklearn.exceptions.NotFittedError
         The classifier is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skfi.bridge import bridge
+    >>> model = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> read = bridge(model.fit([[0.0], [2.0]], ["no", "yes"]))
+    >>> read.transform([[0.0], [4.0]])  # as the logistic regression sees them
+    array([[-1.],
+           [ 3.]])
     """
     if _read_late(type(estimator)):
         return bridge(estimator)

@@ -35,6 +35,19 @@ def read_penalty(estimator) -> tuple[np.ndarray, np.ndarray]:
         Inverse strength of the penalty, infinite for none.
     l1_ratio : ndarray of shape (1,) or (n_outputs,)
         Share of the L1 penalty, 0 for pure L2.
+
+    Raises
+    ------
+    AttributeError
+        The estimator has no `C` and `l1_ratio`, or is a `LogisticRegressionCV` that is not
+        fitted.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi.bridge import read_penalty
+    >>> read_penalty(LogisticRegression(C=2.0))
+    (array([2.]), array([0.]))
     """
     if isinstance(estimator, LogisticRegressionCV):
         C = np.ravel(np.asarray(estimator.C_, dtype=np.float64))

@@ -110,6 +110,21 @@ class SkorchClassifier(ClassifierMixin, BaseEstimator):
     skorch's `fit` knows no sample weights, so this one takes none either. Each fit starts
     afresh, whatever the net's `warm_start`: from weights that are drawn anew where the
     net's module is a class, from those that are there where it is an object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfi.bridge import SkorchClassifier
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch import nn
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = np.where(X[:, 0] > 0, "yes", "no")
+    >>> net = NeuralNetClassifier(
+    ...     nn.Linear, module__in_features=3, module__out_features=2,
+    ...     criterion=nn.CrossEntropyLoss, verbose=0,
+    ... )
+    >>> SkorchClassifier(net, random_state=0).fit(X, y).predict_proba(X).shape
+    (60, 2)
     """
 
     def __init__(self, net, random_state=None):

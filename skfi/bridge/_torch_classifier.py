@@ -24,7 +24,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Labels in the order of the outputs; for `BCEWithLogitsLoss` the second is the one
         whose score it is.
     weight_decay : float, default=0.0
-        λ of the penalty ``λ/2 ‖θ‖²`` beside the mean loss (of weighted rows the
+        Strength λ of the penalty ``λ/2 ‖θ‖²`` beside the mean loss (of weighted rows the
         weighted mean).
 
     Attributes
@@ -58,6 +58,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
+        """Labels in the order of the outputs."""
         return np.asarray(self.classes)
 
     def __sklearn_is_fitted__(self) -> bool:

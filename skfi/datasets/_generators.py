@@ -361,7 +361,7 @@ def make_repeated(X, y, n_copies=2, *, noise=0.1, random_state=None):
 
     Returns
     -------
-    X_repeated : ndarray, sparse matrix or DataFrame with (n_copies + 1) * n rows
+    X_repeated : ndarray, sparse matrix or DataFrame of shape ((n_copies + 1) * n, ...)
         All rows as they are, then all copies, copy after copy.
     y_repeated : ndarray or Series of shape ((n_copies + 1) * n,)
         Their labels.

@@ -167,7 +167,7 @@ def add_feature_noise(X, share=0.1, scale=0.1**0.5, *, columns=None, random_stat
     scale : float or array-like of shape (n_features,), default=sqrt(0.1)
         Standard deviation of the noise, in units of the features, one for all or one for
         each of the columns that get noise, in their order. The paper has a variance of 0.1.
-    columns : array-like of int or str, default=None
+    columns : array-like of int or str of shape (n_columns,), default=None
         Columns that get noise, by position or, in a DataFrame, by name. None is all.
     random_state : int, RandomState instance or None, default=None
         Source of the draws.
@@ -225,7 +225,7 @@ def flip_columns(X, columns=6, share=1.0, *, random_state=None):
     ----------
     X : {array-like, sparse matrix, DataFrame} of shape (n, n_features)
         Rows.
-    columns : int, float or array-like of int or str, default=6
+    columns : int, float or array-like of int or str of shape (n_columns,), default=6
         How many columns to draw, which share of them, or which ones, by position or, in a
         DataFrame, by name. To be drawn, all columns must be binary; of columns that are
         given, only they. The paper draws six.

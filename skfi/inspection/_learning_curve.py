@@ -188,13 +188,40 @@ class ActiveLearningCurveDisplay:
 
         Parameters
         ----------
-        estimator, X, y, strategies, n_initial, batch_size, n_rounds, n_repeats, X_test, \
-                y_test, test_size, scoring, oracle, checkpoint, error_score, n_jobs, \
-                random_state, verbose
-            As of `active_learning_curve`.
-        score_name, difference_to, std_display_style, ax, line_kw, fill_between_kw, \
-                errorbar_kw
-            As of `from_results`.
+        estimator : estimator or None
+            Classifier. All down to `verbose` are as in `active_learning_curve`.
+        X : {array-like, sparse matrix, DataFrame} of shape (n, n_features) or (n, ...)
+            All rows.
+        y : array-like of shape (n,) or None
+            Their labels.
+        strategies : QueryStrategy, list or dict of QueryStrategy
+            What asks.
+        n_initial, batch_size, n_rounds, n_repeats : int, default=10, 10, 10, 5
+            How many rows are labelled, and how often.
+        X_test : {array-like, sparse matrix, DataFrame} of shape (n_test, ...), default=None
+            Rows to score on.
+        y_test : array-like of shape (n_test,), default=None
+            Their labels.
+        test_size : float, int or None, default=0.3
+            What is held out to score on, without `X_test`.
+        scoring : str, callable or None, default=None
+            What is scored.
+        oracle : callable, default=None
+            Who labels the rows that `y` does not.
+        checkpoint : path-like, default=None
+            Folder where the state is kept.
+        error_score : "raise" or float, default="raise"
+            What to do where the score cannot be computed.
+        n_jobs : int, default=None
+            Jobs over repeats and strategies.
+        random_state : int, RandomState instance or None, default=None
+            Where all seeds come from.
+        verbose : int, default=0
+            Show a progress bar.
+        score_name, difference_to, std_display_style : default=None, None, "fill_between"
+            As in `from_results`.
+        ax, line_kw, fill_between_kw, errorbar_kw : default=None
+            As in `from_results`.
 
         Returns
         -------

@@ -71,6 +71,15 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         Features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where `X` has string column names.
+
+    Examples
+    --------
+    >>> from skfi.queries import QueryStrategy
+    >>> class NearBoundary(QueryStrategy):  # a strategy of your own
+    ...     def _score(self, X_pool):
+    ...         return -abs(self.estimator_.decision_function(X_pool))
+    >>> NearBoundary().fit([[0.0], [1.0]], [0, 1]).query([[-1.0], [0.6], [3.0]])
+    array([1])
     """
 
     _parameter_constraints: dict = {
