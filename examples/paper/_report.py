@@ -60,6 +60,8 @@ def write_report(results: Path, page: Path) -> None:
     ------
     FileNotFoundError
         There are no results at all.
+    ValueError
+        Results are those of another version of their experiment.
     """
     from ._runner import EXPERIMENTS
 
@@ -75,12 +77,13 @@ def write_report(results: Path, page: Path) -> None:
         )
     rows, sections, verdicts = [], [], Counter()
     for experiment in made:
+        facts = _facts(results, experiment)
         frame, seconds = read(results, experiment.name)
         link = f"[{experiment.name}](#{experiment.name})"
         for claim in experiment.claims(frame, seconds):
             verdicts[claim.verdict] += 1
             rows.append((link, *_cells(claim)))
-        sections.append(_section(experiment, results, page, frame, seconds))
+        sections.append(_section(experiment, results, page, frame, seconds, facts))
     for claim in NOT_TESTED:
         verdicts[claim.verdict] += 1
         rows.append(("", *_cells(claim)))
@@ -103,10 +106,23 @@ def _cells(claim: Claim) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _section(experiment: Experiment, results: Path, page: Path, frame, seconds) -> str:
+def _facts(results: Path, experiment: Experiment) -> dict:
+    """How the results came about."""
+    path = results / "results" / f"{experiment.name}.json"
+    facts = json.loads(path.read_text("utf-8"))
+    if facts["version"] != experiment.version:
+        raise ValueError(
+            f"{path} is of version {facts['version']} of {experiment.name}, which is now "
+            f"{experiment.version}. Run it again."
+        )
+    return facts
+
+
+def _section(
+    experiment: Experiment, results: Path, page: Path, frame, seconds, facts: dict
+) -> str:
     """What was done, the numbers, the pictures and the run."""
     folder = Path(results).resolve().relative_to(page.resolve().parent).as_posix()
-    facts = json.loads((results / "results" / f"{experiment.name}.json").read_text("utf-8"))
     parts = [
         f'## <a name="{experiment.name}"></a>{experiment.title}\n',
         f"{experiment.about.strip()}\n",

@@ -130,6 +130,14 @@ def test_a_page_of_nothing_is_refused(tmp_path):
     assert not (tmp_path / "page.md").exists()
 
 
+def test_results_of_another_version_are_refused(tmp_path, monkeypatch):
+    run(TOY, tmp_path / "results", n_jobs=1)
+    monkeypatch.setitem(EXPERIMENTS, "toy", replace(TOY, version=2))
+    with pytest.raises(ValueError, match="is of version 1 of toy, which is now 2"):
+        write_report(tmp_path / "results", tmp_path / "page.md")
+    assert not (tmp_path / "page.md").exists()
+
+
 def test_a_verdict_is_one_of_four():
     with pytest.raises(ValueError, match="'maybe'"):
         Claim("a", "b", "c", "", "1", "maybe")
