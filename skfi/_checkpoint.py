@@ -8,6 +8,7 @@ its place and then moved there, so that at any moment there is a whole one.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from pathlib import Path
@@ -157,7 +158,9 @@ def _read(path: Path):
 def write_json(path: Path, content) -> None:
     """Replace a file as a whole: a reader sees the old one or the new one."""
     with replacing(path) as file:
-        file.write(json.dumps(content).encode())
+        text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+        json.dump(content, text)
+        text.detach()
 
 
 def digest(value, name: str) -> str:

@@ -189,7 +189,10 @@ def test_typiclust_by_batches_of_rows(monkeypatch):
 
 
 def mlp():
-    return MLPClassifier((6,), solver="lbfgs", max_iter=2000, random_state=0)
+    # A rough fit does: a fine one ends in the line search on some machines.
+    return MLPClassifier(
+        (6,), solver="lbfgs", alpha=1.0, tol=1e-2, max_iter=2000, random_state=0
+    )
 
 
 @pytest.mark.parametrize("kind", BOTH)
