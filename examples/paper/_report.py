@@ -75,28 +75,36 @@ def write_report(results: Path, page: Path) -> None:
             f"There are no results in {results / 'results'}. Make some with "
             f"python -m examples.paper run NAME --output {results}"
         )
-    rows, sections, verdicts = [], [], Counter()
+    rows, sections, verdicts = [], [], Counter[str]()
     for experiment in made:
         facts = _facts(results, experiment)
         frame, seconds = read(results, experiment.name)
         link = f"[{experiment.name}](#{experiment.name})"
         for claim in experiment.claims(frame, seconds):
-            verdicts[claim.verdict] += 1
+            verdicts[claim.verdict] += _is_the_papers(claim)
             rows.append((link, *_cells(claim)))
         sections.append(_section(experiment, results, page, frame, seconds, facts))
     for claim in NOT_TESTED:
-        verdicts[claim.verdict] += 1
+        verdicts[claim.verdict] += _is_the_papers(claim)
         rows.append(("", *_cells(claim)))
     head = ("", "claim", "paper", "ours, paper's setting", "ours, converged", "seeds",
             "verdict", "note")  # fmt: skip
-    counted = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+    counted = ", ".join(f"{v}: {verdicts[v]}" for v in VERDICTS if verdicts[v])
+    left_out = len(rows) - verdicts.total()
     missing = [name for name in EXPERIMENTS if name not in {e.name for e in made}]
-    text = f"{HEAD}\n## Every claim\n\n{len(rows)} claims: {counted}.\n\n"
+    text = (
+        f"{HEAD}\n## Every claim\n\nOf the paper, {verdicts.total()} ({counted}); and "
+        f"{left_out} questions that it leaves out.\n\n"
+    )
     text += markdown(head, rows)
     if missing:
         text += f"\nWithout results so far: {', '.join(missing)}.\n"
     text += "\n" + "\n".join(sections)
     write_whole(page, text)
+
+
+def _is_the_papers(claim: Claim) -> bool:
+    return not claim.text.startswith(("Left out", "Beyond the paper"))
 
 
 def _cells(claim: Claim) -> tuple[str, ...]:
