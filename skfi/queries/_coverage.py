@@ -14,7 +14,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import euclidean_distances, pairwise_distances_argmin_min
+from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
+from sklearn.metrics.pairwise import paired_euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval
@@ -110,7 +111,10 @@ class CoreSet(_Coverage):
     """
 
     def _score(self, X_pool) -> np.ndarray:
-        return pairwise_distances_argmin_min(*self._pool_and_labelled(X_pool))[1]
+        pool, labelled = self._pool_and_labelled(X_pool)
+        near = pairwise_distances_argmin(pool, labelled)
+        # By differences: from norms and products, a copy is 1e-8 away, or 0 on other machines.
+        return paired_euclidean_distances(pool, labelled[near])
 
     def _select(
         self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState

@@ -234,6 +234,16 @@ def test_labelled_rows_and_pool_may_differ_in_format(kind):
             np.testing.assert_array_equal(batch, expected)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_copies_of_labelled_rows_are_at_no_distance(form):
+    X = np.random.default_rng(0).standard_normal((50, 20)) + 1e3
+    strategy = CoreSet().fit(form(X), np.arange(50) % 2)
+    assert (strategy.score_samples(form(X)) == 0).all()
+    moved = X.copy()
+    moved[:, 3] += 1e-3
+    np.testing.assert_allclose(strategy.score_samples(form(moved)), 1e-3, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_sparse_pool_is_never_dense(kind, monkeypatch):
     """Nor where the labelled rows are."""
