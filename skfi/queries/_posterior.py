@@ -24,6 +24,7 @@ from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
 from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
+from ..bridge._torch_classifier import TorchClassifier
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._softmax import SoftmaxLinear
@@ -214,7 +215,7 @@ def _committee(
     # both sides of its splits.
     template = getattr(classifier, "best_estimator_", classifier)
     inner = template.estimator if isinstance(template, FrozenEstimator) else template
-    if not hasattr(inner, "fit"):
+    if not hasattr(inner, "fit") or isinstance(inner, TorchClassifier):
         raise TypeError(
             f"A committee is made of new fits, and {_name(classifier)} cannot be fitted. Use "
             'posterior="laplace", or "dropout" for a network that has such layers.'

@@ -146,7 +146,7 @@ def test_a_verdict_is_one_of_four():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "table99"], "no such experiment. There are: table1"),
+        (["run", "table99"], "no such experiment. There are: theorem1"),
         (["run", "table1", "--seeds", "1"], "at least 2"),
         (["run", "table1", "--jobs", "0"], "at least 1"),
         (["run"], "NAME"),
