@@ -70,7 +70,7 @@ browser:
 paper-quick: .venv-test/ready
 	.venv-test/bin/python -m examples.paper run all --quick
 
-# As the reproduction page has them: two hours. Goes on where it was stopped.
+# As the reproduction page has them: hours, see there. Goes on where it was stopped.
 paper: .venv-test/ready
 	.venv-test/bin/python -m examples.paper run all --output docs/reproduction
 	.venv-test/bin/python -m examples.paper report

@@ -96,7 +96,7 @@ def _train(X: torch.Tensor, y: torch.Tensor, recipe: Recipe, seed: int) -> nn.Li
             order = torch.randperm(len(X), generator=generator)
             batches = zip(X[order].split(BATCH), y[order].split(BATCH), strict=True)
             for rows, labels in batches:
-                # The gradient of BCEWithLogitsLoss, twice as fast as by backward().
+                # The gradient of BCEWithLogitsLoss, without what backward() keeps books of.
                 error = torch.sigmoid(rows @ weight[0]) - labels
                 torch.mv(rows.T, error / len(rows), out=weight.grad[0])
                 optimiser.step()

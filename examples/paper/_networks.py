@@ -143,8 +143,8 @@ def network(
 ) -> SkorchClassifier:
     """A classifier trained by Adam from new weights at each fit.
 
-    The rate falls to 0 along a cosine. With a constant one, the accuracy of fits that differ
-    in their seed alone spreads three times as much.
+    The rate falls to 0 along a cosine, so that fits that differ in their seed alone end near
+    each other.
 
     Parameters
     ----------

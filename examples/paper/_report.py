@@ -144,7 +144,7 @@ def _section(
     quick = " --quick" if facts["quick"] else ""
     parts.append(
         f"`python -m examples.paper run {experiment.name}{quick}`: {facts['cells']} cells, "
-        f"{facts['cell_seconds']:,.0f} s in all on one thread each; skfi {facts['skfi']}, "
+        f"{facts['cell_seconds']:,.0f} s of wall clock, one thread each; skfi {facts['skfi']}, "
         f"{packages}, Python {facts['python']}, {facts['machine']}, {facts['device']}; "
         f"[results]({folder}/results/{experiment.name}.csv).\n"
     )

@@ -89,7 +89,6 @@ def run(
         "version": experiment.version,
         "quick": quick,
         "cells": len(cells),
-        "jobs": jobs,
         "skfi": skfi.__version__,
         "packages": _versions(),
         "python": platform.python_version(),

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+from .._gain import fold_scores, interval, mean_and_error
 from .._trimmer import FITrimmer
 from .._trimmer_cv import FITrimmerCV
 from ._console import Console
@@ -24,6 +25,7 @@ class Accuracy:
     before: float
     after: float
     standard_error: float | None  # of the gain
+    level: bool  # the 95 % interval of the gain holds 0
     measured_on: str
     caution: str
 
@@ -49,21 +51,19 @@ class Accuracy:
         ]
         if self.gain <= 0:
             told.append("Trimming does not help here: the accuracy is no higher with it.")
-        elif error is not None and self.gain <= error:
-            told.append("The gain is within one standard error: it may be chance.")
+        elif self.level:
+            told.append("The 95 % interval of the gain holds 0: it may be chance.")
         return told
 
 
 def of_the_choice(trimmer: FITrimmerCV, judged_by: str) -> Accuracy:
     """What `FITrimmerCV` saw on its folds, at no budget and at the one it took."""
-    results = trimmer.cv_results_
-    budgets = [entry["budget"] for entry in results["params"]]
-    folds = np.array([results[f"split{k}_test_score"] for k in range(trimmer.n_splits_)])
-    before, after = folds[:, budgets.index(0)], folds[:, trimmer.best_index_]
+    budgets, scores = fold_scores(trimmer)
+    before, after = scores[budgets.index(0)], scores[trimmer.best_index_]
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        _standard_error(after - before),
+        *_error_and_level(after - before),
         f"{trimmer.n_splits_} held-out folds of {judged_by}",
         f"The budget was chosen among {len(budgets)} on these folds, so the accuracy with it "
         "is a little too good. " + _CAUTION,
@@ -89,7 +89,7 @@ def by_cross_validation(
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        _standard_error(after - before),
+        *_error_and_level(after - before),
         f"{folds.get_n_splits()} held-out folds of {source}",
         "Each fold is trimmed anew by the same share. " + _CAUTION,
     )
@@ -104,14 +104,15 @@ def on_validation_rows(trimmer: FITrimmer, X, y, X_val, y_val, source: str) -> A
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        _standard_error(after.astype(float) - before),
+        *_error_and_level(after.astype(float) - before),
         f"the {len(y_val)} rows of {source}",
         "The same rows scored the training rows, so the accuracy with trimming is a little "
         "too good. " + _CAUTION,
     )
 
 
-def _standard_error(differences: np.ndarray) -> float | None:
+def _error_and_level(differences: np.ndarray) -> tuple[float | None, bool]:
     if len(differences) < 2:
-        return None
-    return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+        return None, False
+    low, high = interval(differences)
+    return mean_and_error(differences)[1], bool(low <= 0 <= high)

@@ -92,7 +92,7 @@ class Plan:
     def rows(self, table: Table, console: Console) -> np.ndarray:
         """The used columns of a table (n, len(used)); of categories a number for each value.
 
-        An array takes half as long to fit on as a DataFrame of text. The numbers say nothing:
+        An array of numbers is encoded faster than text. The numbers say nothing:
         they are one-hot encoded, and a value gets its own by when it is first met.
 
         Raises

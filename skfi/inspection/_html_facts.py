@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import scipy
 import sklearn
-from scipy.stats import t
 from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
+from .._gain import fold_scores, interval, mean_and_error
 from ..bridge._base import innermost
 from ._plotting import count
 from ._trimming_curve import _score_name
@@ -116,21 +116,16 @@ def _how_scored(trimmer: Any) -> str:
 
 def verdict(trimmer: Any) -> Verdict | None:
     """Score before and after on held-out rows; None where nothing was held out for it."""
-    results = getattr(trimmer, "cv_results_", None)
-    if results is None:
+    if not hasattr(trimmer, "cv_results_"):
         return None
-    folds = [results[f"split{k}_test_score"] for k in range(trimmer.n_splits_)]
-    scores = np.column_stack(folds)
-    budgets = [params["budget"] for params in results["params"]]
+    budgets, scores = fold_scores(trimmer)
     zero, best = budgets.index(0), trimmer.best_index_
     amount = budget_words(trimmer.budget_)
-    gain, error = _mean_and_error(scores[best] - scores[zero])
-    # NaN of one fold, whose error nobody knows. Without any error it is the gain itself.
-    reach = error * t.ppf(0.975, trimmer.n_splits_ - 1) if error else 0.0
-    low, high = gain - reach, gain + reach
+    gain, error = mean_and_error(scores[best] - scores[zero])
+    low, high = interval(scores[best] - scores[zero])
     table = []
     for k, budget in enumerate(budgets):
-        mean, spread = _mean_and_error(scores[k])
+        mean, spread = mean_and_error(scores[k])
         cells = {
             "budget": budget_words(budget),
             "mean": _plus_minus(mean, np.nan) if np.isfinite(mean) else "not possible",
@@ -139,14 +134,14 @@ def verdict(trimmer: Any) -> Verdict | None:
             "chosen": k == best,
         }
         if k != zero and np.isfinite(mean):
-            cells["gain"] = _plus_minus(*_mean_and_error(scores[k] - scores[zero]), sign="+")
+            cells["gain"] = _plus_minus(*mean_and_error(scores[k] - scores[zero]), sign="+")
         table.append(cells)
-    before, after = (_plus_minus(*_mean_and_error(scores[k])) for k in (zero, best))
+    before, after = (_plus_minus(*mean_and_error(scores[k])) for k in (zero, best))
     difference = _plus_minus(gain, error, sign="+")
     tile, aside = _plus_minus(gain, np.nan, sign="+"), f"{before} before, {after} after"
     if best == zero:
         tile, aside = "as before", f"{before}; no budget did better"
-    elif not np.isfinite(reach):
+    elif not np.isfinite(high - low):
         tile, aside = "not sure", f"{difference}, judged once: no error is known"
     else:
         if low <= 0 <= high:
@@ -206,13 +201,6 @@ def _judge(nothing: bool, low: float, high: float, n_budgets: int, trimmer: Any)
         "somewhat too good; and where labels are wrong in the data, they are wrong among the "
         "held-out rows too, unless you passed checked ones."
     )
-
-
-def _mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over the folds, and its standard error (NaN of one fold)."""
-    n = len(values)
-    error = values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return float(values.mean()), float(error)
 
 
 def _plus_minus(mean: float, error: float, sign: str = "") -> str:
