@@ -2,18 +2,32 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint bench bench-networks bench-peers bench-active bench-queries \
-	bench-subsample figure-approximation study study-cnn study-queries paper paper-quick browser clean
+# Tests run side by side in so many processes; those that share what they build, in one.
+JOBS ?= auto
+SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
+
+.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
+	bench-active bench-queries bench-subsample figure-approximation study study-cnn \
+	study-queries study-cli paper paper-quick browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE)
 
-# The oldest supported scikit-learn, numpy and scipy; no torch.
+# The oldest supported scikit-learn, numpy and scipy; no torch. Threads as they come.
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE)
+
+# The built packages, installed by pip from the package index into clean environments.
+test-install: .venv-test/ready
+	SKFI_TEST_INSTALL=1 .venv-test/bin/python -m pytest tests/packaging/test_pip.py
+
+# The site, in docs/_build/html; a warning is an error.
+docs: .venv-test/ready
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg .venv-test/bin/sphinx-build --fail-on-warning --keep-going \
+		--quiet --builder html docs docs/_build/html
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .
@@ -61,6 +75,11 @@ study-queries: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
 	.venv-test/bin/python benchmarks/query_study.py report > benchmarks/query_study.md
 
+# The rule by which the command line chooses the budget; a quarter of an hour on one core.
+study-cli: .venv-test/ready
+	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py run
+	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py report > benchmarks/cli_rule.md
+
 # Chromium, for the tests of the HTML report; they skip without it. Debian, as root.
 browser:
 	command -v chromedriver || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -100,4 +119,5 @@ paper: .venv-test/ready
 
 clean:
 	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output paper-output \
-		*.egg-info
+		docs/_build docs/auto_examples docs/api/generated docs/api/backreferences \
+		docs/sg_execution_times.rst skfi/_version.py *.egg-info

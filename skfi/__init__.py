@@ -10,7 +10,10 @@ from .influence import fi_util
 from .kernels._aggregate import Quantile, TrimmedMean
 from .kernels._losses import GeneralizedCrossEntropy
 
-__version__ = "0.1.0.dev0"
+try:
+    from ._version import __version__
+except ImportError:  # a source tree that was never built or installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "ActiveLearningCurve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -35,10 +36,16 @@ from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import ReportMixin, class_shares, describe_rows, ranking
 from ._routing import routed_params
-from ._rows import check_weight
+from ._rows import check_all_labelled, check_weight
 from ._scoring import ScoringPlan, score_splits
-from ._validation import check_given, make_splits
+from ._validation import (
+    check_columns_alike,
+    check_given,
+    make_splits,
+    warn_if_same_rows,
+)
 from .bridge._base import innermost, require_bridge
+from .bridge._refusals import check_instance
 from .bridge._skorch import adapt
 from .kernels._losses import resolve_validation_loss
 
@@ -93,6 +100,7 @@ def given_or_default(estimator):
 class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that is trained without some of its rows."""
 
+    _splitters: tuple[str, ...] = ("validation",)
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"]), None],
         "step": [Real, None],
@@ -110,6 +118,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
     def _task(self, X, y, sample_weight, X_val, y_val, sample_weight_val, params) -> Task:
         """Everything that can be refused before time is spent."""
+        check_instance(self.estimator, "estimator")
+        check_instance(self.influence_estimator, "influence_estimator")
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
         method = resolve_method(self.influence)
@@ -125,6 +135,12 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 f"step={self.step!r} fits influence_estimator again as rows go, and a "
                 "FrozenEstimator never fits. Set step=None, or pass it unfrozen."
             )
+        if frozen and method.needs_bridge and X_val is None:
+            raise ValueError(
+                "influence_estimator is a FrozenEstimator, which never fits: folds of X would "
+                "score it against rows that it was trained on. Pass X_val and y_val to fit, or "
+                "pass it unfrozen."
+            )
         X, y, weight, weighted = self._check_rows(X, y, sample_weight)
         step_mass(self.step, weight)
         given = self._check_validation_set(X, X_val, y_val, sample_weight_val)
@@ -135,6 +151,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 f"{type(estimator).__name__} with its settings. The type of the target "
                 f"is multiclass ({len(classes)} classes)."
             )
+        if params.get("groups") is not None and given[0] is None:
+            self._warn_of_groups(method)
         # Weights and parameters nobody takes are refused here as well.
         routed_params(self, estimator, weight if weighted else None, params, scorer=scorer)
         return Task(
@@ -152,6 +170,23 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             )
         return adapt(self.estimator, self.random_state)
 
+    def _warn_of_groups(self, method: Method) -> None:
+        """A number of folds, or a share, splits groups."""
+        blind = [
+            f"{name}={getattr(self, name)!r}"
+            for name in self._splitters
+            if isinstance(getattr(self, name), Real)
+            and (name != "validation" or method.needs_validation)
+        ]
+        if blind:
+            warnings.warn(
+                f"groups was passed, and {' and '.join(blind)} splits by classes alone: rows "
+                "of one group will judge each other. Pass a splitter that keeps groups "
+                "together, such as StratifiedGroupKFold(5), in its place.",
+                UserWarning,
+                stacklevel=4,
+            )
+
     def _check_rows(self, X, y, sample_weight):
         """X as it came, y, weights and whether any were passed."""
         if y is None:
@@ -167,6 +202,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             )
         check_consistent_length(X, y)
         y = _check_y(y, estimator=self)
+        check_all_labelled(y, "Pass the rows with a label alone.")
         check_classification_targets(y)
         weight = check_weight(sample_weight, X, "sample_weight")
         return X, y, weight, sample_weight is not None
@@ -174,17 +210,9 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
     def _check_validation_set(self, X, X_val, y_val, sample_weight_val):
         X_val, y_val, sample_weight_val = check_given(X_val, y_val, sample_weight_val)
         if X_val is not None:
-            # Against X, without touching this object before the fit has succeeded.
-            columns = BaseEstimator()
-            _check_feature_names(columns, X, reset=True)
-            _check_n_features(columns, X, reset=True)
-            try:
-                _check_feature_names(columns, X_val, reset=False)
-                _check_n_features(columns, X_val, reset=False)
-            except ValueError as error:
-                raise ValueError(
-                    f"X_val must have the columns of X in the same order. {error}"
-                ) from error
+            classifier = type(innermost(given_or_default(self.estimator))).__name__
+            check_columns_alike(X, X_val, classifier)
+            warn_if_same_rows(X, X_val, stacklevel=4)
         return X_val, y_val, sample_weight_val
 
     def _walk(self, task: Task, mass: float, *, n_jobs=None, verbose: int = 0) -> RemovalPath:
@@ -193,7 +221,9 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if not task.method.needs_validation:
             given = (None, None, None)
         elif given[0] is None:
-            split_params = self._routed(task, task.weight).splitter
+            split_params = {}
+            if not isinstance(self.validation, Real):  # numbers know of no groups
+                split_params = self._routed(task, task.weight).splitter
             splits = make_splits(
                 self.validation,
                 task.X,

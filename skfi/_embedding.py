@@ -64,10 +64,10 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     estimator_ : estimator
         The fitted classifier.
-    components_ : ndarray of shape (n_components_, m)
+    components_ : ndarray of shape (`n_components_`, m)
         C^½ᵀ: gradients in the classifier's parameters -> coordinates. For K > 2 classes the
         parameters are those of K - 1 contrasts of the classes.
-    explained_variance_ratio_ : ndarray of shape (n_components_,)
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
         Share of the trace of C that each coordinate has.
     n_components_ : int
         Coordinates there are: at most `n_components`, or the rank of C.
@@ -75,7 +75,7 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Class labels.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also
@@ -204,7 +204,7 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Returns
         -------
-        embedding : ndarray of shape (n, n_components_)
+        embedding : ndarray of shape (n, `n_components_`)
             Squared lengths are FI^active where all coordinates were kept, and fall short of
             it otherwise.
 

@@ -18,11 +18,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, column_or_1d
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.extmath import _approximate_mode
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._checkpoint import Checkpoint
+from ._rows import is_missing, missing_labels
 
 _SPLIT, _FIT, _DRAW, _QUERY = range(4)  # what a seed is for
 
@@ -52,7 +52,7 @@ def given_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError("y is None: pass labels, or an oracle that gives them.")
         return np.full(n_rows, None, dtype=object), np.zeros(n_rows, dtype=bool)
     y = column_or_1d(np.asarray(y), warn=True)
-    known = ~_missing(y)
+    known = ~missing_labels(y)
     if oracle is None and not known.all():
         raise ValueError(
             f"y lacks the labels of {n_rows - known.sum()} of {n_rows} rows (None or NaN): "
@@ -72,18 +72,6 @@ def given_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
     values = np.full(n_rows, None, dtype=object)
     values[known] = given.tolist()
     return values, known
-
-
-def _missing(y: np.ndarray) -> np.ndarray:
-    if y.dtype.kind == "f":
-        return np.isnan(y)
-    if y.dtype != object:
-        return np.zeros(len(y), dtype=bool)
-    return np.fromiter(map(_is_missing, y), dtype=bool, count=len(y))
-
-
-def _is_missing(label) -> bool:
-    return label is None or is_scalar_nan(label) or is_pandas_na(label)
 
 
 def draw_splits(
@@ -201,7 +189,18 @@ class Labels:
                     break
                 self._keep(rows[n_given - 1 : n_given], [answer])
         else:
-            answers = column_or_1d(np.asarray(answers, dtype=object))
+            answers = np.asarray(answers, dtype=object)
+            if answers.ndim != 1 and answers.shape != (len(rows), 1):
+                raise ValueError(
+                    f"The oracle was asked for {len(rows)} labels, and must return a list or "
+                    "array of as many, also for a single row, or yield them one by one. It "
+                    + (
+                        f"returned {answers.item()!r}."
+                        if answers.ndim == 0
+                        else f"returned an array of shape {answers.shape}."
+                    )
+                )
+            answers = answers.ravel()
             n_given = len(answers)
             if n_given == len(rows):
                 self._keep(rows, answers)
@@ -228,7 +227,7 @@ class Labels:
 def _plain(label):
     """A label as Python's own bool, int, float or str."""
     label = label.item() if isinstance(label, (np.generic, np.ndarray)) else label
-    if _is_missing(label) or not isinstance(label, (bool, int, float, str)):
+    if is_missing(label) or not isinstance(label, (bool, int, float, str)):
         raise ValueError(f"The oracle gave {label!r}, which is no label: no number or string.")
     return label
 

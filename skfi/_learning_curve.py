@@ -21,7 +21,6 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -34,8 +33,10 @@ from sklearn.utils.validation import _num_samples
 
 from ._base import given_or_default
 from ._checkpoint import Checkpoint, data_setting, digest, setting
+from ._extras import require
 from ._labelling import Curve, Labels, Round, Rounds, Split, draw_splits, given_labels
 from ._progress import progress_bar
+from .bridge._refusals import check_instance
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,7 @@ class ActiveLearningCurve:
         ImportError
             pandas is not installed.
         """
-        check_pandas_support(f"{type(self).__name__}.to_frame")
-        import pandas as pd
+        pd = require("pandas", f"{type(self).__name__}.to_frame")
 
         parts = []
         for name, scores in self.scores.items():
@@ -317,6 +317,7 @@ def active_learning_curve(
     """
     X, y = indexable(X, y)
     named = _named(strategies)
+    check_instance(estimator, "estimator")
     estimator = given_or_default(estimator)
     scorer = check_scoring(estimator, scoring=scoring)
     X_test, y_test = _given_test(X_test, y_test)

@@ -120,12 +120,13 @@ def _named_options(function: Callable) -> set[str]:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some built-in callables have no signature
         return set()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    data = {"estimator", "X", "y", "X_val", "y_val"}
+    only, either = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # The classifier and the data fill the first five, whatever their names.
+    data = [p.name for p in parameters if p.kind in (only, either)][:5]
     return {
         p.name
         for p in parameters
-        if p.kind not in (*positional, inspect.Parameter.VAR_KEYWORD) and p.name not in data
+        if p.kind in (either, inspect.Parameter.KEYWORD_ONLY) and p.name not in data
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
+from ._extras import require
 from ._path import RemovalPath
 from ._rows import encode_labels
 
@@ -83,13 +84,8 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain):
     """The facts of the trimmed rows as a DataFrame, first to go first."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(
-            "report() returns a pandas DataFrame; install pandas (or skfi[pandas]). "
-            "trimmed_indices_ and influence_ hold the rows and scores without it."
-        ) from error
+    otherwise = "trimmed_indices_ and influence_ hold the rows and scores without it."
+    pd = require("pandas", "report()", otherwise=otherwise)
     agrees = (
         pd.array([pd.NA] * len(rows), dtype="boolean")
         if gain is None
@@ -117,7 +113,7 @@ class ReportMixin:
 
         Returns
         -------
-        report : pandas.DataFrame of shape (n_trimmed_, 7)
+        report : pandas.DataFrame of shape (`n_trimmed_`, 7)
             Index as in the `X` that was passed to `fit` (positions, if it had none).
             Columns: ``row``, the position in X; ``influence``, the score by which it
             went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
@@ -155,7 +151,7 @@ class ReportMixin:
         ----------
         path : str or path-like, default=None
             File to write, replaced as a whole. None returns the page.
-        frame : DataFrame, Series or ndarray of shape (n, …), default=None
+        frame : DataFrame, Series, list or ndarray of shape (n, …), default=None
             The rows as they are to be shown: all that were passed to `fit`, in their order.
         images : ndarray of shape (n, height, width) or (n, height, width, c), default=None
             A picture of each row, with c of 1, 3 or 4 channels.

@@ -9,6 +9,8 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
+from .bridge._skorch import SkorchClassifier
+
 
 def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> Bunch:
     """What goes to the fits of the classifier and of the one that scores, and to split.
@@ -48,8 +50,12 @@ def weight_params(estimator, sample_weight) -> dict:
         estimator, FrozenEstimator
     ):
         return {"sample_weight": sample_weight}
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    name = type(last).__name__
+    if isinstance(last, SkorchClassifier):
+        name = f"skorch's {type(last.net).__name__}"
     raise ValueError(
-        f"sample_weight was passed, but {type(estimator).__name__} does not take it in "
+        f"sample_weight was passed, but {name} does not take it in "
         "fit. Leave the weights out, wrap a classifier that takes them, or request them "
         "by metadata routing."
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -98,6 +99,47 @@ def check_names(names: np.ndarray | None, X, name: str) -> None:
         )
 
 
+def check_sliceable(X, name: str, *, batches: bool = False) -> None:
+    """Refuse what can only be gone through once: iterators, and torch's DataLoader.
+
+    With ``batches`` the message tells that an iterator of batches is taken.
+    """
+    if hasattr(X, "__iter__") and not (
+        hasattr(X, "__getitem__") or hasattr(X, "__array__") or sparse.issparse(X)
+    ):
+        taken = "an array, sparse matrix or DataFrame of rows"
+        if batches:
+            taken += (
+                ", or an iterator of these: iter(list_of_batches), or of a DataLoader "
+                "(batch[0].numpy() for batch in loader)"
+            )
+        raise TypeError(f"{name} is a {type(X).__name__}, and must be {taken}.")
+
+
+def missing_labels(y: np.ndarray) -> np.ndarray:
+    """Which labels are None or NaN (n,)."""
+    if y.dtype.kind == "f":
+        return np.isnan(y)
+    if y.dtype != object:
+        return np.zeros(len(y), dtype=bool)
+    return np.fromiter(map(is_missing, y), dtype=bool, count=len(y))
+
+
+def is_missing(label) -> bool:
+    """Whether a label stands for none."""
+    return label is None or is_scalar_nan(label) or is_pandas_na(label)
+
+
+def check_all_labelled(y: np.ndarray, remedy: str) -> None:
+    """Refuse rows without a label among objects; scikit-learn sees NaN among floats."""
+    unknown = missing_labels(y) if y.dtype == object else np.zeros(1, dtype=bool)
+    if unknown.any():
+        raise ValueError(
+            f"y holds None or NaN in place of a label for {unknown.sum()} of {len(y)} rows. "
+            + remedy
+        )
+
+
 def sliceable(X):
     """Rows that can be taken apart: sparse formats without slices become CSR."""
     if sparse.issparse(X) and X.format in ("coo", "dia", "bsr"):
@@ -124,11 +166,15 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
         codes = np.minimum(position, len(classes) - 1)
         codes = np.where(classes[codes] == y, codes, -1)
     if (codes < 0).any():
-        unknown = sorted({str(label) for label in np.asarray(y)[codes < 0]})
+        unknown = sorted(set(y[codes < 0].tolist()), key=repr)
+        known = classes.tolist()
+        remedy = "Drop these rows or train on rows of these classes."
+        if isinstance(unknown[0], str) != isinstance(known[0], str):
+            kinds = f"{type(unknown[0]).__name__} and {type(known[0]).__name__}"
+            remedy = f"The types differ ({kinds}): convert {name} to that of the classes."
         raise ValueError(
             f"{name} has labels the classifier never saw: {unknown[:5]}. Its classes "
-            f"are {[str(label) for label in classes[:10]]}. Drop these rows or train on "
-            "rows of these classes."
+            f"are {known[:10]}. {remedy}"
         )
     return codes
 

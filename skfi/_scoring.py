@@ -184,7 +184,7 @@ def _check_classes(plan: ScoringPlan, model, y: np.ndarray) -> None:
         return
     raise ValueError(
         f"The model that scores the rows, {type(model).__name__}, knows the classes "
-        f"{[str(k) for k in known[:10]]}, but y holds {[str(k) for k in present[:10]]}. "
+        f"{np.asarray(known)[:10].tolist()}, but y holds {present[:10].tolist()}. "
         "Pass an influence_estimator that is fitted on these rows, or not fitted at all."
     )
 

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 
 from ._rows import (
     Rows,
     check_names,
     check_same_columns,
+    check_sliceable,
     column_names,
     labelled,
     linear_rows,
 )
 from .bridge import Bridge, bridge
+from .bridge._base import innermost
 from .bridge._network import Choices, NetworkBridge
 from .kernels._chunks import one_blas_thread
 from .kernels._covariance import covariance_root
@@ -227,6 +230,9 @@ def curve_fitted(
     """
     choices = Choices() if choices is None else choices
     fitted = bridge(estimator)
+    check_sliceable(X, "X")
+    if held_out is not None:
+        check_sliceable(held_out[0], "X_val")
     training = X, y, sample_weight
     if isinstance(fitted, NetworkBridge):
         fitted.check_weight(sample_weight)
@@ -239,7 +245,18 @@ def curve_fitted(
     check_names(names, X, "X")
     if held_out is not None:
         check_names(names, held_out[0], "X_val")
-    return _curve_linear(fitted, choices, training, held_out, stacklevel=stacklevel + 1)
+    return _curve_linear(
+        fitted, choices, training, held_out, _own_name(estimator), stacklevel=stacklevel + 1
+    )
+
+
+def _own_name(estimator) -> str:
+    """Name of a classifier that is not scikit-learn's; empty for those that are."""
+    inner = innermost(estimator)
+    while isinstance(inner, FrozenEstimator):
+        inner = innermost(inner.estimator)
+    kind = type(inner)
+    return "" if kind.__module__.partition(".")[0] == "sklearn" else kind.__name__
 
 
 def _curve_linear(
@@ -247,6 +264,7 @@ def _curve_linear(
     choices: Choices,
     training: tuple[Any, Any, Any],
     held_out: tuple[Any, Any, Any] | None,
+    own_name: str = "",
     network: bool = False,
     stacklevel: int = 0,
 ) -> tuple[CurvedLinear, Rows | None]:
@@ -281,7 +299,7 @@ def _curve_linear(
         )
         inverse = invert(model, total.hessian, used * unit)
     if not network:
-        _check_stationary(total, inverse, train, stacklevel)
+        _check_stationary(total, inverse, train, own_name, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = _one_copy(weight, train.weight)
@@ -300,12 +318,19 @@ def _check_stationary(
     total: CurvatureSum,
     inverse: np.ndarray | KroneckerInverse,
     train: Rows,
+    own_name: str,
     stacklevel: int,
 ) -> None:
     """Warn where the coefficients are not the optimum the formulas differentiate."""
     step = solve(inverse, total.gradient)
     excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
     if excess > _STATIONARY:
+        own = ""
+        if own_name:
+            own = (
+                f" Otherwise the bridge of {own_name} states another penalty than its fit "
+                "minimises: check l2, l1 and l2_per_row of Bridge.linear."
+            )
         size = np.abs(total.gradient).max() / train.weight.sum()
         warnings.warn(
             f"The classifier is not at its optimum on these rows: the gradient of its "
@@ -313,7 +338,7 @@ def _check_stationary(
             f"lower the objective by {100 * excess:.2g} %. Influence describes the "
             "optimum, so the scores are off. Let the solver finish (larger max_iter, "
             "smaller tol, scaled features), and pass the X, y and sample_weight that "
-            "the classifier was fitted on.",
+            f"the classifier was fitted on.{own}",
             ConvergenceWarning,
             stacklevel=stacklevel,
         )

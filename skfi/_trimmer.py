@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class FITrimmer(BaseTrimmer):
         were not scored share the last rank.
     support_ : ndarray of bool of shape (n,)
         Rows that were kept.
-    trimmed_indices_ : ndarray of shape (n_trimmed_,)
+    trimmed_indices_ : ndarray of shape (`n_trimmed_`,)
         Rows that were dropped, in the order they went.
     n_trimmed_ : int
         Number of rows that were dropped.
@@ -122,7 +122,7 @@ class FITrimmer(BaseTrimmer):
         Class labels.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also
@@ -169,7 +169,11 @@ class FITrimmer(BaseTrimmer):
     12
     """
 
-    _parameter_constraints: dict = {**BaseTrimmer._parameter_constraints, "budget": [Real]}
+    # check_budget says more than a type would.
+    _parameter_constraints: dict = {
+        **BaseTrimmer._parameter_constraints,
+        "budget": "no_validation",
+    }
 
     def __init__(
         self,
@@ -251,7 +255,8 @@ class FITrimmer(BaseTrimmer):
         Warns
         -----
         UserWarning
-            More than half of a class went.
+            More than half of a class went; `groups` was passed, and `validation` is a
+            number, which splits groups; `X_val` holds the rows of `X`.
         """
         task = self._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
         check_budget(self.budget)

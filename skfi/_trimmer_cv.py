@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
-from scipy.stats import rankdata
+from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import check_scoring
@@ -28,8 +28,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseTrimmer, Task
 from ._budget import budget_mass, check_budget
+from ._budget_curve import accuracy_curve, as_results, masses_of, work_of
 from ._path import RemovalPath
+from ._progress import parts_of, progress_bar
 from ._reporting import warn_if_class_shrank
+from ._validation import check_splitter
 
 _TIE = 1e-10  # mean scores this close are equal: sums of the same numbers in other orders
 
@@ -88,7 +91,8 @@ class FITrimmerCV(BaseTrimmer):
     random_state : int, RandomState instance or None, default=None
         Which rows a float `cv` or `validation` holds out, and what a random score draws.
     verbose : bool or int, default=0
-        Print the scores and the choice, and show a progress bar of the last path.
+        Print the choice to stdout, and show progress bars of the folds and of the last path
+        on stderr, where tqdm is installed.
 
     Attributes
     ----------
@@ -139,6 +143,7 @@ class FITrimmerCV(BaseTrimmer):
     True
     """
 
+    _splitters = ("cv", "validation")
     _parameter_constraints: dict = {
         **BaseTrimmer._parameter_constraints,
         "budgets": [Iterable],
@@ -240,14 +245,13 @@ class FITrimmerCV(BaseTrimmer):
         -----
         UserWarning
             The same rows score and choose, a budget would have emptied a class, `step` is
-            larger than every budget, or more than half of a class went.
+            larger than every budget, more than half of a class went, `groups` was passed,
+            and `cv` or `validation` is a number, or `X_val` holds the rows of `X`.
         """
         task = self._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
         budgets = self._candidates(task)
         folds, scorer, seeded = self._folds(task)
-        curves = Parallel(n_jobs=self.n_jobs)(
-            delayed(_curve)(seeded, fold, test, budgets, scorer) for fold, test in folds
-        )
+        curves = self._curves(seeded, folds, budgets, scorer)
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
         self._warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
@@ -265,7 +269,7 @@ class FITrimmerCV(BaseTrimmer):
         self.best_index_ = index
         self.best_params_ = {"budget": budgets[index]}
         self.best_score_ = float(scores[index].mean())
-        self.cv_results_ = _as_results(budgets, scores, curves)
+        self.cv_results_ = as_results(budgets, scores, curves)
         self.scorer_ = scorer
         self.n_splits_ = len(folds)
         self.refit_time_ = took
@@ -277,6 +281,24 @@ class FITrimmerCV(BaseTrimmer):
                 f"trimming; dropped {self.n_trimmed_} of {len(fold.y)} rows."
             )
         return self
+
+    def _curves(self, seeded, folds: list, budgets: list, scorer) -> list[tuple]:
+        """`accuracy_curve` of every fold; a bar counts the rows of all paths, and refits."""
+        work = [sum(work_of(self, fold, masses_of(fold, budgets))) for fold, _ in folds]
+        jobs = [(seeded, fold, test, budgets, scorer) for fold, test in folds]
+        title = f"{type(self).__name__}, folds"
+        with progress_bar(sum(work), title, self.verbose, unit=None) as told:
+            if effective_n_jobs(self.n_jobs) == 1:
+                with parts_of(told):
+                    return [accuracy_curve(*job) for job in jobs]
+            # Not every backend can hand out results one by one.
+            parallel = Parallel(self.n_jobs, return_as="list" if told is None else "generator")
+            curves = []
+            for curve in parallel(delayed(accuracy_curve)(*job) for job in jobs):
+                curves.append(curve)
+                if told is not None:
+                    told(sum(work[: len(curves)]))
+        return curves
 
     def _candidates(self, task: Task) -> list:
         budgets = list(self.budgets)
@@ -330,12 +352,15 @@ class FITrimmerCV(BaseTrimmer):
         on_val = X_val is not None
         y = np.asarray(y_val) if on_val else task.y
         cv = self.cv
+        if not isinstance(cv, Real):
+            check_splitter(cv, "cv")
         if isinstance(cv, Real) and not isinstance(cv, Integral):
             cv = StratifiedShuffleSplit(1, test_size=cv, random_state=seeded.random_state)
         cv = check_cv(cv, y, classifier=True)
         routed = self._outer_params(task)
         X = X_val if on_val else task.X
-        splits = list(cv.split(X, y, **({} if on_val else routed["split"])))
+        blind = on_val or isinstance(self.cv, Real)
+        splits = list(cv.split(X, y, **({} if blind else routed["split"])))
         if not self.refit and len(splits) > 1:
             raise ValueError(
                 f"When cv has several folds ({len(splits)} here), refit cannot be False: "
@@ -452,46 +477,3 @@ class FITrimmerCV(BaseTrimmer):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         return router
-
-
-def _curve(trimmer: FITrimmerCV, task: Task, test: tuple, budgets: list, scorer):
-    """Scores of every budget on the rows left out, times, and the path they share."""
-    X_test, y_test, extra = test
-    masses = []
-    for budget in budgets:
-        try:
-            masses.append(budget_mass(budget, task.weight))
-        except ValueError:  # more rows than the fold has
-            masses.append(np.nan)
-    path = trimmer._walk(task, float(np.nanmax(masses)))
-    scores = np.full(len(budgets), np.nan)
-    times = np.zeros((2, len(budgets)))
-    for k, mass in enumerate(masses):
-        if not mass <= path.reach * (1 + 1e-12) + 1e-12:
-            continue
-        started = perf_counter()
-        model = trimmer._fit_kept(task, task.weight - path.removed(mass))
-        fitted = perf_counter()
-        scores[k] = scorer(model, X_test, y_test, **extra)
-        times[:, k] = fitted - started, perf_counter() - fitted
-    return scores, times, path
-
-
-def _as_results(budgets: list, scores: np.ndarray, curves: list) -> dict:
-    """``cv_results_`` under GridSearchCV's names."""
-    results: dict = {}
-    for row, name in enumerate(("fit_time", "score_time")):
-        times = np.array([curve[1][row] for curve in curves])
-        results[f"mean_{name}"] = times.mean(axis=0)
-        results[f"std_{name}"] = times.std(axis=0)
-    results["param_budget"] = np.ma.array(budgets, mask=np.zeros(len(budgets), dtype=bool))
-    results["params"] = [{"budget": budget} for budget in budgets]
-    for fold in range(scores.shape[1]):
-        results[f"split{fold}_test_score"] = scores[:, fold]
-    means = scores.mean(axis=1)
-    results["mean_test_score"] = means
-    results["std_test_score"] = scores.std(axis=1)
-    worst = np.nanmin(means) - 1
-    ranked = rankdata(-np.where(np.isnan(means), worst, means), method="min")
-    results["rank_test_score"] = ranked.astype(np.int32)
-    return results

@@ -14,11 +14,12 @@ from scipy import sparse
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.sparsefuncs import mean_variance_axis
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _get_feature_names, _num_features, _num_samples
 
 # A column is out of scale when half of its validation rows lie this many training
 # standard deviations from the training mean (Chebyshev: at most 3 % of rows do).
 _FAR = 6.0
+_BLOCK = 2**20  # numbers that are compared at once
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -63,6 +64,85 @@ def check_given(X_val, y_val, sample_weight_val):
     return X_val, y_val, sample_weight_val
 
 
+def check_splitter(value, name: str) -> None:
+    """Refuse rows where a splitter, or a list of splits, is to stand."""
+    if not hasattr(value, "shape"):
+        # A generator of splits would be used up by a look at them.
+        if hasattr(value, "split") or not hasattr(value, "__getitem__"):
+            return
+        if all(map(_is_split, value)):
+            return
+    raise ValueError(
+        f"{name} must be a number, a splitter or a list of pairs of positions (train, test), "
+        f"and is a {type(value).__name__} of something else. Rows of your own to score against "
+        "go to fit: fit(X, y, X_val=X_val, y_val=y_val)."
+    )
+
+
+def _is_split(pair) -> bool:
+    if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+        return False
+    return all(np.ndim(rows) == 1 and np.asarray(rows).dtype.kind in "iub" for rows in pair)
+
+
+def check_columns_alike(X, X_val, classifier: str) -> None:
+    """Refuse validation rows of other columns than the training rows."""
+    names, names_val = _get_feature_names(X), _get_feature_names(X_val)
+    if names is not None and names_val is not None and not np.array_equal(names, names_val):
+        raise ValueError(
+            f"X_val must have the columns of X, on which {classifier} is fitted, in the same "
+            f"order: {list(names[:10])}; got {list(names_val[:10])}."
+        )
+    try:
+        width, width_val = _num_features(X), _num_features(X_val)
+    except TypeError:  # texts, say: the classifier knows what it takes
+        return
+    if width != width_val:
+        raise ValueError(
+            f"X_val must have the columns of X in the same order: it has {width_val} features, "
+            f"and X, on which {classifier} is fitted, has {width}."
+        )
+    if (names is None) != (names_val is None):
+        with_names, without = ("X_val", "X") if names is None else ("X", "X_val")
+        warnings.warn(
+            f"{with_names} has names of columns and {without} has none. {classifier} is fitted "
+            "on X, and the columns of X_val are taken to stand in the same order.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def warn_if_same_rows(X, X_val, stacklevel: int) -> None:
+    """Warn where the training rows are passed as their own validation set."""
+    if _same_rows(X, X_val):
+        warnings.warn(
+            "X_val holds the very rows of X. The gradient of their log loss is that of the "
+            "training, which vanishes at the optimum but for the penalty; under other losses "
+            "each row judges itself. Pass rows that the classifier was not trained on, or "
+            "leave X_val out of FITrimmer.fit, which then cross-fits.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _same_rows(X, X_val) -> bool:
+    if X is X_val:
+        return True
+    if type(X) is not type(X_val) or getattr(X, "shape", ()) != getattr(X_val, "shape", ()):
+        return False
+    if hasattr(X, "iloc"):  # pandas
+        return bool(X.iloc[:1].equals(X_val.iloc[:1]) and X.equals(X_val))
+    if sparse.issparse(X):
+        return X.nnz == X_val.nnz and not abs(X - X_val).nnz
+    if not isinstance(X, np.ndarray) or X.dtype != X_val.dtype:
+        return False
+    nan = X.dtype.kind in "fc"
+    size = max(1, _BLOCK // max(1, X[:1].size))
+    # One row tells most apart; the rest in blocks, as X may be a memory map.
+    starts = [(0, 1), *((k, k + size) for k in range(0, len(X), size))]
+    return all(np.array_equal(X[a:b], X_val[a:b], equal_nan=nan) for a, b in starts)
+
+
 def make_splits(validation, X, codes, weight, random_state, split_params) -> list[Split]:
     """Pairs of (rows to fit and score, rows to score against).
 
@@ -92,6 +172,8 @@ def make_splits(validation, X, codes, weight, random_state, split_params) -> lis
     if isinstance(validation, Integral):
         # No class has a row for each fold: as many folds as the largest can fill.
         validation = max(2, min(int(validation), int(np.bincount(y).max())))
+    else:
+        check_splitter(validation, "validation")
     splitter = check_cv(validation, y, classifier=True)
     params = {
         key: value if _num_samples(value) != len(codes) else _safe_indexing(value, present)

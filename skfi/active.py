@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import _num_samples
 
 from ._pairing import LinearReader, NetworkPairing, pair_fitted, row_batches
-from ._rows import check_choice
+from ._rows import check_choice, check_sliceable
 from .bridge._network import Choices
 from .kernels._aggregate import resolve_aggregate
 
@@ -124,6 +124,7 @@ def fi_pairwise(
         Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
                 random_state),
     )  # fmt: skip
+    check_sliceable(X_query, "X_query")
     features = pairing.features(X_query, "X_query")
     codes = None
     if y_query is not None:
@@ -252,11 +253,13 @@ def score_pool(
     pairing: LinearReader | NetworkPairing, X_pool, score: Callable, name: str = "X_pool"
 ) -> np.ndarray:
     """A function of features over a pool of any size, batch by batch."""
-    if not isinstance(X_pool, Iterator) and _num_samples(X_pool) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape={getattr(X_pool, 'shape', ())}) while a "
-            f"minimum of 1 is required: {name} has no rows."
-        )
+    if not isinstance(X_pool, Iterator):
+        check_sliceable(X_pool, name, batches=True)
+        if _num_samples(X_pool) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={getattr(X_pool, 'shape', ())}) while a "
+                f"minimum of 1 is required: {name} has no rows."
+            )
     batches = row_batches(X_pool, pairing.doubles_per_row)
     parts = [score(pairing.features(batch, name)) for batch in batches]
     if not parts:

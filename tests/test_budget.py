@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skfi import FITrimmer
 from skfi._budget import budget_mass, check_budget
 from skfi._path import Scored, removal_path
+from tests.conftest import make_split
 
 
 def choose(influence, mass, weight=None, codes=None):
@@ -82,6 +84,13 @@ def test_refused(budget, message):
 
     with pytest.raises(ValueError, match=message):
         refuse()
+
+
+@pytest.mark.parametrize("budget", ["10%", None, [1]])
+def test_the_trimmer_says_what_a_budget_may_be(budget):
+    X, y, *_ = make_split(n=20)
+    with pytest.raises(ValueError, match=r"number of rows \(int\) or a share"):
+        FITrimmer(budget=budget).fit(X, y)
 
 
 def test_count_beyond_the_weights_names_the_way_out():

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -20,6 +21,11 @@ import skfi
 from ._experiment import Experiment, Row, Settings
 
 SECONDS = "_seconds"
+
+
+def _release() -> str:
+    """The version without what tells one development build from the next."""
+    return re.sub(r"\.dev.*", ".dev0", skfi.__version__)
 
 
 class Store:
@@ -38,7 +44,7 @@ class Store:
         self.folder = output / "cells" / experiment.name
 
     def _path(self, settings: Settings) -> Path:
-        told = [self.experiment.name, self.experiment.version, skfi.__version__, settings]
+        told = [self.experiment.name, self.experiment.version, _release(), settings]
         text = json.dumps(told, sort_keys=True, allow_nan=False)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 

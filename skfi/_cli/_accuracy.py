@@ -10,7 +10,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+from .._budget import budget_mass
 from .._gain import fold_scores, interval, mean_and_error
+from .._progress import parts_of, progress_bar
 from .._trimmer import FITrimmer
 from .._trimmer_cv import FITrimmerCV
 from ._console import Console
@@ -60,12 +62,13 @@ def of_the_choice(trimmer: FITrimmerCV, judged_by: str) -> Accuracy:
     """What `FITrimmerCV` saw on its folds, at no budget and at the one it took."""
     budgets, scores = fold_scores(trimmer)
     before, after = scores[budgets.index(0)], scores[trimmer.best_index_]
+    n_tried = int(np.isfinite(scores).all(axis=1).sum())
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
         *_error_and_level(after - before),
         f"{trimmer.n_splits_} held-out folds of {judged_by}",
-        f"The budget was chosen among {len(budgets)} on these folds, so the accuracy with it "
+        f"The budget was chosen among {n_tried} on these folds, so the accuracy with it "
         "is a little too good. " + _CAUTION,
     )
 
@@ -76,8 +79,13 @@ def by_cross_validation(
     """A budget that was given: the whole procedure on each fold, and the plain model."""
     share = trimmer.budget / len(y) if isinstance(trimmer.budget, int) else trimmer.budget
     repeated = clone(trimmer).set_params(budget=share)
+    work = sum(budget_mass(share, np.ones(len(rows))) for rows, _ in folds.split(X, y))
     try:
-        with warnings.catch_warnings():  # what is to be said of all rows has been said
+        with (
+            warnings.catch_warnings(),  # what is to be said of all rows has been said
+            progress_bar(work, "folds", 0) as told,
+            parts_of(told),
+        ):
             warnings.simplefilter("ignore")
             before, after = (
                 cross_val_score(one, X, y, cv=folds, error_score="raise")

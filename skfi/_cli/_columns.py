@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ._console import CommandError, Console, listed, shown
-from ._tables import Table
+from ._tables import Table, with_points
 
 MOST_CATEGORIES = 100  # text of more values than that is no category
 RARE = 5  # values of fewer rows than that share a column
@@ -33,6 +33,7 @@ _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 # What the commands write, and what pandas writes for an index without a name.
 _OURS = ("skfi_row", "skfi_score")
 _INDEX = r"__index_level_\d+__"
+_KEY = r"(?:^|[\W_])(?i:id|key|uuid)$|[a-z]I[dD]$"
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)  # name to reason
     typed_text: set[str] = field(default_factory=set)  # text by the file's own types
     codes: dict[str, dict[str, int]] = field(default_factory=dict)  # of categories
+    commas: list[str] = field(default_factory=list)  # text that is numbers with a comma
 
     @property
     def used(self) -> list[str]:
@@ -63,7 +65,9 @@ class Plan:
                 f"  categories ({len(self.categories)}; one-hot, values of fewer than {RARE} "
                 f"rows together): {listed(self.categories, 60)}"
             )
-        told += [f"  left out: {shown(k)} ({why})" for k, why in self.left_out.items()]
+        told += [
+            f"  left out: {shown(k) or '(no name)'} ({why})" for k, why in self.left_out.items()
+        ]
         return told
 
     def as_json(self) -> dict[str, Any]:
@@ -169,6 +173,11 @@ def plan_columns(
             plan.left_out[name] = "written by skfi"
         else:
             _decide(plan, table, name, name in categorical, console)
+    if plan.commas:
+        console.note(
+            f"{table.label}: columns {listed(plan.commas)} hold numbers with a decimal comma, "
+            "and are taken as text. --decimal , reads them as numbers."
+        )
     if not plan.used:
         raise CommandError(
             f"{table.label} has no column to learn from. "
@@ -193,26 +202,45 @@ def _decide(plan: Plan, table: Table, name: str, forced: bool, console: Console)
         plan.left_out[name] = "always the same"
     elif forced:
         plan.categories.append(name)
+    elif table.is_category(name):
+        _decide_text(plan, name, distinct, len(present))
     elif typed or not (as_numbers(cells)[1].any() or _all_match(present, _CODE, some=True)):
         if _counts_rows(as_numbers(cells)[0]) or _all_match(np.array([name]), _INDEX):
             plan.left_out[name] = "counts the rows"
         else:
             plan.numbers.append(name)
+            _say_if_key(table, name, as_numbers(cells)[0], console)
     elif _all_match(present, _DATE) or _all_match(present, _TIME):
         plan.left_out[name] = "dates or times"
     else:
-        _say_if_nearly_numbers(table, name, cells, len(present), console)
-        if distinct > max(2, len(present) / 2):
-            plan.left_out[name] = "text, nearly all of it different"
-        elif distinct > MOST_CATEGORIES:
-            plan.left_out[name] = f"text of {distinct} values; --categorical takes it in"
-        else:
-            plan.categories.append(name)
-            if table.line(0) is None:
-                plan.typed_text.add(name)
+        _say_if_nearly_numbers(plan, table, name, cells, len(present), console)
+        _decide_text(plan, name, distinct, len(present))
+        if name in plan.categories and table.line(0) is None:
+            plan.typed_text.add(name)
 
 
-def _say_if_nearly_numbers(table, name, cells, n_present: int, console: Console) -> None:
+def _decide_text(plan: Plan, name: str, distinct: int, n_present: int) -> None:
+    if distinct > max(2, n_present / 2):
+        plan.left_out[name] = "text, nearly all of it different"
+    elif distinct > MOST_CATEGORIES:
+        plan.left_out[name] = f"text of {distinct} values; --categorical takes it in"
+    else:
+        plan.categories.append(name)
+
+
+def _say_if_key(table: Table, name: str, values: np.ndarray, console: Console) -> None:
+    """A name that says key, over whole numbers of which none comes twice."""
+    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
+    if whole and re.search(_KEY, name) and len(np.unique(values)) == len(values) >= 10:
+        console.note(
+            f"{table.label}, column {shown(name)!r}: whole numbers, all different. If they "
+            "only name the rows, leave the column out with --ignore."
+        )
+
+
+def _say_if_nearly_numbers(
+    plan: Plan, table: Table, name: str, cells: np.ndarray, n_present: int, console: Console
+) -> None:
     bad = np.flatnonzero(as_numbers(cells)[1])
     if 0 < len(bad) < (1 - _ALMOST) * n_present:
         more = len(bad) - 1
@@ -222,18 +250,33 @@ def _say_if_nearly_numbers(table, name, cells, n_present: int, console: Console)
             + (f", nor {others}" if more else "")
             + ", so the column is taken as text."
         )
+    elif len(bad) and not as_numbers(with_points(cells))[1].any():
+        plan.commas.append(name)  # told of all of them at once
 
 
 def as_numbers(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,), NaN where missing or no number; and which are no number (n,)."""
     if cells.dtype.kind == "f":
         return cells, np.zeros(len(cells), dtype=bool)
+    plain = _plain_numbers(cells)
+    if plain is not None:
+        return plain, np.zeros(len(cells), dtype=bool)
     import pandas as pd
 
     text, missing = as_text(cells)
     cleaned = pd.Series(text, dtype=object).mask(missing)
     values = pd.to_numeric(cleaned, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     return values, np.isnan(values) & ~missing
+
+
+def _plain_numbers(cells: np.ndarray) -> np.ndarray | None:
+    """Values (n,) where every cell is a finite number: far quicker than to look at each."""
+    try:
+        values = cells.astype(np.float64)
+    except ValueError:
+        return None
+    # Python's numbers may have underscores.
+    return values if np.isfinite(values).all() and "_" not in "".join(cells) else None
 
 
 def as_text(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

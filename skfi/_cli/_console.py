@@ -6,14 +6,18 @@ read it; whoever looks on still sees notices and progress.
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .. import _extras
+
+if TYPE_CHECKING:
+    from ._screen import Screen
 
 
 class CommandError(Exception):
@@ -27,6 +31,7 @@ class Console:
     as_json: bool = False
     quiet: bool = False
     notes: list[str] = field(default_factory=list)
+    screen: Screen | None = None  # None: no terminal, or nothing that draws on it
 
     def say(self, text: str = "") -> None:
         """A line of the summary."""
@@ -43,6 +48,16 @@ class Console:
         if not self.quiet:
             _print(text, sys.stderr)
 
+    @contextmanager
+    def working(self, text: str, *bars: str) -> Iterator[None]:
+        """Tell what is done meanwhile: one line, or on a terminal bars that take names."""
+        if self.screen is None or self.quiet:
+            self.progress(text)
+            yield
+        else:
+            with self.screen.working(_encodable(text, sys.stderr), bars):
+                yield
+
     def note(self, text: str) -> None:
         """Something the user should know; said once."""
         text = " ".join(text.split())
@@ -55,12 +70,26 @@ class Console:
         """Turn the library's warnings into notices, also when the work fails."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            # Of scikit-learn's folds; the labels have been looked at when they were read.
+            warnings.filterwarnings("ignore", "The least populated class")
             try:
                 yield
             finally:
                 for warning in caught:
                     if issubclass(warning.category, (UserWarning, RuntimeWarning)):
                         self.note(str(warning.message))
+
+
+def screen_of(stream: TextIO) -> Screen | None:
+    """What draws on a stream, if that is a terminal that can be drawn on."""
+    if not stream.isatty():
+        return None
+    try:
+        from ._screen import Screen
+    except ImportError:  # rich is not installed; lines do as well
+        return None
+    screen = Screen()
+    return screen if screen.usable else None
 
 
 def error(text: str) -> None:
@@ -99,12 +128,9 @@ def table_lines(rows: list[list[Any]]) -> list[str]:
 def require(package: str) -> Any:
     """Import what the library itself does not need."""
     try:
-        return importlib.import_module(package)
+        return _extras.require(package, "The command line", extra="cli")
     except ImportError as missing:
-        raise CommandError(
-            f"The command line needs {package.split('.')[0]}, which is not installed: "
-            'pip install "skfi[cli]"'
-        ) from missing
+        raise CommandError(str(missing)) from missing
 
 
 def _printable(text: str) -> str:
@@ -114,7 +140,10 @@ def _printable(text: str) -> str:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    text = _printable(text)
+    print(_encodable(text, stream), file=stream, flush=True)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
     # A label may hold what the terminal's encoding lacks.
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    return _printable(text).encode(encoding, "backslashreplace").decode(encoding)

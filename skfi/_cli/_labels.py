@@ -64,6 +64,19 @@ def check_classes(table: Table, target: str, y: np.ndarray, console: Console) ->
     return classes
 
 
+def note_rare(
+    table: Table, target: str, y: np.ndarray, few: int, so: str, console: Console
+) -> None:
+    """Tell of classes of fewer than ``few`` rows, and what follows."""
+    classes, counts = np.unique(y, return_counts=True)
+    rare = classes[counts < few]
+    if len(rare):
+        console.note(
+            f"{table.label}, column {shown(target)!r}: fewer than {few} rows of "
+            f"{listed(rare)}. {so}"
+        )
+
+
 def check_known(table: Table, target: str, y: np.ndarray, classes: Iterable[str], source: str):
     """Refuse labels that training lacks."""
     unknown = ~np.isin(y, list(classes))

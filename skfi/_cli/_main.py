@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .. import __version__
 from .._methods import METHODS
 from . import _query, _trim
-from ._console import CommandError, Console, error
+from ._console import CommandError, Console, error, screen_of
 from ._models import MODELS
 
 FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = make_parser().parse_args(argv)
     except SystemExit as stop:  # help, version, wrong use: argparse has told
         return stop.code if isinstance(stop.code, int) else FAILED
-    console = Console(args.json, args.quiet)
+    console = Console(args.json, args.quiet, screen=screen_of(sys.stderr))
     try:
         args.run(args, console)
     except KeyboardInterrupt:
@@ -127,7 +127,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--target", required=True, metavar="COLUMN", help="column of labels")
+    command.add_argument(
+        "--target",
+        required=True,
+        metavar="COLUMN",
+        help="column of labels (in quotes, where its name has blanks)",
+    )
     command.add_argument(
         "--model",
         choices=list(MODELS),
@@ -152,7 +157,14 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         "--delimiter",
         type=_delimiter,
         metavar="SIGN",
-        help="what separates the cells of text files (default: by suffix, ',' or a tab)",
+        help="what separates the cells of text files (default: by suffix, ',' or a tab, or "
+        "what the first line has instead)",
+    )
+    command.add_argument(
+        "--decimal",
+        choices=[".", ","],
+        default=".",
+        help="what stands before the decimals of numbers in text files (default: .)",
     )
     command.add_argument(
         "--encoding", type=_encoding, default="utf-8", help="of text files (default: utf-8)"

@@ -14,7 +14,7 @@ from ._console import CommandError, Console, listed, require, table_lines
 from ._labels import check_classes, read_labels
 from ._models import build
 from ._outputs import Outputs, same_file
-from ._tables import check_copy, format_of, read_table
+from ._tables import Table, check_copy, format_of, read_as_asked
 
 STRATEGIES: dict[str, type[QueryStrategy]] = {
     "fi": FIActiveSampler,
@@ -36,23 +36,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
     outputs = Outputs({"--out": args.out}, [args.labelled, args.pool], args.force)
     require("pandas")
 
-    console.progress(f"reading {args.labelled} and {args.pool}")
-    labelled = read_table(args.labelled, args.delimiter, args.encoding)
-    y = read_labels(labelled, args.target)
-    classes = check_classes(labelled, args.target, y, console)
-    plan = plan_columns(labelled, args.target, args.ignore, args.categorical, console)
-    pool = read_table(args.pool, args.delimiter, args.encoding)
-    if args.number > pool.n_rows:
-        raise CommandError(
-            f"-n {args.number}: {pool.label} has {pool.n_rows} rows. Ask for fewer."
-        )
-    taken = [name for name in _ADDED if name in pool.names]
-    if "--out" in outputs and taken:
-        raise CommandError(
-            f"{pool.label} has a column {taken[0]!r} already, which is added to the rows of "
-            "--out. Rename or remove it."
-        )
-    X, X_pool = plan.rows(labelled, console), plan.rows(pool, console)
+    with console.working(f"reading {args.labelled} and {args.pool}"):
+        labelled = read_as_asked(args.labelled, args, console)
+        y = read_labels(labelled, args.target)
+        classes = check_classes(labelled, args.target, y, console)
+        plan = plan_columns(labelled, args.target, args.ignore, args.categorical, console)
+        pool = read_as_asked(args.pool, args, console)
+        _check_pool(args, pool)
+        X, X_pool = plan.rows(labelled, console), plan.rows(pool, console)
 
     console.say(
         f"{labelled.label}: {labelled.n_rows} labelled rows, {len(classes)} classes "
@@ -68,8 +59,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
     if args.strategy == "random":
         model = None
     strategy = STRATEGIES[args.strategy](model, random_state=args.seed)
-    console.progress(f"scoring {pool.n_rows} rows")
-    with console.warnings_as_notes():
+    scoring = console.working(f"scoring {pool.n_rows} rows")
+    with console.warnings_as_notes(), scoring:
         rows, scores = strategy.fit(X, y).query(X_pool, args.number, return_utilities=True)
 
     numbers = [int(row) + 1 for row in rows]
@@ -102,6 +93,19 @@ def run(args: argparse.Namespace, console: Console) -> None:
             "notes": console.notes,
         }
     )
+
+
+def _check_pool(args: argparse.Namespace, pool: Table) -> None:
+    if args.number > pool.n_rows:
+        raise CommandError(
+            f"-n {args.number}: {pool.label} has {pool.n_rows} rows. Ask for fewer."
+        )
+    taken = [name for name in _ADDED if name in pool.names]
+    if args.out is not None and taken:
+        raise CommandError(
+            f"{pool.label} has a column {taken[0]!r} already, which is added to the rows of "
+            "--out. Rename or remove it."
+        )
 
 
 def _asked_by(model: str, strategy: str) -> str:

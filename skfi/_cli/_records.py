@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from ._console import CommandError, shown
 
+_SIGNS = ",;\t|"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 
 class Record(NamedTuple):
     """One row of a file, the header among them."""
@@ -34,15 +37,23 @@ def decoded(path: str, raw: bytes, encoding: str) -> tuple[str, str]:
         text = raw.decode(encoding)
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
+        likely = "utf-16" if raw.startswith(_UTF_16) else "cp1252"
         raise CommandError(
             f"{name}, line {line}: byte 0x{raw[problem.start]:02x} is not {encoding}. Give the "
-            "encoding the file is in, such as --encoding cp1252."
+            f"encoding the file is in, such as --encoding {likely}."
         ) from None
     except UnicodeError as problem:
         raise CommandError(f"{name} is not {encoding}: {problem}") from None
     if not text.strip():
         raise CommandError(f"{name} is empty.")
     return text, encoding
+
+
+def likely_delimiter(text: str, usual: str) -> str:
+    """The usual sign between cells, or the only other one that the first line has."""
+    head = next(line for line in io.StringIO(text) if line.strip())
+    signs = [sign for sign in _SIGNS if sign in head]
+    return signs[0] if len(signs) == 1 else usual
 
 
 def records(path: str, text: str, delimiter: str) -> Iterator[Record]:
@@ -75,8 +86,10 @@ def records(path: str, text: str, delimiter: str) -> Iterator[Record]:
         if cells:
             width = width or len(cells)
             if len(cells) != width:
+                hint = " Are they separated by another sign? See --delimiter." * (width == 1)
                 raise CommandError(
                     f"{name}, line {line}: {len(cells)} cells, but the header has {width}."
+                    + hint
                 )
             yield Record(line, cells, "".join(taken))
         line += len(taken)

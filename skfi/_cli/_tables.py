@@ -6,10 +6,12 @@ quoted comma or a date never pass through a number and back.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import difflib
 import gzip
 import io
+import re
 import zlib
 from abc import ABCMeta, abstractmethod
 from collections import Counter
@@ -20,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from ._console import CommandError, listed, require, shown
-from ._records import Record, decoded, records
+from ._console import CommandError, Console, listed, require, shown
+from ._records import Record, decoded, likely_delimiter, records
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")  # for a decimal point
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Format:
 
 def format_of(path: str) -> Format:
     """The format of a file by its name."""
+    if path == "-":
+        raise CommandError(
+            "-: standard input and output take no tables. Give the name of a file."
+        )
     name = Path(path).name.lower()
     zipped = name.endswith(".gz")
     suffix = Path(name.removesuffix(".gz")).suffix
@@ -68,6 +75,12 @@ class Table(metaclass=ABCMeta):
         self.n_rows = n_rows
         self.label = shown(path, 200)
         repeated = [name for name, count in Counter(names).items() if count > 1]
+        if "" in repeated:
+            places = [str(k) for k, name in enumerate(names, 1) if not name]
+            raise CommandError(
+                f"{self.label}: columns {listed(places)} have no name. Give each a name of its "
+                "own, or take them out."
+            )
         if repeated:
             raise CommandError(
                 f"{self.label}: more than one column is called {listed(map(repr, repeated))}."
@@ -90,6 +103,10 @@ class Table(metaclass=ABCMeta):
     def unusable(self, name: str) -> str | None:
         """Why a column cannot be read as text or numbers, if so."""
         return None
+
+    def is_category(self, name: str) -> bool:
+        """Whether the file says that numbers are categories."""
+        return False
 
     def line(self, row: int) -> int | None:
         """First line of a row in the file, counted from 1; None where there are no lines."""
@@ -117,8 +134,10 @@ class Table(metaclass=ABCMeta):
         near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.6)
         folded = [known for known in self.names if known.casefold() == name.casefold()]
         hint = f" Did you mean {shown((folded or near)[0])!r}?" if folded or near else ""
-        if len(self.names) == 1 and any(sign in self.names[0] for sign in ";\t|"):
+        if len(self.names) == 1 and any(sign in self.names[0] for sign in ",;\t|"):
             hint = " Are its cells separated by another sign? See --delimiter."
+        elif not hint and sum(map(_looks_like_number, self.names)) > 1:
+            hint = " Its first line has to name the columns, and looks like a row."
         raise CommandError(
             f"{self.label} has no column {shown(name)!r} ({what}).{hint} It has: "
             f"{listed(self.names, 30)}."
@@ -126,24 +145,35 @@ class Table(metaclass=ABCMeta):
 
 
 class TextTable(Table):
-    """A CSV or TSV file."""
+    """A CSV or TSV file; ``delimiter`` None takes the ``usual`` one, or what the head has."""
 
-    def __init__(self, path: str, raw: bytes, delimiter: str, encoding: str):
+    def __init__(
+        self,
+        path: str,
+        raw: bytes,
+        delimiter: str | None,
+        encoding: str,
+        usual: str,
+        decimal: str = ".",
+    ):
         text, self._encoding = decoded(path, raw, encoding)
-        self._delimiter = delimiter
-        header, *rows = records(path, text, delimiter)
+        self.delimiter = delimiter or likely_delimiter(text, usual)
+        self._decimal = decimal
+        header, *rows = records(path, text, self.delimiter)
+        names = [name.strip() for name in header.cells]
         self._header = header
         self._lines = [record.line for record in rows]
         self._texts = [record.text for record in rows]
         columns = zip(*(record.cells for record in rows), strict=True)
         self._columns = {
             name: np.array(cells, dtype=object)
-            for name, cells in zip(header.cells, columns, strict=bool(rows))
+            for name, cells in zip(names, columns, strict=bool(rows))
         }
-        super().__init__(path, header.cells, len(rows))
+        super().__init__(path, names, len(rows))
 
     def column(self, name: str) -> np.ndarray:
-        return self._columns[name]
+        cells = self._columns[name]
+        return cells if self._decimal == "." else with_points(cells)
 
     def line(self, row: int) -> int | None:
         return self._lines[row]
@@ -156,10 +186,10 @@ class TextTable(Table):
     def write(self, part: Path, rows: np.ndarray, target: Format, extra: dict) -> None:
         body, end = Record.split_end(self._header.text)
         end = end or "\n"
-        out = [self._delimiter.join([body, *extra]), end]
+        out = [self.delimiter.join([body, *extra]), end]
         for k, row in enumerate(rows):
             body, own_end = Record.split_end(self._texts[row])
-            out += [self._delimiter.join([body, *(str(v[k]) for v in extra.values())])]
+            out += [self.delimiter.join([body, *(str(v[k]) for v in extra.values())])]
             out += [own_end or end]
         write_bytes(part, "".join(out).encode(self._encoding), target)
 
@@ -202,6 +232,12 @@ class ParquetTable(Table):
             return None
         return f"values of type {shown(kind)}"
 
+    def is_category(self, name: str) -> bool:
+        # Parquet itself has no such type for numbers; pandas notes it beside the table.
+        noted = (self._table.schema.pandas_metadata or {}).get("columns", [])
+        kinds = {column.get("name"): column.get("pandas_type") for column in noted}
+        return kinds.get(name) == "categorical" and self.column(name).dtype.kind == "f"
+
     def frame(self) -> Any:
         return self._table.to_pandas(ignore_metadata=True)
 
@@ -215,7 +251,20 @@ class ParquetTable(Table):
         pq.write_table(taken, part)
 
 
-def read_table(path: str, delimiter: str | None, encoding: str) -> Table:
+def read_as_asked(path: str, args: argparse.Namespace, console: Console) -> Table:
+    """Read a file by the options of the command, and tell what was guessed."""
+    table = read_table(path, args.delimiter, args.encoding, args.decimal)
+    if isinstance(table, TextTable) and args.delimiter is None:
+        sign = table.delimiter
+        if sign != format_of(path).delimiter:
+            sign = "a tab" if sign == "\t" else repr(sign)
+            console.note(f"{table.label}: cells are separated by {sign} (see --delimiter).")
+    return table
+
+
+def read_table(
+    path: str, delimiter: str | None = None, encoding: str = "utf-8", decimal: str = "."
+) -> Table:
     """Read a file by its suffix."""
     given = format_of(path)
     name = shown(path, 200)
@@ -234,7 +283,19 @@ def read_table(path: str, delimiter: str | None, encoding: str) -> Table:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as problem:
             raise CommandError(f"{name} is not a whole gzip file: {problem}") from problem
-    return TextTable(path, raw, delimiter or given.delimiter, encoding)
+    return TextTable(path, raw, delimiter, encoding, given.delimiter, decimal)
+
+
+def _looks_like_number(name: str) -> bool:
+    return re.fullmatch(r"[+-]?\d*[.,]?\d+", name) is not None
+
+
+def with_points(cells: np.ndarray) -> np.ndarray:
+    """Cells (n,), those that are numbers with a decimal comma with a point instead."""
+    return np.array(
+        [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in cells],
+        dtype=object,
+    )
 
 
 def _read_parquet(path: str) -> Any:

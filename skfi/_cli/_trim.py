@@ -15,12 +15,17 @@ from .._base import BaseTrimmer
 from . import _accuracy
 from ._columns import Plan, plan_columns
 from ._console import CommandError, Console, listed, require, shown, table_lines
-from ._labels import check_classes, check_known, read_labels
+from ._labels import check_classes, check_known, note_rare, read_labels
 from ._models import build
 from ._outputs import Outputs, same_file
-from ._tables import Table, check_copy, format_of, read_table, write_columns
+from ._tables import Table, check_copy, format_of, read_as_asked, write_columns
 
 _FOLDS = 5
+_RARE = (
+    "No budget may take the last row of a class, so larger ones may not be tried. Put rare "
+    "classes together, or take them out, if that hinders."
+)
+_RARE_VAL = "Where they are held out in folds, not every fold has one."
 _FIRST = 5  # rows that are shown
 _MOST_CLASSES = 20  # lines of the table of classes
 
@@ -53,13 +58,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
     )
     require("pandas")
 
-    console.progress(f"reading {' and '.join(inputs)}")
-    table = read_table(args.train, args.delimiter, args.encoding)
-    y = read_labels(table, args.target)
-    classes = check_classes(table, args.target, y, console)
-    plan = plan_columns(table, args.target, args.ignore, args.categorical, console)
-    train = Rows(table, plan.rows(table, console), y)
-    val = _read_validation(args, plan, classes, table.label, console)
+    with console.working(f"reading {' and '.join(inputs)}"):
+        table = read_as_asked(args.train, args, console)
+        y = read_labels(table, args.target)
+        classes = check_classes(table, args.target, y, console)
+        note_rare(table, args.target, y, _FOLDS, _RARE, console)
+        plan = plan_columns(table, args.target, args.ignore, args.categorical, console)
+        train = Rows(table, plan.rows(table, console), y)
+        val = _read_validation(args, plan, classes, table.label, console)
     _check_budget(args.budget, table)
 
     trimmer = _make_trimmer(args, plan, train, val)
@@ -68,12 +74,13 @@ def run(args: argparse.Namespace, console: Console) -> None:
     for line in plan.lines():
         console.say(line)
     console.say(f"Model: {args.model}. Rows are scored by {scored_by}.")
-    console.progress("fitting and scoring; this fits the model many times")
+    given = {} if val is None else {"X_val": val.X, "y_val": val.y}
+    bars = ["scoring rows"]
+    if isinstance(trimmer, FITrimmerCV):
+        bars = ["trying budgets", "scoring all rows"]
     with console.warnings_as_notes():
-        if val is None:
-            trimmer.fit(train.X, y)
-        else:
-            trimmer.fit(train.X, y, X_val=val.X, y_val=val.y)
+        with console.working("fitting and scoring; this fits the model many times", *bars):
+            trimmer.fit(train.X, y, **given)
         accuracy = _judge(trimmer, train, val, console)
 
     facts = _facts_of_rows(trimmer, train)
@@ -110,9 +117,10 @@ def _check_budget(budget: Any, table: Table) -> None:
 def _read_validation(args, plan: Plan, classes, source: str, console: Console) -> Rows | None:
     if args.val is None:
         return None
-    table = read_table(args.val, args.delimiter, args.encoding)
+    table = read_as_asked(args.val, args, console)
     y = read_labels(table, args.target)
     check_known(table, args.target, y, classes, source)
+    note_rare(table, args.target, y, _FOLDS, _RARE_VAL, console)
     unknown = [n for n in table.names if n not in {*plan.used, *plan.left_out, args.target}]
     if unknown:
         console.note(f"{table.label}: not in {source} and not used: {listed(unknown)}.")
@@ -155,9 +163,10 @@ def _judge(trimmer, train: Rows, val: Rows | None, console: Console):
     if isinstance(trimmer, FITrimmerCV):
         return _accuracy.of_the_choice(trimmer, judges)
     if val is None:
-        folds = _folds(train)
-        console.progress("cross-validating with and without trimming")
-        return _accuracy.by_cross_validation(trimmer, train.X, train.y, folds, judges, console)
+        with console.working("cross-validating with and without trimming", "cross-validating"):
+            return _accuracy.by_cross_validation(
+                trimmer, train.X, train.y, _folds(train), judges, console
+            )
     return _accuracy.on_validation_rows(trimmer, train.X, train.y, val.X, val.y, judges)
 
 
@@ -272,14 +281,21 @@ def _how(result: dict[str, Any]) -> str:
         return "as asked"
     if budget["candidates"] is None:
         return f"{100 * used:.4g} %, as asked"
-    tried = ", ".join(f"{100 * one['budget']:.4g}" for one in budget["candidates"])
+    tried = ", ".join(f"{100 * one['budget']:.4g}" for one in _tried(result))
     rule = "the best" if result["rule"] == "best" else "the least within one standard error"
     return f"{100 * used:.4g} %; tried were {tried} %, and {rule} was taken"
+
+
+def _tried(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Budgets that could be had in every fold."""
+    return [one for one in result["budget"]["candidates"] if one["accuracy"] is not None]
 
 
 def _why_nothing(result: dict[str, Any]) -> str:
     if result["budget"]["candidates"] is None:
         return f"The budget comes to less than one row of {result['train']['rows']}."
+    if len(_tried(result)) == 1:
+        return "No budget could be tried: each would have taken all of some class in a fold."
     if result["rule"] != "best":
         return "Keeping all rows is within one standard error of the best budget tried."
     return "No budget that was tried did better on held-out rows than keeping all of them."

@@ -15,9 +15,10 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._extras import require
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
-from ._refusals import refusal
+from ._refusals import NETWORKS, check_instance, refusal
 
 if TYPE_CHECKING:
     from ._network import NetworkBridge
@@ -113,8 +114,8 @@ class Bridge:
         Raises
         ------
         ValueError
-            `coef` has another number of rows than there are classes, or coefficients are
-            not finite.
+            `coef` has another number of rows than there are classes, coefficients are not
+            finite, or a penalty is negative or of another shape.
         """
         classes = np.asarray(classes)
         coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
@@ -128,7 +129,12 @@ class Bridge:
         fit_intercept = intercept is not None
         beta = coef
         if fit_intercept:
-            column = np.asarray(intercept, dtype=np.float64).reshape(n_outputs, 1)
+            column = np.ravel(np.asarray(intercept, dtype=np.float64))[:, None]
+            if len(column) != n_outputs:
+                raise ValueError(
+                    f"intercept has {len(column)} values, and coef {n_outputs} rows: it takes "
+                    "one a row, or None where the model was fitted without."
+                )
             beta = np.concatenate([coef, column], axis=1)
         if not np.isfinite(beta).all():
             raise ValueError(
@@ -136,15 +142,15 @@ class Bridge:
                 "the features or penalise more."
             )
 
-        def spread(value, value_intercept) -> np.ndarray:
-            value = np.asarray(value, dtype=np.float64)
+        def spread(name: str, value, value_intercept) -> np.ndarray:
             full = np.empty_like(beta)
-            full[:, : coef.shape[1]] = value if value.ndim == 2 else value.reshape(-1, 1)
+            full[:, : coef.shape[1]] = _penalty(name, value, coef.shape)
             if fit_intercept:
-                full[:, -1] = value_intercept
+                name = f"{name}_intercept"
+                full[:, -1:] = _penalty(name, value_intercept, (n_outputs, 1))
             return full
 
-        l2s, l1s = spread(l2, l2_intercept), spread(l1, l1_intercept)
+        l2s, l1s = spread("l2", l2, l2_intercept), spread("l1", l1, l1_intercept)
         link: Sigmoid | Softmax | OneVsRest
         if n_outputs == 1:
             link = Sigmoid()
@@ -183,6 +189,24 @@ class Bridge:
         for step in self.steps:
             X = step(X)
         return X
+
+
+def _penalty(name: str, value, shape: tuple[int, int]) -> np.ndarray:
+    """A penalty that spreads over coefficients of this shape: a number, one a row, or all."""
+    value = np.asarray(value, dtype=np.float64)
+    if value.ndim < 2:
+        value = value.reshape(-1, 1)
+    if value.shape not in {shape, (shape[0], 1), (1, 1)}:
+        raise ValueError(
+            f"{name} has {value.size} values, which do not fit coefficients of shape {shape}: "
+            f"pass a number, a list of {shape[0]} (one a row of coef), or an array of that shape."
+        )
+    if not (np.isfinite(value) & (value >= 0)).all():
+        raise ValueError(
+            f"{name} must hold finite numbers of at least 0, got {value.min():g}; 0 is no "
+            "penalty."
+        )
+    return value
 
 
 # fitted estimator -> Bridge
@@ -315,6 +339,7 @@ def _read_late(kind: type) -> bool:
     packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
     names = {base.__name__ for base in kind.__mro__}
     if packages & {"skorch", "torch"} or names & {"TorchClassifier", "SkorchClassifier"}:
+        require("torch", f"Reading a {kind.__name__}")
         from . import _torch  # noqa: F401  registers its bridges
     elif "MLPClassifier" in names:
         from . import _mlp  # noqa: F401
@@ -322,12 +347,20 @@ def _read_late(kind: type) -> bool:
 
 
 def _no_bridge(estimator: BaseEstimator) -> str:
-    supported = sorted(
-        kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)
-    )
+    check_instance(estimator, "The classifier")
+    known = {kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)}
+    # That of torch's Module only refuses.
+    supported = sorted((known | set(NETWORKS)) - {"Module"})
     name = type(estimator).__name__
+    here = ""
+    if type(estimator).__module__ == "__main__":
+        here = (
+            "If you registered one in this script or notebook, this is a worker process "
+            f"(n_jobs), which did not run that: move {name} and its register_bridge into a "
+            "module and import them, or leave n_jobs at None. "
+        )
     return (
-        f"{name} has no bridge: {refusal(estimator)} To drop rows from {name} by the "
+        f"{name} has no bridge: {refusal(estimator)} {here}To drop rows from {name} by the "
         f"influence they have in a classifier that has a bridge, use FITrimmer({name}("
         "...), influence_estimator=LogisticRegression()). Supported: "
         f"{', '.join(supported)} and hyper-parameter searches over these. Register a "
@@ -364,11 +397,13 @@ def require_bridge(estimator: BaseEstimator) -> None:
     Raises
     ------
     TypeError
-        It has no bridge, or preprocesses inside a one-versus-rest or one-versus-one
-        classifier.
+        It has no bridge, preprocesses inside a one-versus-rest or one-versus-one
+        classifier, or resamples its rows in `fit`.
     """
     joined = None
     for layer in _layers(estimator):
+        if isinstance(layer, Pipeline):
+            _refuse_resampling(layer)
         if isinstance(layer, _JOINED):
             joined = layer
         elif joined is not None and isinstance(layer, Pipeline) and len(layer.steps) > 1:
@@ -387,8 +422,20 @@ def steps_inside(estimator: BaseEstimator) -> str:
     )
 
 
+def _refuse_resampling(pipeline: Pipeline) -> None:
+    for name, step in pipeline.steps[:-1]:
+        if hasattr(step, "fit_resample"):
+            raise TypeError(
+                f"The Pipeline resamples its rows in fit (step {name!r}, "
+                f"{type(step).__name__}), so its classifier is trained on other rows than "
+                "those that would be scored. Put FITrimmer inside, as a step of that "
+                "pipeline, or pass an influence_estimator that does not resample."
+            )
+
+
 @bridge.register(Pipeline)
 def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
+    _refuse_resampling(estimator)
     check_is_fitted(estimator)
     inner = bridge(estimator.steps[-1][1])
     if len(estimator.steps) == 1:

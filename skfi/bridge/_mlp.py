@@ -15,6 +15,7 @@ from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._extras import require
 from ..kernels._chunks import block_rows, row_blocks
 from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
@@ -89,13 +90,9 @@ class _Reader:
         return replace(linear, make_model=in_sums, steps=(self.features,))
 
     def network(self, choices: Choices, X, n_rows: int) -> Network:
-        try:
-            import torch
-        except ImportError as error:
-            raise ImportError(
-                "Only the last layer of an MLPClassifier is read without torch. Install "
-                'skfi[torch] for other params or perturbation="input".'
-            ) from error
+        require("torch", "Reading more than the last layer of an MLPClassifier")
+        import torch
+
         from ._torch import Trained
         from ._torch_loss import Output, read_scores, read_single
 

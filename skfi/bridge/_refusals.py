@@ -6,6 +6,15 @@ only to say no to them would slow down ``import skfi``.
 
 from __future__ import annotations
 
+# What `bridge` reads once it meets one; until then nothing of torch is imported.
+NETWORKS = (
+    "MLPClassifier",
+    "NeuralNetBinaryClassifier",
+    "NeuralNetClassifier",
+    "SkorchClassifier",
+    "TorchClassifier",
+)
+
 _GENERAL = "influence needs a classifier it can differentiate, and a fit that is an optimum."
 
 _TREES = "trees are piecewise constant, and moving a row a little changes nothing."
@@ -49,6 +58,36 @@ _REASONS = {
     "OutputCodeClassifier": _SEVERAL
     + " OneVsRestClassifier and OneVsOneClassifier have a bridge.",
 }
+
+
+def check_instance(value, name: str) -> None:
+    """Refuse a class, and a torch module alone, which scikit-learn takes for what they are not.
+
+    Parameters
+    ----------
+    value : object
+        What was passed for a classifier.
+    name : str
+        Of the argument, as the message is to begin with it.
+
+    Raises
+    ------
+    TypeError
+        It is one of these.
+    """
+    kind = value if isinstance(value, type) else type(value)
+    torch = any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__)
+    if torch and not hasattr(value, "fit"):
+        raise TypeError(
+            f"{name} is a torch module ({kind.__name__}), which has no fit. To train it, pass "
+            f"skorch.NeuralNetClassifier({kind.__name__}, ...); to have the scores of one that "
+            "is trained, wrap it: skfi.bridge.TorchClassifier(module, criterion, classes=...)."
+        )
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} is the class {kind.__name__}, and must be an instance of it: pass "
+            f"{kind.__name__}()."
+        )
 
 
 def refusal(estimator) -> str:

@@ -27,6 +27,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._extras import require
+
 
 def is_skorch(estimator) -> bool:
     """Whether a class of skorch is among the estimator's; no torch is imported to tell."""
@@ -102,7 +104,7 @@ class SkorchClassifier(ClassifierMixin, BaseEstimator):
         Class labels.
     n_features_in_ : int
         Length of the second axis of the rows seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     Notes
@@ -241,6 +243,7 @@ class SkorchClassifier(ClassifierMixin, BaseEstimator):
 
 def _check_net(net) -> None:
     """Refuse what is not a classifier of skorch's."""
+    require("skorch", "SkorchClassifier")
     wanted = "a skorch.NeuralNetClassifier or skorch.NeuralNetBinaryClassifier"
     if is_skorch(net):
         from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .._extras import require
+
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
     """A torch module that was trained elsewhere, for the influence functions.
@@ -95,6 +97,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         proba : ndarray of shape (n_samples, K)
             Probabilities, columns as in `classes_`.
         """
+        require("torch", type(self).__name__)
         from ._torch import read_torch_classifier
 
         return read_torch_classifier(self).predict_proba(X)

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
-from sklearn.utils._optional_dependencies import check_pandas_support
 
+from .._extras import require
 from ._image_files import read_npz
 from ._tables import Table, codes_of, taken, with_frame
 
@@ -48,7 +48,7 @@ def chhabra_bunch(
     target = y[rows].astype(np.intp)
     bunch = Bunch(data=data, target=target, frame=None, categories=None)
     if as_frame:
-        pd = check_pandas_support(f"{caller} with as_frame=True")
+        pd = require("pandas", f"{caller} with as_frame=True")
         frame = pd.DataFrame(data, columns=names)
         bunch = with_frame(frame, target, label, categories=None)
     bunch.feature_names = names

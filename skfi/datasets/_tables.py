@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._optional_dependencies import check_pandas_support
+
+from .._extras import require
 
 # By column: numbers, or an object array of text with None where a value is missing.
 Table = dict[str, np.ndarray]
@@ -55,7 +56,8 @@ def _typed(column: Sequence[str], missing: str | None) -> np.ndarray:
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Table:
     """The same of a parquet file."""
-    pd = check_pandas_support(f"Reading {path.name}")
+    pd = require("pandas", f"Reading {path.name}")
+    require("pyarrow", f"Reading {path.name}")
     frame = pd.read_parquet(path)
     absent = [name for name in columns if name not in frame]
     if absent:
@@ -100,7 +102,7 @@ def raw_bunch(
         if column.dtype == object
     }
     if as_frame:
-        pd = check_pandas_support(f"{caller} with as_frame=True")
+        pd = require("pandas", f"{caller} with as_frame=True")
         frame = pd.DataFrame(
             {
                 name: pd.Categorical(column, categories=categories[name])

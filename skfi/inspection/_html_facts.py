@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 import scipy
 import sklearn
-from sklearn.base import ClassifierMixin
-from sklearn.pipeline import Pipeline
 
 from .._gain import fold_scores, interval, mean_and_error
 from ..bridge._base import innermost
 from ._plotting import count
-from ._trimming_curve import _score_name
+from ._score_names import trimmer_score_name
 
 _MAX_CLASSES = 50
 _MAX_REPR = 3000
@@ -149,7 +147,7 @@ def verdict(trimmer: Any) -> Verdict | None:
         ends = (_plus_minus(end, np.nan, sign="+") for end in (low, high))
         difference += " (95 % interval: {} to {})".format(*ends)
     return Verdict(
-        score_name=score_words(trimmer),
+        score_name=trimmer_score_name(trimmer) or "Score",
         n_folds=trimmer.n_splits_,
         before=before,
         after=after,
@@ -204,7 +202,8 @@ def _judge(nothing: bool, low: float, high: float, n_budgets: int, trimmer: Any)
 
 
 def _plus_minus(mean: float, error: float, sign: str = "") -> str:
-    text = f"{mean:{sign}.4f}".replace("-", "−")
+    # A zero that was rounded has no sign of its own.
+    text = f"{round(mean, 4) + 0.0:{sign}.4f}".replace("-", "−")
     return f"{text} ± {error:.4f}" if np.isfinite(error) else text
 
 
@@ -213,17 +212,6 @@ def budget_words(budget: float) -> str:
     if budget == 0:
         return "nothing"
     return f"{100 * budget:.3g} %" if budget < 1 else count(int(budget))
-
-
-def score_words(trimmer: Any) -> str:
-    """Name of the score that the budget was chosen by."""
-    if trimmer.scoring is not None:
-        return _score_name(trimmer.scoring) or "Score"
-    model = trimmer.estimator_
-    while isinstance(model, Pipeline):
-        model = model.steps[-1][1]
-    plain = getattr(type(model), "score", None) is ClassifierMixin.score
-    return "Accuracy" if plain else "Score"
 
 
 def class_table(trimmer: Any, report: Any) -> tuple[list[dict[str, Any]], str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTrimmer
+from .._extras import require
 from .._files import replacing
 from ..bridge._base import innermost
 from ._html_curve import curve_svg
@@ -45,7 +46,7 @@ def html_report(
         Fitted.
     path : str or path-like, default=None
         File to write. None returns the page.
-    frame : DataFrame, Series or ndarray of shape (n, …), default=None
+    frame : DataFrame, Series, list or ndarray of shape (n, …), default=None
         The rows as they are to be shown, all that were passed to `fit` and in their
         order.
     images : ndarray of shape (n, height, width) or (n, height, width, c), default=None
@@ -109,12 +110,9 @@ def html_report(
 
 
 def _template():
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise ImportError(
-            'to_html() needs jinja2; install it, or skfi[report] (pip install "skfi[report]").'
-        ) from error
+    require("jinja2", "to_html()")
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

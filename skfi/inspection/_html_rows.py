@@ -224,6 +224,8 @@ def check_frame(frame: Any, n: int, names: Any):
 
     if frame is None:
         return None
+    if isinstance(frame, list) and all(map(pd.api.types.is_scalar, frame)):  # of texts, say
+        frame = pd.Series(frame, dtype=object)
     if isinstance(frame, pd.Series):
         name = "value" if frame.name is None else frame.name
         frame = frame.to_frame(name)
@@ -238,8 +240,9 @@ def check_frame(frame: Any, n: int, names: Any):
         frame = pd.DataFrame(frame, columns=columns)
     elif not isinstance(frame, pd.DataFrame):
         raise TypeError(
-            "frame must be a pandas DataFrame or Series, or an array of one or two dimensions, "
-            f"and is {_described(frame)}. pandas.DataFrame(...) makes one of most things."
+            "frame must be a pandas DataFrame or Series, an array of one or two dimensions, or "
+            f"a list with one value for each row, and is {_described(frame)}. "
+            "pandas.DataFrame(...) makes one of most things."
         )
     if len(frame) != n:
         raise ValueError(

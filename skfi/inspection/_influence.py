@@ -7,24 +7,24 @@ picture must choose its scale; this one does.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from .._extras import require
+from ._legend import add_legend
 from ._plotting import (
     BLACK,
     BLUE,
     LIGHT_GREY,
     VERMILLION,
-    add_legend,
     axes_for,
+    check_option,
     count,
     plain_text,
     stretch,
     style,
 )
+from ._ranking import bin_edges, choose_scale, choose_threshold, is_top, rank_rows
 
 
 class InfluenceDisplay:
@@ -118,28 +118,16 @@ class InfluenceDisplay:
         trimmer : estimator
             Fitted `FITrimmer`, or any fitted estimator with `influence_` and
             `support_`, both of shape (n,).
-        kind : {"ranked", "hist"}, default="ranked"
-            See `plot`, as for all that follow but `name`.
-        scale : {"auto", "log", "symlog", "linear"}, default="auto"
-            Scale of the scores.
-        threshold : float, "auto" or None, default="auto"
-            Score to draw a dashed line at, see `InfluenceDisplay`.
-        highlight : array-like of bool of shape (n,) or of int, default=None
-            Rows to mark.
-        highlight_label : str, default="highlighted"
-            What the marked rows are.
-        score_name : str, default="influence"
-            Name of the scores.
-        bins : int, default=30
-            Number of bins of the histogram.
+        kind, scale, threshold : default="ranked", "auto", "auto"
+            As in `from_scores`.
+        highlight, highlight_label : default=None, "highlighted"
+            As in `from_scores`.
+        score_name, bins : default="influence", 30
+            As in `from_scores`.
         name : str, default=None
             Name shown above the legend; None is the class name of `trimmer`.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-        line_kw : dict, default=None
-            Properties of the curve.
-        highlight_kw : dict, default=None
-            Properties of the marks.
+        ax, line_kw, highlight_kw : default=None
+            As in `from_scores`.
 
         Returns
         -------
@@ -170,7 +158,7 @@ class InfluenceDisplay:
         ... )
         <...>
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", f"{cls.__name__}.from_estimator")
         missing = [a for a in ("influence_", "support_") if not hasattr(trimmer, a)]
         if missing:
             check_is_fitted(trimmer)
@@ -222,28 +210,18 @@ class InfluenceDisplay:
             Shapley values and the like with their sign turned.
         support : array-like of bool of shape (n,), default=None
             Rows that were kept; None where nothing was dropped yet.
-        kind : {"ranked", "hist"}, default="ranked"
-            See `plot`, as for all that follow but `name`.
-        scale : {"auto", "log", "symlog", "linear"}, default="auto"
-            Scale of the scores.
+        kind, scale : default="ranked", "auto"
+            As in `plot`.
         threshold : float, "auto" or None, default="auto"
             Score to draw a dashed line at, see `InfluenceDisplay`.
-        highlight : array-like of bool of shape (n,) or of int, default=None
-            Rows to mark.
-        highlight_label : str, default="highlighted"
-            What the marked rows are.
-        score_name : str, default="influence"
-            Name of the scores.
-        bins : int, default=30
-            Number of bins of the histogram.
+        highlight, highlight_label : default=None, "highlighted"
+            As in `plot`.
+        score_name, bins : default="influence", 30
+            As in `plot`.
         name : str, default=None
             Name shown above the legend.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-        line_kw : dict, default=None
-            Properties of the curve.
-        highlight_kw : dict, default=None
-            Properties of the marks.
+        ax, line_kw, highlight_kw : default=None
+            As in `plot`.
 
         Returns
         -------
@@ -268,7 +246,7 @@ class InfluenceDisplay:
         >>> display.ax_.get_xlabel()
         'negative Shapley value'
         """
-        check_matplotlib_support(f"{cls.__name__}.from_scores")
+        require("matplotlib", f"{cls.__name__}.from_scores")
         display = cls(influence, support=support, threshold=threshold, estimator_name=name)
         return display.plot(
             ax=ax,
@@ -339,28 +317,22 @@ class InfluenceDisplay:
             is asked of scores that are not positive, or `kind`, `scale`, `threshold`,
             `bins`, `support` or `highlight` is none of those above.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require("matplotlib", f"{type(self).__name__}.plot")
         from matplotlib.ticker import MaxNLocator
 
-        _check_option("kind", kind, ("ranked", "hist"))
-        _check_option("scale", scale, ("auto", "log", "symlog", "linear"))
+        check_option("kind", kind, ("ranked", "hist"))
+        check_option("scale", scale, ("auto", "log", "symlog", "linear"))
         if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
             raise ValueError(f"bins={bins!r} must be a number of bins, 1 or more.")
-        influence, dropped = _check_scores(self.influence, self.support)
-        marked = _check_highlight(highlight, len(influence))
-        scored = ~np.isnan(influence)
-        # Ties: dropped rows first, so that the rows a budget took are the first ranks.
-        order = np.lexsort((~dropped, -influence))[: scored.sum()]
-        scores, dropped, marked = influence[order], dropped[order], marked[order]
-        scale, linthresh = _choose_scale(scores, scale)
-        threshold = self._check_threshold(scores, dropped)
+        scores, dropped, marked, n = rank_rows(self.influence, self.support, highlight)
+        scale, linthresh = choose_scale(scores, scale)
+        threshold = choose_threshold(self.threshold, scores, dropped)
 
         self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
         self.figure_ = self.ax_.figure
         self.line_ = self.kept_ = self.dropped_ = self.span_ = None
         self.highlight_ = self.threshold_line_ = None
-        hidden = len(influence) - len(scores)
-        whole = f" ({len(scores):,} of {count(len(influence))} scored)" if hidden else ""
+        whole = f" ({len(scores):,} of {count(n)} scored)" if n > len(scores) else ""
         label = plain_text(score_name)
         unit = {"log": ", log scale", "symlog": ", log scale, linear near 0"}.get(scale, "")
         if highlight is not None:
@@ -375,7 +347,7 @@ class InfluenceDisplay:
                 MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
             )
             self.ax_.set_yscale(scale, **linthresh)
-            outline = self._draw_ranked(scores, dropped, marked, text, line_kw, highlight_kw)
+            self._draw_ranked(scores, dropped, marked, text, line_kw, highlight_kw)
             self.ax_.set(
                 xlabel=f"rank of the row, highest {label} first{whole}",
                 ylabel=f"{label}{unit}",
@@ -385,9 +357,7 @@ class InfluenceDisplay:
                 MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
             )
             self.ax_.set_xscale(scale, **linthresh)
-            outline = self._draw_hist(
-                scores, dropped, marked, text, bins, threshold, highlight_kw
-            )
+            self._draw_hist(scores, dropped, marked, text, bins, threshold, highlight_kw)
             self.ax_.set(xlabel=f"{label}{unit}", ylabel=f"number of rows{whole}")
         if threshold is not None:
             draw = self.ax_.axhline if kind == "ranked" else self.ax_.axvline
@@ -399,33 +369,17 @@ class InfluenceDisplay:
                 linestyle="--",
                 label=f"{'lowest dropped' if auto else 'threshold'}: {threshold:.3g}",
             )
-            if kind == "ranked":
-                left, right = self.ax_.get_xlim()
-                outline = (
-                    np.r_[left, outline[0], right],
-                    np.maximum(np.r_[threshold, outline[1], threshold], threshold),
-                )
         if scale == "symlog":
             axis = self.ax_.yaxis if kind == "ranked" else self.ax_.xaxis
             axis.get_major_locator().set_params(numticks=9)
-        legend = add_legend(self.ax_, outline, self.estimator_name)
+        # A number of rows has its end at 0.
+        bounds = (0.0, np.inf) if kind == "hist" else (-np.inf, np.inf)
+        legend = add_legend(self.ax_, self.estimator_name, bounds=bounds)
         if kind == "ranked":
             for handle in legend.legend_handles:
                 if handle.get_label() == text:
                     handle.set_markeredgewidth(1.5)
         return self
-
-    def _check_threshold(self, scores, dropped):
-        threshold = self.threshold
-        if threshold is None:
-            return None
-        if isinstance(threshold, str):
-            _check_option("threshold", threshold, ("auto",))
-            return scores[dropped][-1] if _is_top(dropped) else None
-        threshold = float(threshold)
-        if not np.isfinite(threshold):
-            raise ValueError(f"threshold={threshold} must be finite.")
-        return threshold
 
     def _draw_ranked(self, scores, dropped, marked, text, line_kw, highlight_kw):
         from matplotlib.lines import Line2D
@@ -456,7 +410,7 @@ class InfluenceDisplay:
                 markeredgewidth=0.4 if dropped.sum() <= 100 else 0,
                 label=f"dropped: {count(int(dropped.sum()))}",
             )
-        if _is_top(dropped):
+        if is_top(dropped):
             self.span_ = self.ax_.axvspan(
                 0.5, dropped.sum() + 0.5, color=LIGHT_GREY, alpha=0.45, linewidth=0, zorder=0
             )
@@ -483,21 +437,15 @@ class InfluenceDisplay:
                 **highlight_kw,
             )
             stretch(self.ax_, below=0.08)
-        return rank, scores
 
     def _draw_hist(self, scores, dropped, marked, text, bins, threshold, highlight_kw):
         from matplotlib.patches import Patch
 
-        # On the scale of the axis, where the bins are equally wide.
+        # Bins are equally wide on the scale of the axis.
         transform = self.ax_.xaxis.get_transform()
         position = transform.transform(scores)
-        edges = np.histogram_bin_edges(position, bins)
-        if threshold is not None and scores[-1] < threshold <= scores[0]:
-            # A bin begins at the threshold, so that none holds rows of both sides of it.
-            cut, width = transform.transform(np.array([threshold])), edges[1] - edges[0]
-            before = np.ceil((cut - edges[0]) / width)
-            after = np.floor((edges[-1] - cut) / width) + 1
-            edges = cut + width * np.arange(-before[0], after[0] + 1)
+        cut = None if threshold is None else transform.transform(np.array([threshold]))[0]
+        edges = bin_edges(position, bins, cut)
         kept, gone, shown = (
             np.histogram(position[mask], edges)[0] for mask in (~dropped, dropped, marked)
         )
@@ -523,84 +471,3 @@ class InfluenceDisplay:
                 {"edgecolor": BLACK, "linewidth": 1.5, "label": text}, highlight_kw, Patch
             )
             self.highlight_ = self.ax_.stairs(shown, edges, **highlight_kw)
-        return np.repeat(edges, 2)[1:-1], np.repeat(kept + gone, 2)
-
-
-def _check_option(name, value, options) -> None:
-    if value not in options:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, options))}.")
-
-
-def _check_scores(influence, support):
-    """Scores as floats, and which scored rows were dropped."""
-    influence = column_or_1d(influence, dtype=float)
-    if np.isinf(influence).any():
-        raise ValueError("influence holds infinite scores; only finite ones can be drawn.")
-    if np.isnan(influence).all():
-        raise ValueError("influence holds no scores: it is empty, or every row is NaN.")
-    if support is None:
-        return influence, np.zeros(len(influence), dtype=bool)
-    support = column_or_1d(support)
-    check_consistent_length(influence, support)
-    if support.dtype != bool:
-        raise ValueError(
-            f"support must be a mask of the rows that were kept (bool), not {support.dtype}."
-        )
-    return influence, ~support & ~np.isnan(influence)
-
-
-def _check_highlight(highlight, n):
-    """Rows to mark, as a mask."""
-    mask = np.zeros(n, dtype=bool)
-    if highlight is None:
-        return mask
-    highlight = column_or_1d(highlight)
-    if highlight.dtype == bool:
-        if len(highlight) != n:
-            raise ValueError(f"highlight has {len(highlight)} entries for {n} rows.")
-        return highlight
-    if not len(highlight):
-        return mask
-    if highlight.dtype.kind not in "iu":
-        raise ValueError(
-            f"highlight must be a mask (bool) or indices of rows (int), not {highlight.dtype}."
-        )
-    if highlight.min() < 0 or highlight.max() >= n:
-        raise ValueError(f"highlight holds indices outside of 0 to {n - 1}.")
-    mask[highlight] = True
-    return mask
-
-
-def _choose_scale(scores, scale) -> tuple[str, dict[str, Any]]:
-    """Scale of the axis of scores, and where a symlog scale turns linear."""
-    size = np.sort(np.abs(scores[scores != 0]))
-    if not len(size):
-        if scale == "log":
-            raise ValueError('scale="log" needs positive scores, and all of them are 0.')
-        return "linear", {}
-    highest = np.log10(size[-1])
-    if (scores > 0).all():
-        lowest = np.log10(size[0])
-        if scale == "auto":
-            scale = "log" if highest - lowest > 1 else "linear"
-    else:
-        if scale == "log":
-            raise ValueError(
-                'scale="log" needs positive scores, and some are 0 or negative; use "symlog".'
-            )
-        # Scores with a sign come arbitrarily close to 0; the nearest tenth are drawn as
-        # near 0, on the linear part. Zeros among positive scores hide no others.
-        share = 0.1 if (scores < 0).any() else 0.0
-        lowest = np.log10(size[int(share * len(size))])
-        if scale == "auto":
-            scale = "symlog" if highest - lowest >= 2 else "linear"
-    if scale != "symlog":
-        return scale, {}
-    # A power of ten, where a tick is.
-    return scale, {"linthresh": 10 ** np.floor(max(lowest, highest - 8))}
-
-
-def _is_top(dropped) -> bool:
-    """Whether the dropped rows, in order of rank, are the first."""
-    n_dropped = int(dropped.sum())
-    return bool(n_dropped and dropped[:n_dropped].all())

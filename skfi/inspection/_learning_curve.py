@@ -10,17 +10,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from .._extras import require
 from .._learning_curve import active_learning_curve, normalised_area
-from ._plotting import BLACK, BLUE, VERMILLION, axes_for, count, plain_text, stretch, style
-from ._trimming_curve import _score_name
+from ._legend import add_legend
+from ._plotting import (
+    BLACK,
+    BLUE,
+    VERMILLION,
+    axes_for,
+    check_option,
+    count,
+    draw_mean,
+    end_at,
+    plain_text,
+)
+from ._score_names import score_name as name_of
+from ._score_names import score_range
 
 # Okabe and Ito's colours; lines and marks differ as well, for prints in grey.
 _COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", BLACK)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _MOST_MARKS = 15  # on a line
+# Learning curves rise.
+_CORNERS = ("lower right", "upper left", "lower left", "upper right")
 
 
 class ActiveLearningCurveDisplay:
@@ -37,7 +51,8 @@ class ActiveLearningCurveDisplay:
         Scores of the repeats, by strategy. Repeats are paired: those of the same place
         share test rows and first labels.
     score_name : str, default=None
-        Name of the score; None is "Score".
+        Name of the score; None is "Score". One that names a score of known range, as
+        "Accuracy" does, keeps the axis within that range.
 
     Attributes
     ----------
@@ -141,9 +156,9 @@ class ActiveLearningCurveDisplay:
         ValueError
             As `plot`.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_results")
+        require("matplotlib", f"{cls.__name__}.from_results")
         if score_name is None:
-            score_name = _score_name(getattr(results, "scoring", None))
+            score_name = name_of(getattr(results, "scoring", None))
         display = cls(results.n_labelled, results.scores, score_name=score_name)
         return display.plot(
             ax=ax,
@@ -248,7 +263,7 @@ class ActiveLearningCurveDisplay:
         >>> display.ax_.get_xlabel()
         'number of labelled rows'
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", f"{cls.__name__}.from_estimator")
         results = active_learning_curve(
             estimator,
             X,
@@ -325,14 +340,10 @@ class ActiveLearningCurveDisplay:
             Shapes do not fit, there is nothing to draw, `difference_to` is no strategy or
             the only one, or `std_display_style` is none of those above.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require("matplotlib", f"{type(self).__name__}.plot")
         from matplotlib.ticker import MaxNLocator
 
-        if std_display_style not in ("fill_between", "errorbar", None):
-            raise ValueError(
-                f"std_display_style={std_display_style!r} must be one of 'fill_between', "
-                "'errorbar', None."
-            )
+        check_option("std_display_style", std_display_style, ("fill_between", "errorbar", None))
         x, scores = _check_scores(self.n_labelled, self.scores)
         # Each strategy looks the same in every picture of these results.
         looks = {name: _look(place, len(x)) for place, name in enumerate(scores)}
@@ -345,54 +356,50 @@ class ActiveLearningCurveDisplay:
         self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
         self.figure_ = self.ax_.figure
         self.reference_line_ = None
-        self.lines_: dict[str, Any] = {}
-        self.fill_betweens_: Any = {} if std_display_style == "fill_between" else None
-        self.errorbars_: Any = {} if std_display_style == "errorbar" else None
         if difference_to is not None:
             self.reference_line_ = self.ax_.axhline(
                 0.0, color=BLACK, linewidth=1, zorder=1.5, label=plain_text(difference_to)
             )
-        extent = []
+        drawn = {}
         for name, values in scores.items():
             mean = values.mean(axis=0)
             error = np.zeros(len(x))
             if std_display_style is not None:
                 error = values.std(axis=0, ddof=1) / np.sqrt(n_repeats)
-            extent.append((mean - error, mean + error))
             area = normalised_area(x, values).mean()
-            look = looks[name] | {"label": _label(name, area, difference_to is not None)}
-            self._draw(name, x, mean, error, look, line_kw, fill_between_kw, errorbar_kw)
+            drawn[name] = draw_mean(
+                self.ax_,
+                x,
+                mean,
+                error,
+                std_display_style,
+                look=looks[name] | {"label": _label(name, area, difference_to is not None)},
+                band={"alpha": 0.15},
+                bars={"elinewidth": 1},
+                line_kw=line_kw,
+                fill_between_kw=fill_between_kw,
+                errorbar_kw=errorbar_kw,
+            )
+        lines, bars, bands = (
+            dict(zip(drawn, artists, strict=True))
+            for artists in zip(*drawn.values(), strict=True)
+        )
+        self.lines_ = lines
+        self.errorbars_ = bars if std_display_style == "errorbar" else None
+        self.fill_betweens_ = bands if std_display_style == "fill_between" else None
         self.ax_.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-        told = self.score_name if score_name is None else score_name
-        told = plain_text("Score" if told is None else told)
+        measured = self.score_name if score_name is None else score_name
+        told = plain_text("Score" if measured is None else measured)
+        title, bounds = "mean area", score_range(measured)
         if difference_to is not None:
             told += f" minus that of {plain_text(difference_to)}"
+            title, bounds = "difference in mean area", (-np.inf, np.inf)
         over = f"mean of {count(n_repeats, 'repeat')}" if n_repeats > 1 else "one repeat"
         over += "" if std_display_style is None else " ± 1 standard error"
         self.ax_.set(xlabel="number of labelled rows", ylabel=f"{told}\n{over}")
-        low = np.fmin.reduce([low for low, _ in extent])
-        high = np.fmax.reduce([high for _, high in extent])
-        if difference_to is not None:
-            low, high = np.minimum(low, 0), np.maximum(high, 0)
-        title = "mean area" if difference_to is None else "difference in mean area"
-        _add_legend(self.ax_, x, low, high, title)
+        bounds = end_at(self.ax_, bounds)
+        add_legend(self.ax_, title, bounds=bounds, corners=_CORNERS, handlelength=3.2)
         return self
-
-    def _draw(self, name, x, mean, error, look, line_kw, fill_between_kw, errorbar_kw):
-        from matplotlib.collections import PolyCollection
-        from matplotlib.lines import Line2D
-
-        if self.errorbars_ is not None:
-            look |= {"capsize": 3, "elinewidth": 1}
-            bars = self.ax_.errorbar(x, mean, error, **style(look, errorbar_kw, Line2D))
-            self.errorbars_[name], self.lines_[name] = bars, bars.lines[0]
-            return
-        (self.lines_[name],) = self.ax_.plot(x, mean, **style(look, line_kw, Line2D))
-        if self.fill_betweens_ is not None:
-            band = {"facecolor": look["color"], "alpha": 0.15, "linewidth": 0, "zorder": 1}
-            self.fill_betweens_[name] = self.ax_.fill_between(
-                x, mean - error, mean + error, **style(band, fill_between_kw, PolyCollection)
-            )
 
 
 def _check_scores(n_labelled, scores) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -452,43 +459,6 @@ def _label(name, area: float, signed: bool) -> str:
     if not np.isfinite(area):
         return text
     number = f"{area:+.3f}" if signed else f"{area:.3f}"
+    if float(number) == 0:  # rounded, it has no sign
+        number = number.lstrip("+-")
     return f"{text}: {number.replace('-', '−')}"
-
-
-def _add_legend(ax: Any, x, low, high, title: str) -> None:
-    """Legend in the freer of two corners, and the room that it still lacks.
-
-    Learning curves rise, so lower right and upper left; ``loc="best"`` gives up where every
-    corner holds data, and covers it.
-    """
-    known = np.isfinite(low)
-    crossing = {}
-    for loc, edge in (("lower right", low), ("upper left", high)):
-        legend = ax.legend(
-            loc=loc,
-            title=plain_text(title),
-            fontsize="small",
-            title_fontsize="small",
-            alignment="left",
-            handlelength=3.2,
-            framealpha=1.0,
-            edgecolor="none",
-        )
-        ax.figure.figure.draw_without_rendering()
-        box = legend.get_window_extent().transformed(ax.transAxes.inverted())
-        points = ax.transData.transform(np.column_stack([x, edge])[known])
-        points = ax.transAxes.inverted().transform(points)
-        between = np.linspace(box.x0 - 0.03, box.x1 + 0.03, 100)
-        between = between[(between >= points[0, 0]) & (between <= points[-1, 0])]
-        # Lines are straight between their points here, on whatever scale.
-        height = np.interp(between, points[:, 0], points[:, 1])
-        # How far data reach from the opposite side, and how far they may.
-        reach = height if loc == "upper left" else 1 - height
-        free = box.y0 - 0.03 if loc == "upper left" else 1 - (box.y1 + 0.03)
-        crossing[loc] = reach.max(initial=0.0), free
-    loc = min(crossing, key=lambda corner: crossing[corner][0] - crossing[corner][1])
-    reach, free = crossing[loc]
-    if reach > free > 0.1:
-        more = reach / free - 1
-        stretch(ax, **{"above" if loc == "upper left" else "below": more})
-    legend.set_loc(loc)

@@ -1,4 +1,4 @@
-"""What both displays need of matplotlib: axes, safe text, room for the legend.
+"""What all displays need of matplotlib: axes, safe text, and where an axis ends.
 
 matplotlib is an optional dependency, so nothing here imports it before it draws.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from .._extras import require
 
 # Okabe and Ito's colours, told apart by colour-blind readers. Where two of them meet in
 # one picture they differ in lightness or in shape too, for prints in grey.
@@ -21,7 +22,7 @@ BLACK = "#000000"
 
 def axes_for(ax: Any, caller: str) -> Any:
     """The axes to draw on: those given, or those of a new figure."""
-    check_matplotlib_support(caller)
+    require("matplotlib", caller)
     import matplotlib.pyplot as plt
 
     if ax is None:
@@ -48,6 +49,61 @@ def count(number: int, noun: str = "row") -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def draw_mean(
+    ax: Any,
+    x: np.ndarray,
+    mean: np.ndarray,
+    error: np.ndarray,
+    display_style: str | None,
+    *,
+    look: dict,
+    band: dict,
+    bars: dict,
+    line_kw: dict | None,
+    fill_between_kw: dict | None,
+    errorbar_kw: dict | None,
+) -> tuple[Any, Any, Any]:
+    """A curve of means, and one standard error to each side as a band or as bars.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw on.
+    x, mean, error : ndarrays of shape (n,)
+        Where the means are, and their errors.
+    display_style : {"fill_between", "errorbar"} or None
+        How errors are shown.
+    look, band, bars : dict
+        Properties of the line; those of the band; and what the line has beside with bars.
+    line_kw, fill_between_kw, errorbar_kw : dict or None
+        What the user wants instead.
+
+    Returns
+    -------
+    line, errorbar, fill_between : matplotlib artists
+        The last two None where they are not drawn.
+    """
+    from matplotlib.collections import PolyCollection
+    from matplotlib.lines import Line2D
+
+    if display_style == "errorbar":
+        look = {**look, "capsize": 3, **bars}
+        errorbar = ax.errorbar(x, mean, error, **style(look, errorbar_kw, Line2D))
+        return errorbar.lines[0], errorbar, None
+    (line,) = ax.plot(x, mean, **style(look, line_kw, Line2D))
+    if display_style is None:
+        return line, None, None
+    band = {"facecolor": line.get_color(), "linewidth": 0, "zorder": 1, **band}
+    band = style(band, fill_between_kw, PolyCollection)
+    return line, None, ax.fill_between(x, mean - error, mean + error, **band)
+
+
+def check_option(name: str, value: Any, options: tuple) -> None:
+    """Refuse what is none of the options."""
+    if value not in options:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, options))}.")
+
+
 def stretch(ax: Any, *, below: float = 0.0, above: float = 0.0) -> None:
     """Widen the y-axis by shares of its present length, on whatever scale it has.
 
@@ -62,50 +118,56 @@ def stretch(ax: Any, *, below: float = 0.0, above: float = 0.0) -> None:
     ax.set_ylim(*transform.inverted().transform(limits), auto=None)
 
 
-def add_legend(ax: Any, outline: tuple[np.ndarray, np.ndarray], title: str | None) -> Any:
-    """Legend in the upper corner with more room, and the room that it still lacks.
+def room(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Shares of its length by which the y-axis may grow below and above.
 
-    ``loc="best"`` gives up where every corner holds data, and covers it.
+    It may not at all where the user set its limits.
+    """
+    if not ax.get_autoscaley_on():
+        return 0.0, 0.0
+    transform = ax.yaxis.get_transform()
+    # In the order of the axis, which may stand on its head.
+    low, high = bounds[::-1] if ax.yaxis_inverted() else bounds
+    ends = np.array([low, *ax.get_ylim(), high], dtype=float)
+    low, bottom, top, high = transform.transform(ends)
+    length = top - bottom
+    return max((bottom - low) / length, 0.0), max((high - top) / length, 0.0)
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Axes with everything drawn.
-    outline : tuple of two ndarrays of shape (n,)
-        x and y of the line below which all data lie, from left to right.
-    title : str or None
-        Title of the legend, as the user gave it.
+
+def end_at(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Let the y-axis end where its scores must, unless something drawn goes on.
+
+    Limits the user set are kept.
 
     Returns
     -------
-    legend : matplotlib Legend
+    bounds : tuple of two floats
+        As given, or infinite where something drawn is beyond.
     """
-    pad = 0.03
-    crossing = {}
-    for loc in ("upper right", "upper left"):
-        legend = ax.legend(
-            loc=loc,
-            title=None if title is None else plain_text(title),
-            fontsize="small",
-            title_fontsize="small",
-            alignment="left",
-            # Guide lines may cross the legend: they end behind it.
-            framealpha=1.0,
-            edgecolor="none",
-        )
-        ax.figure.figure.draw_without_rendering()
-        box = legend.get_window_extent().transformed(ax.transAxes.inverted())
-        points = np.column_stack(outline).astype(float)
-        points = ax.transAxes.inverted().transform(ax.transData.transform(points))
-        between = np.linspace(box.x0 - pad, box.x1 + pad, 100)
-        # Lines are straight between their points here, on whatever scale.
-        height = np.interp(between, points[:, 0], points[:, 1], left=0.0, right=0.0)
-        within = (points[:, 0] >= between[0]) & (points[:, 0] <= between[-1])
-        highest = max(height.max(), points[within, 1].max(initial=0.0))
-        crossing[loc] = highest, box.y0 - pad
-    loc = min(crossing, key=lambda corner: crossing[corner][0] - crossing[corner][1])
-    highest, bottom = crossing[loc]
-    if highest > bottom > 0.1:
-        stretch(ax, above=highest / bottom - 1)
-    legend.set_loc(loc)
-    return legend
+    from matplotlib.transforms import Bbox, TransformedBbox
+
+    # Not bands and caps: an error reaches further than any score can.
+    drawn = [
+        line.get_ydata()
+        for sharing in ax.get_shared_y_axes().get_siblings(ax)
+        for line in sharing.lines
+        if line.get_linestyle() != "None"
+        and line.get_transform().contains_branch_seperately(sharing.transData)[1]
+    ]
+    if any(_goes_beyond(heights, bounds) for heights in drawn):
+        return -np.inf, np.inf
+    if ax.get_autoscaley_on():
+        ends = np.clip(ax.get_ylim(), *bounds)
+        below, above = 0.05 * (ends != ax.get_ylim())
+        ax.set_ylim(*ends, auto=None)
+        # Marks at an end that was cut are drawn whole.
+        frame = Bbox.from_extents(0.0, -below, 1.0, 1.0 + above)
+        for line in ax.lines:
+            if line.get_marker() != "None" and not _goes_beyond(line.get_ydata(), bounds):
+                line.set_clip_box(TransformedBbox(frame, ax.transAxes))
+    return bounds
+
+
+def _goes_beyond(heights: Any, bounds: tuple[float, float]) -> bool:
+    heights = np.asarray(heights, dtype=float)
+    return bool((heights < bounds[0]).any() or (heights > bounds[1]).any())

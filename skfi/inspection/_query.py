@@ -13,10 +13,11 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
 
+from .._extras import require
 from ..queries._base import representation
+from ._legend import outside_legend
 from ._plotting import BLACK, GREY, VERMILLION, axes_for, count, plain_text, style
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "8")
@@ -53,7 +54,9 @@ class QueryDisplay:
     labelled_ : list of matplotlib PathCollection
         Labelled rows, one entry a class.
     colorbar_ : matplotlib Colorbar or None
-        Scale of the scores.
+        Scale of the scores, if there are some and it was asked for.
+    legend_ : matplotlib Legend or None
+        Legend outside of the axes, if it was asked for.
     ax_ : matplotlib Axes
         Axes with the picture.
     figure_ : matplotlib Figure
@@ -113,6 +116,8 @@ class QueryDisplay:
         random_state=0,
         score_name=None,
         ax=None,
+        legend=True,
+        colorbar=True,
         pool_kw=None,
         batch_kw=None,
         labelled_kw=None,
@@ -144,8 +149,10 @@ class QueryDisplay:
             Name of the scores; None is the strategy's class.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
+        legend, colorbar : bool, default=True
+            See `plot`, as for all that follow.
         pool_kw, batch_kw, labelled_kw : dict, default=None
-            See `plot`.
+            Properties of the marks.
 
         Returns
         -------
@@ -162,7 +169,7 @@ class QueryDisplay:
             One of `X_labelled` and `y_labelled` is missing, or the projection gives fewer
             than two columns.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", f"{cls.__name__}.from_estimator")
         check_is_fitted(strategy)
         if (X_labelled is None) != (y_labelled is None):
             raise ValueError("Pass X_labelled and y_labelled together, or neither.")
@@ -179,15 +186,37 @@ class QueryDisplay:
             names=names,
             score_name=score_name or f"score of {type(strategy).__name__}",
         )
-        return display.plot(ax=ax, pool_kw=pool_kw, batch_kw=batch_kw, labelled_kw=labelled_kw)
+        return display.plot(
+            ax=ax,
+            legend=legend,
+            colorbar=colorbar,
+            pool_kw=pool_kw,
+            batch_kw=batch_kw,
+            labelled_kw=labelled_kw,
+        )
 
-    def plot(self, ax=None, *, pool_kw=None, batch_kw=None, labelled_kw=None):
+    def plot(
+        self,
+        ax=None,
+        *,
+        legend=True,
+        colorbar=True,
+        pool_kw=None,
+        batch_kw=None,
+        labelled_kw=None,
+    ):
         """Draw the pool, the labelled rows and the batch.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
+        legend : bool, default=True
+            Add a legend below the axes. Of several panels, one is enough.
+        colorbar : bool, default=True
+            Add the scale of the scores beside the axes. Scales are the same in all
+            pictures; for one beside several panels, see `matplotlib.figure.Figure.colorbar`
+            and `pool_`.
         pool_kw : dict, default=None
             Properties of the pool's marks.
         batch_kw : dict, default=None
@@ -207,8 +236,7 @@ class QueryDisplay:
         ValueError
             Shapes do not fit together.
         """
-        own = ax is None
-        ax = axes_for(ax, f"{type(self).__name__}.plot")
+        require("matplotlib", f"{type(self).__name__}.plot")
         from matplotlib.collections import PathCollection
 
         points = _points(self.coordinates, "coordinates")
@@ -223,15 +251,29 @@ class QueryDisplay:
         if self.scores is not None:
             shade = {"c": _ranks(self.scores, len(points)), "cmap": "viridis", "vmin": 0}
             shade["vmax"] = 1
+        classes = [] if self.labelled is None else self._classes()
+
+        alone = ax is None
+        ax = axes_for(ax, f"{type(self).__name__}.plot")
         self.pool_ = ax.scatter(*points.T, **style(plain | shade, pool_kw, PathCollection))
         self.colorbar_ = None
-        if self.scores is not None:
+        if colorbar and self.scores is not None:
             self.colorbar_ = ax.figure.colorbar(self.pool_, ax=ax)
             name = "score" if self.score_name is None else plain_text(self.score_name)
             self.colorbar_.set_label(f"rank of the {name}")
         self.labelled_ = []
-        if self.labelled is not None:
-            self._plot_labelled(ax, labelled_kw, PathCollection)
+        for k, (told, rows) in enumerate(classes):
+            mark = {
+                "s": 30,
+                "marker": _MARKS[k % len(_MARKS)],
+                "facecolor": "white",
+                "edgecolor": BLACK,
+                "linewidth": 1.0,
+                "zorder": 3,
+                "label": told,
+            }
+            drawn = ax.scatter(*rows.T, **style(mark, labelled_kw, PathCollection))
+            self.labelled_.append(drawn)
         ring = {
             "s": 70,
             "facecolor": "none",
@@ -244,34 +286,27 @@ class QueryDisplay:
         names = ("", "") if self.names is None else map(plain_text, self.names)
         for setter, name in zip((ax.set_xlabel, ax.set_ylabel), names, strict=True):
             setter(name)
-        told: dict[str, Any] = {"fontsize": "small", "ncols": 3, "frameon": False}
-        if own:  # below the axes, where there is nothing else
-            ax.figure.legend(loc="outside lower center", **told)
-        else:
-            ax.legend(**told | {"ncols": 1, "frameon": True})
+        self.legend_ = None
+        if legend:
+            beside = () if self.colorbar_ is None else (self.colorbar_.ax,)
+            self.legend_ = outside_legend(ax, alone=alone, beside=beside)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_labelled(self, ax, labelled_kw, artist) -> None:
+    def _classes(self) -> list[tuple[str, np.ndarray]]:
+        """What the labelled rows of each class are called, and where they are."""
         points = _points(self.labelled, "labelled")
-        labels = np.zeros(len(points)) if self.labels is None else np.asarray(self.labels)
+        if self.labels is None:
+            return [("labelled", points)]
+        labels = np.asarray(self.labels)
         if labels.shape != (len(points),):
             raise ValueError(
                 f"labels has shape {labels.shape}, and there are {len(points)} labelled rows."
             )
-        for k, label in enumerate(np.unique(labels)):
-            told = "labelled" if self.labels is None else f"labelled {plain_text(label)}"
-            mark = {
-                "s": 30,
-                "marker": _MARKS[k % len(_MARKS)],
-                "facecolor": "white",
-                "edgecolor": BLACK,
-                "linewidth": 1.0,
-                "zorder": 3,
-                "label": told,
-            }
-            rows = points[labels == label]
-            self.labelled_.append(ax.scatter(*rows.T, **style(mark, labelled_kw, artist)))
+        return [
+            (f"labelled {plain_text(label)}", points[labels == label])
+            for label in np.unique(labels)
+        ]
 
 
 def _points(values, name: str) -> np.ndarray:

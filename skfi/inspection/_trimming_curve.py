@@ -6,24 +6,25 @@ training on all rows, and is only as sure as the folds agree; so the picture sho
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any
-
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from .._extras import require
+from ._budget_scores import check_scores, kind_of, position, read_cv_results, unit_of
+from ._legend import add_legend
 from ._plotting import (
     BLACK,
     BLUE,
     GREY,
     VERMILLION,
-    add_legend,
     axes_for,
+    check_option,
     count,
+    draw_mean,
+    end_at,
     plain_text,
-    style,
 )
+from ._score_names import score_range, trimmer_score_name
 
 
 class TrimmingCurveDisplay:
@@ -49,9 +50,12 @@ class TrimmingCurveDisplay:
         Number of rows that the numbers in `budgets` are taken of. Only needed to draw
         shares and numbers on one axis.
     score_name : str, default=None
-        Name of the score; None is "Score".
+        Name of the score; None is "Score". One that names a score of known range, as
+        "Accuracy" does, keeps the axis within that range.
     estimator_name : str, default=None
         Name shown above the legend.
+    fold_name : str, default="fold"
+        What a column of `scores` is, in the singular: ``"repeat"``, say.
 
     Attributes
     ----------
@@ -81,6 +85,9 @@ class TrimmingCurveDisplay:
 
     Notes
     -----
+    Curves drawn on the same axes share one legend, in which entries that say the same
+    are shown once; tell them apart by ``line_kw={"label": …, "color": …}``.
+
     The standard error is the standard deviation over the folds (with n_folds − 1 in the
     denominator) divided by the square root of their number. All budgets are scored on
     the same folds, so that two budgets can differ more surely than their bands suggest:
@@ -113,6 +120,7 @@ class TrimmingCurveDisplay:
         n_samples=None,
         score_name=None,
         estimator_name=None,
+        fold_name="fold",
     ):
         self.budgets = budgets
         self.scores = scores
@@ -121,6 +129,7 @@ class TrimmingCurveDisplay:
         self.n_samples = n_samples
         self.score_name = score_name
         self.estimator_name = estimator_name
+        self.fold_name = fold_name
 
     @classmethod
     def from_estimator(
@@ -145,23 +154,14 @@ class TrimmingCurveDisplay:
             Fitted `FITrimmerCV`, or any fitted estimator with `cv_results_` and
             `budget_`.
         score_name : str, default=None
-            Name of the score; None takes it from the trimmer's `scoring`.
-        baseline : float, "auto" or None, default="auto"
-            Score of training on all rows, see `TrimmingCurveDisplay`.
-        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
-            See `plot`, as for all that follow but `name`.
-        show_folds : bool, default=False
-            Draw a thin line for each fold.
+            Name of the score; None takes it from the trimmer's `scoring`, or from its
+            classifier where that is scored by its accuracy.
+        baseline, std_display_style, show_folds : default="auto", "fill_between", False
+            As in `from_cv_results`.
         name : str, default=None
             Name shown above the legend; None is the class name of `trimmer`.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-        line_kw : dict, default=None
-            Properties of the line.
-        fill_between_kw : dict, default=None
-            Properties of the band.
-        errorbar_kw : dict, default=None
-            Properties of the line with error bars.
+        ax, line_kw, fill_between_kw, errorbar_kw : default=None
+            As in `from_cv_results`.
 
         Returns
         -------
@@ -179,7 +179,7 @@ class TrimmingCurveDisplay:
         ValueError
             As `from_cv_results`.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", f"{cls.__name__}.from_estimator")
         missing = [a for a in ("cv_results_", "budget_") if not hasattr(trimmer, a)]
         if missing:
             check_is_fitted(trimmer)
@@ -188,16 +188,13 @@ class TrimmingCurveDisplay:
                 "FITrimmerCV, or the cv_results_ of a search over budgets to "
                 f"{cls.__name__}.from_cv_results."
             )
-        scoring = getattr(trimmer, "scoring", None)
-        if scoring is None:
-            scoring = getattr(trimmer, "scorer_", None)
         support = getattr(trimmer, "support_", None)
         return cls.from_cv_results(
             trimmer.cv_results_,
             chosen=trimmer.budget_,
             baseline=baseline,
             n_samples=None if support is None else len(support),
-            score_name=_score_name(scoring) if score_name is None else score_name,
+            score_name=trimmer_score_name(trimmer) if score_name is None else score_name,
             std_display_style=std_display_style,
             show_folds=show_folds,
             name=type(trimmer).__name__ if name is None else name,
@@ -229,7 +226,7 @@ class TrimmingCurveDisplay:
         Parameters
         ----------
         cv_results : dict of array-likes of shape (n_budgets,)
-            `cv_results_` of a search: one key "param_budget" (or "param_…__budget",
+            `cv_results_` of a search: one key ``"param_budget"`` (or ``"param_…__budget"``,
             where the trimmer is a step), and "split0_test_score" and so on.
         chosen : int or float, default=None
             Budget to mark, e.g. ``search.best_params_["budget"]``.
@@ -240,20 +237,12 @@ class TrimmingCurveDisplay:
             where shares were tried too.
         score_name : str, default=None
             Name of the score; None is "Score".
-        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
-            See `plot`, as for all that follow but `name`.
-        show_folds : bool, default=False
-            Draw a thin line for each fold.
+        std_display_style, show_folds : default="fill_between", False
+            As in `plot`.
         name : str, default=None
             Name shown above the legend.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure.
-        line_kw : dict, default=None
-            Properties of the line.
-        fill_between_kw : dict, default=None
-            Properties of the band.
-        errorbar_kw : dict, default=None
-            Properties of the line with error bars.
+        ax, line_kw, fill_between_kw, errorbar_kw : default=None
+            As in `plot`.
 
         Returns
         -------
@@ -284,8 +273,8 @@ class TrimmingCurveDisplay:
         >>> display.ax_.get_xlabel()
         'rows dropped, %'
         """
-        check_matplotlib_support(f"{cls.__name__}.from_cv_results")
-        budgets, scores = _read_cv_results(cv_results)
+        require("matplotlib", f"{cls.__name__}.from_cv_results")
+        budgets, scores = read_cv_results(cv_results)
         display = cls(
             budgets,
             scores,
@@ -349,17 +338,13 @@ class TrimmingCurveDisplay:
             while `n_samples` is None, `chosen` is no budget with scores, a budget makes
             no sense, or `std_display_style` is none of those above.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require("matplotlib", f"{type(self).__name__}.plot")
         from matplotlib.ticker import MaxNLocator
 
-        if std_display_style not in ("fill_between", "errorbar", None):
-            raise ValueError(
-                f"std_display_style={std_display_style!r} must be one of 'fill_between', "
-                "'errorbar', None."
-            )
-        budgets, scores = _check_scores(self.budgets, self.scores)
-        unit = _unit(budgets, self.n_samples)
-        x = np.array([_position(budget, unit, self.n_samples) for budget in budgets])
+        check_option("std_display_style", std_display_style, ("fill_between", "errorbar", None))
+        budgets, scores = check_scores(self.budgets, self.scores)
+        unit = unit_of(budgets, self.n_samples)
+        x = np.array([position(budget, unit, self.n_samples) for budget in budgets])
         order = np.argsort(x, kind="stable")
         x, scores = x[order], scores[order]
         mean = scores.mean(axis=1)
@@ -374,16 +359,32 @@ class TrimmingCurveDisplay:
 
         self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
         self.figure_ = self.ax_.figure
-        # The highest of all that is drawn over each budget, for room for the legend.
-        top = mean + error
         self.fold_lines_ = None
         if show_folds:
             self.fold_lines_ = self.ax_.plot(x, scores, color=GREY, linewidth=0.7, zorder=1.5)
-            self.fold_lines_[0].set_label("single folds")
-            top = np.maximum(top, scores.max(axis=1))
-        self._draw_mean(
-            x, mean, error, n_folds, std_display_style, line_kw, fill_between_kw, errorbar_kw
+            self.fold_lines_[0].set_label(plain_text(f"single {self.fold_name}s"))
+        label = f"mean over {self.fold_name}s" if n_folds > 1 else f"one {self.fold_name}"
+        label = plain_text(label)
+        line, self.errorbar_, self.fill_between_ = draw_mean(
+            self.ax_,
+            x,
+            mean,
+            error,
+            std_display_style,
+            look={
+                "color": BLUE,
+                "linewidth": 1.8,
+                "marker": "o",
+                "markersize": 5,
+                "label": label,
+            },
+            band={"alpha": 0.2, "label": "± 1 standard error"},
+            bars={"label": f"{label} ± 1 standard error"},
+            line_kw=line_kw,
+            fill_between_kw=fill_between_kw,
+            errorbar_kw=errorbar_kw,
         )
+        self.line_ = line if self.errorbar_ is None else None
         self.baseline_line_ = self.chosen_marker_ = None
         if baseline is not None:
             self.baseline_line_ = self.ax_.axhline(
@@ -409,16 +410,15 @@ class TrimmingCurveDisplay:
                 MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
             )
         name = self.score_name if score_name is None else score_name
-        over = f", mean of {n_folds} folds" if n_folds > 1 else ", one fold"
+        over = f"mean of {count(n_folds, self.fold_name)}"
+        if n_folds == 1:
+            over = f"one {self.fold_name}"
         self.ax_.set(
             xlabel="rows dropped, %" if unit == "share" else "number of rows dropped",
-            ylabel=plain_text("Score" if name is None else name) + over,
+            ylabel=plain_text(f"{'Score' if name is None else name}, {over}"),
         )
-        if baseline is not None:
-            # It crosses the whole picture, beyond the budgets too.
-            x = np.r_[self.ax_.get_xlim()[0], x, self.ax_.get_xlim()[1]]
-            top = np.maximum(np.r_[baseline, top, baseline], baseline)
-        add_legend(self.ax_, (x, top), self.estimator_name)
+        bounds = end_at(self.ax_, score_range(name))
+        add_legend(self.ax_, self.estimator_name, bounds=bounds)
         return self
 
     def _locate_chosen(self, x, unit):
@@ -426,8 +426,8 @@ class TrimmingCurveDisplay:
         if self.chosen is None:
             return None
         close = np.array([], dtype=int)
-        if _kind(self.chosen) in ("none", unit) or self.n_samples is not None:
-            at = _position(self.chosen, unit, self.n_samples)
+        if kind_of(self.chosen) in ("none", unit) or self.n_samples is not None:
+            at = position(self.chosen, unit, self.n_samples)
             close = np.flatnonzero(np.isclose(x, at, rtol=1e-9, atol=1e-12))
         if not len(close):
             raise ValueError(f"chosen={self.chosen} is none of the budgets that have scores.")
@@ -442,138 +442,3 @@ class TrimmingCurveDisplay:
                 raise ValueError(f"baseline={self.baseline!r} must be a score, 'auto' or None.")
             return mean[0] if x[0] == 0 else None
         return float(self.baseline)
-
-    def _draw_mean(
-        self, x, mean, error, n_folds, display_style, line_kw, fill_between_kw, errorbar_kw
-    ):
-        from matplotlib.collections import PolyCollection
-        from matplotlib.lines import Line2D
-
-        self.line_ = self.errorbar_ = self.fill_between_ = None
-        look = {"color": BLUE, "linewidth": 1.8, "marker": "o", "markersize": 5}
-        label = "mean over folds" if n_folds > 1 else "one fold"
-        if display_style == "errorbar":
-            look |= {"capsize": 3, "label": f"{label} ± 1 standard error"}
-            self.errorbar_ = self.ax_.errorbar(
-                x, mean, error, **style(look, errorbar_kw, Line2D)
-            )
-            return
-        (self.line_,) = self.ax_.plot(
-            x, mean, **style({**look, "label": label}, line_kw, Line2D)
-        )
-        if display_style == "fill_between":
-            band = {
-                "facecolor": BLUE,
-                "alpha": 0.2,
-                "linewidth": 0,
-                "zorder": 1,
-                "label": "± 1 standard error",
-            }
-            self.fill_between_ = self.ax_.fill_between(
-                x, mean - error, mean + error, **style(band, fill_between_kw, PolyCollection)
-            )
-
-
-def _check_scores(budgets, scores):
-    """Budgets and scores of those that could be tried."""
-    budgets = list(np.ma.getdata(budgets)) if np.ma.isMA(budgets) else list(budgets)
-    scores = np.asarray(scores, dtype=float)
-    if scores.ndim != 2:
-        raise ValueError(
-            f"scores must be of shape (n_budgets, n_folds), and is of shape {scores.shape}."
-        )
-    check_consistent_length(budgets, scores)
-    tried = np.isfinite(scores).all(axis=1)
-    if scores.shape[1] == 0 or not tried.any():
-        raise ValueError("No budget has a finite score on every fold: nothing to draw.")
-    kept = [budget for budget, use in zip(budgets, tried, strict=True) if use]
-    return kept, scores[tried]
-
-
-def _kind(budget) -> str:
-    """What a budget counts: "share", "rows", or "none" for 0, which is both."""
-    if isinstance(budget, (bool, np.bool_)) or not isinstance(budget, Real):
-        raise ValueError(
-            f"budget={budget!r} must be a number of rows (int) or a share (float in [0, 1))."
-        )
-    if not 0 <= float(budget) < np.inf:
-        raise ValueError(f"budget={budget} must be finite and not negative.")
-    if budget == 0:
-        return "none"
-    if isinstance(budget, Integral):
-        return "rows"
-    if budget < 1:
-        return "share"
-    # Arrays that hold shares and numbers of rows turn the latter into floats.
-    if not float(budget).is_integer():
-        raise ValueError(f"budget={budget} is neither a share in [0, 1) nor a number of rows.")
-    return "rows"
-
-
-def _unit(budgets, n_samples) -> str:
-    """Unit of the axis: "share" or "rows"."""
-    if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
-        raise ValueError(f"n_samples={n_samples!r} must be a number of rows, 1 or more.")
-    kinds = {_kind(budget) for budget in budgets} - {"none"}
-    if kinds == {"share", "rows"} and n_samples is None:
-        raise ValueError(
-            "budgets mix shares of the rows (floats below 1) and numbers of rows (ints), "
-            "which have no common axis; pass n_samples to draw the numbers as shares."
-        )
-    return "rows" if kinds == {"rows"} else "share"
-
-
-def _position(budget, unit, n_samples) -> float:
-    """Where a budget lies on the axis: percent, or rows."""
-    kind = _kind(budget)
-    if kind in ("none", unit):
-        return 100.0 * float(budget) if unit == "share" else float(budget)
-    if unit == "share":
-        return 100.0 * float(budget) / n_samples
-    return float(budget) * n_samples
-
-
-def _read_cv_results(cv_results):
-    """Budgets and their scores on each fold, of candidates that have a budget."""
-    names = [key for key in cv_results if key.startswith("param_")]
-    keys = [key for key in names if key == "param_budget" or key.endswith("__budget")]
-    if len(keys) != 1:
-        raise ValueError(
-            f"cv_results must hold one parameter that is a budget, and holds {len(keys)}: "
-            f"{', '.join(keys or names) or 'no parameters'}."
-        )
-    n_folds = 0
-    while f"split{n_folds}_test_score" in cv_results:
-        n_folds += 1
-    if not n_folds:
-        raise ValueError(
-            "cv_results holds no split0_test_score. Of a search by several metrics, pass one "
-            "as score."
-        )
-    scores = np.column_stack([cv_results[f"split{i}_test_score"] for i in range(n_folds)])
-    column: Any = cv_results[keys[0]]
-    has_budget = ~np.ma.getmaskarray(np.ma.asarray(column))
-    budgets = [b for b, use in zip(np.ma.getdata(column), has_budget, strict=True) if use]
-    if len({float(budget) for budget in budgets}) < len(budgets):
-        others = [name.removeprefix("param_") for name in names if name != keys[0]]
-        searched = f", as {', '.join(others)} varies too" if others else ""
-        raise ValueError(
-            f"cv_results holds the same budget more than once{searched}; pass the entries of "
-            "one setting only."
-        )
-    return budgets, scores[has_budget]
-
-
-def _score_name(scoring) -> str | None:
-    """Name of a score in words, as scikit-learn's displays have it; None if unknown."""
-    sign = getattr(scoring, "_sign", 1)
-    if not isinstance(scoring, str):
-        scoring = getattr(getattr(scoring, "_score_func", scoring), "__name__", None)
-        if scoring is None or scoring.startswith("<"):
-            return None
-        if sign < 0:
-            scoring = f"neg_{scoring}"
-    scoring = scoring.removesuffix("_score")
-    if scoring.startswith("neg_"):
-        scoring = f"Negative {scoring[4:]}"
-    return scoring.replace("_", " ").capitalize()

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._extras import missing
 from .._sampler import FIActiveSampler
 from ..bridge._base import bridge
 from ..queries._base import QueryStrategy
@@ -31,10 +32,7 @@ try:
         simple_batch,
     )
 except ImportError as error:
-    raise ImportError(
-        "skfi.integrations.skactiveml needs scikit-activeml 1.0 or newer: "
-        'pip install "skfi[activeml]".'
-    ) from error
+    raise ImportError(missing("skactiveml", __name__)) from error
 
 __all__ = ["FIQueryStrategy", "SkfiQueryStrategy"]
 

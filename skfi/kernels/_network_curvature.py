@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vjp, vmap
 
+from .._extras import require
 from ._curvature import inverse_on_range, resolve_damping
 from ._links import Sigmoid
 from ._network import (
@@ -293,6 +294,7 @@ def cg_curvature(
     chunk: int | None = None,
 ) -> CgCurvature:
     """Gauss-Newton products on demand; "auto" damping needs the trace, one pass."""
+    require("curvlinops", 'curvature="cg"')
     from curvlinops import GGNLinearOperator
 
     operator = _operator(GGNLinearOperator, network, X, y, weight, chunk)

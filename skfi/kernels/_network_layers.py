@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
+from .._extras import require
 from ._curvature import inverse_on_range
 from ._links import Sigmoid
 from ._network import (
@@ -317,6 +318,7 @@ def _factors(
 
 
 def _plain_factors(network: Network, layers: list[Layer], X, y, kind: str, chunk: int | None):
+    require("curvlinops", f'curvature="{kind}"')
     from curvlinops import EKFACLinearOperator, KFACLinearOperator
 
     scores = ScoresModule(network)

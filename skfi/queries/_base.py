@@ -33,9 +33,10 @@ from sklearn.utils.validation import (
 )
 
 from .._base import given_or_default
-from .._rows import check_columns, sliceable
+from .._rows import check_all_labelled, check_columns, check_sliceable, sliceable
 from ..bridge._base import bridge, innermost
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
+from ..bridge._refusals import check_instance
 from ..bridge._skorch import adapt
 from ..kernels._chunks import block_rows, row_blocks
 from ._select import select_top
@@ -69,7 +70,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         Its class labels.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     Examples
@@ -127,6 +128,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             All labels are of one class, so that no classifier can be fitted: queries then
             draw at random until there are two.
         """
+        check_instance(self.estimator, "estimator")
         self._validate_params()
         self._check_settings()
         if y is None:
@@ -142,6 +144,9 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             )
         check_consistent_length(X, y)
         y = _check_y(y, estimator=self)
+        check_all_labelled(
+            y, "fit takes the labelled rows alone; those without a label are the pool of query."
+        )
         check_classification_targets(y)
         model = self._fitted_model(X, y)
         cold = model is None and self._needs_model
@@ -271,6 +276,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
                 f"X_pool must be the rows of a pool, got {type(X_pool).__name__}. Scores of an "
                 "iterator of batches are those of skfi.fi_active."
             )
+        check_sliceable(X_pool, "X_pool")
         n_pool = _num_samples(X_pool)
         if n_pool == 0:
             raise ValueError("X_pool has no rows: there is nothing left to ask for.")

@@ -84,7 +84,7 @@ class CoreSet(_Coverage):
         Labels seen in `fit`, or the classifier's.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also
@@ -168,7 +168,7 @@ class TypiClust(_Coverage):
         Labels seen in `fit`, or the classifier's.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also

@@ -42,7 +42,7 @@ class GradientNorm(QueryStrategy):
         Its class labels.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also
@@ -102,7 +102,7 @@ class BADGE(QueryStrategy):
         Its class labels.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also

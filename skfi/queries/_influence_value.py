@@ -98,7 +98,7 @@ class InfluenceValue(QueryStrategy):
         Its class labels.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     See Also

@@ -72,7 +72,7 @@ class ShapleyRegression(QueryStrategy):
         Its class labels, or those seen in `fit`.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` has string column names.
 
     Notes

@@ -305,7 +305,7 @@ def test_only_the_last_layer_needs_no_torch():
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError")
-    assert "Install skfi[torch]" in last
+    assert 'needs torch, which is not installed: pip install "skfi[torch]"' in last
 
 
 CHOICES = [

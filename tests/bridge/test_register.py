@@ -1,4 +1,4 @@
-"""Classifiers of one's own: registering them, and the guide's example."""
+"""Classifiers of one's own: registering them, and the example in the documents."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from skfi.bridge import Bridge, bridge, register_bridge
 from tests.conftest import ROOT, make_split
 
 
-def test_guides_example_runs_and_is_right():
-    guide = (ROOT / "docs" / "guide.md").read_text()
-    section = guide.split("## A classifier of your own")[1].split("\n## ")[0]
+def test_the_pages_example_runs_and_is_right():
+    page = (ROOT / "docs" / "how-to" / "custom-bridge.md").read_text()
+    section = page.split("## A classifier of your own")[1].split("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
     space: dict = {}
-    exec(compile(code, "guide.md", "exec"), space)
+    exec(compile(code, "custom-bridge.md", "exec"), space)
     X, y = space["X"], space["y"]
     plain = LogisticRegression(C=0.5, solver="newton-cholesky", tol=1e-12)
     plain.fit(X[:200], y[:200])

@@ -86,10 +86,8 @@ def test_target(skfi, tables):
 
 
 def test_wrong_delimiter(skfi, tables):
-    edited = (tables.folder / "train.csv").read_text().replace(",", ";")
-    (tables.folder / "train.csv").write_text(edited)
-    line = error_of(skfi(*trim(tables, "--json")))
-    assert "--delimiter" in line
+    line = error_of(skfi(*trim(tables, "--json", "--delimiter", ";")))
+    assert "Are its cells separated by another sign? See --delimiter." in line
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_paths(skfi, tables):
 @pytest.mark.parametrize("force", [False, True])
 def test_outputs(skfi, tables, monkeypatch, force):
     """All are refused before anything is read, with --force as well."""
-    monkeypatch.setattr(_trim, "read_table", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(_trim, "read_as_asked", lambda *_: pytest.fail("work was begun"))
     forced = ("--force",) if force else ()
 
     def refused(*options):

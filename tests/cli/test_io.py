@@ -150,7 +150,7 @@ def test_an_output_that_exists_is_replaced_only_with_force(skfi, tables, monkeyp
     kept.write_text("mine")
     kept.chmod(0o640)
     with monkeypatch.context() as patch:
-        patch.setattr(_trim, "read_table", lambda *_: pytest.fail("work was begun"))
+        patch.setattr(_trim, "read_as_asked", lambda *_: pytest.fail("work was begun"))
         outcome = skfi(*trim(tables, "--out", kept))
     assert outcome.code == 1
     assert "exists" in outcome.err

@@ -38,6 +38,19 @@ def test_the_example_runs(skfi, tmp_path, monkeypatch, capsys):
     assert "the least within one standard error was taken" in PAGE.read_text()
 
 
+def test_the_numbers_of_the_rule_are_those_of_the_benchmark():
+    measured = (ROOT / "benchmarks" / "cli_rule.md").read_text().splitlines()
+    page = PAGE.read_text()
+    rows = page.split("## The rule")[1].split("##")[0].splitlines()
+    rows = [row for row in rows if row.startswith("|")]
+    assert len(rows) == 5
+    assert set(rows) <= set(measured)
+    draws = re.search(r"Over (\d+) draws", page).group(1)
+    assert f"Draws: {draws}." in "\n".join(measured)
+    (default,) = re.findall(r"`(\w+)` is the default for the gain", page)
+    assert make_parser().parse_args(["trim", "a.csv", "--target", "y"]).rule == default
+
+
 def test_every_option_is_on_the_page():
     page = PAGE.read_text()
     (commands,) = (

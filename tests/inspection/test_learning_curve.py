@@ -138,6 +138,28 @@ def test_one_repeat_has_no_band():
     assert display.ax_.get_ylabel() == "Score\none repeat"
 
 
+@pytest.mark.parametrize("tiny", [2e-4, -2e-4, 0.0])
+def test_a_rounded_zero_has_no_sign(tiny):
+    scores = {"a": np.full((2, 3), 0.5), "b": np.full((2, 3), 0.5 + tiny)}
+    display = ActiveLearningCurveDisplay(N, scores).plot(difference_to="a")
+    assert legend_texts(display.ax_) == ["a", "b: 0.000"]
+    display = ActiveLearningCurveDisplay(N, {"c": np.full((2, 3), tiny)}).plot()
+    assert legend_texts(display.ax_) == ["c: 0.000"]
+
+
+@pytest.mark.parametrize("style", ["fill_between", "errorbar"])
+def test_an_accuracy_is_no_more_than_1(style):
+    scores = {f"s{k}": np.array([[0.8, 0.97, 1.0], [0.9, 1.0, 1.0]]) for k in range(9)}
+    display = ActiveLearningCurveDisplay(N, scores, score_name="Accuracy").plot(
+        std_display_style=style
+    )
+    assert display.ax_.get_ylim()[1] == 1
+    gains = ActiveLearningCurveDisplay(N, scores, score_name="Accuracy").plot(
+        difference_to="s0"
+    )
+    assert gains.ax_.get_ylim()[0] < 0
+
+
 def test_points_that_are_not_finite_are_left_out():
     scores = {name: values.copy() for name, values in SCORES.items()}
     scores["Margin"][1, 0] = np.nan
@@ -264,5 +286,5 @@ def test_missing_matplotlib_is_named_first(call, monkeypatch):
         "from_results": lambda: ActiveLearningCurveDisplay.from_results(None),
         "from_estimator": lambda: ActiveLearningCurveDisplay.from_estimator(*4 * [None]),
     }
-    with pytest.raises(ImportError, match=rf"Display\.{call} requires matplotlib"):
+    with pytest.raises(ImportError, match=rf"Display\.{call} needs matplotlib"):
         draw[call]()

@@ -1,4 +1,4 @@
-"""What both displays rely on: no matplotlib before drawing, safe text, free legends."""
+"""What all displays rely on: no matplotlib before drawing, safe text, ends of axes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from skfi.inspection import InfluenceDisplay, TrimmingCurveDisplay
-from skfi.inspection._plotting import add_legend, count, plain_text, stretch, style
-
-from .conftest import overlaps_legend
+from skfi.inspection._plotting import count, end_at, plain_text, room, stretch, style
 
 
 def test_import_loads_no_matplotlib():
@@ -33,7 +31,7 @@ def test_import_loads_no_matplotlib():
 )
 def test_missing_matplotlib_is_named_first(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"Display\.\w+ requires matplotlib"):
+    with pytest.raises(ImportError, match=r"Display\.\w+ needs matplotlib"):
         draw()
 
 
@@ -86,30 +84,69 @@ def test_limits_of_the_user_are_kept(plt):
     assert ax.get_ylim() == (0, 1)
 
 
-@pytest.mark.parametrize("scale", ["linear", "log"])
-@pytest.mark.parametrize("layout", [None, "constrained"])
-def test_legend_covers_nothing(plt, scale, layout):
-    _, ax = plt.subplots(layout=layout)
-    x = np.arange(50.0)
-    y = np.full(50, 3.0)
-    y[25] = 1.0
-    ax.plot(x, y, label="a long name of a line that goes everywhere")
-    ax.set_yscale(scale)
-    add_legend(ax, (x, y), "title")
-    assert not overlaps_legend(ax, x, y)
-
-
-def test_legend_takes_the_free_corner(plt):
+def test_room_up_to_the_bounds(plt):
     _, ax = plt.subplots()
-    x = np.linspace(0, 1, 20)
-    ax.plot(x, x, label="line")
-    limits = ax.get_ylim()
-    add_legend(ax, (x, x), None)
-    assert ax.get_ylim() == limits
-    assert not overlaps_legend(ax, x, x)
+    ax.plot([0, 1], [0.5, 0.7])
+    low, high = ax.get_ylim()
+    below, above = room(ax, (0.0, 1.0))
+    np.testing.assert_allclose((below, above), np.array([low, 1 - high]) / (high - low))
+    stretch(ax, below=below, above=above)
+    np.testing.assert_allclose(ax.get_ylim(), (0, 1), atol=1e-12)
+    np.testing.assert_allclose(room(ax, (0.0, 1.0)), 0, atol=1e-12)
+    assert room(ax, (-np.inf, np.inf)) == (np.inf, np.inf)
+    ax.invert_yaxis()
+    np.testing.assert_allclose(room(ax, (-1.0, 1.0)), (0, 1), atol=1e-12)
+    ax.set_ylim(0.4, 0.8)
+    assert room(ax, (0.0, 1.0)) == (0, 0)
 
 
-def test_legend_in_a_subfigure(plt):
-    ax = plt.figure().subfigures(1, 2)[0].subplots()
-    display = InfluenceDisplay([3.0, 2.0, 1.0]).plot(ax=ax)
-    assert display.figure_ is ax.figure
+def test_an_axis_ends_where_the_score_does(plt):
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [0.9, 1.0])
+    ax.fill_between([0, 1], [0.8, 0.9], [1.0, 1.1])  # an error may reach beyond
+    assert ax.get_ylim()[1] > 1
+    assert end_at(ax, (0.0, 1.0)) == (0, 1)
+    assert ax.get_ylim()[1] == 1
+    assert 0.7 < ax.get_ylim()[0] < 0.8
+    ax.plot([0, 1], [90, 95])  # not the same score
+    assert end_at(ax, (0.0, 1.0)) == (-np.inf, np.inf)
+    assert ax.get_ylim()[1] > 95
+
+
+def test_other_axes_on_the_same_scale_keep_what_they_show(plt):
+    _, (left, right) = plt.subplots(1, 2, sharey=True)
+    left.plot([0, 1], [90, 95])
+    right.plot([0, 1], [0.9, 1.0])
+    end_at(right, (0.0, 1.0))
+    assert left.get_ylim()[1] > 95
+
+
+def test_ends_of_the_user_are_kept(plt):
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [0.9, 1.0])
+    ax.set_ylim(0.5, 1.5)
+    end_at(ax, (0.0, 1.0))
+    assert ax.get_ylim() == (0.5, 1.5)
+
+
+def ink(ax, colour):
+    """How many pixels have a colour."""
+    figure = ax.figure
+    figure.canvas.draw()
+    return (np.asarray(figure.canvas.buffer_rgba())[..., :3] == colour).all(axis=-1).sum()
+
+
+def test_a_mark_at_the_end_is_drawn_whole(plt):
+    _, (inside, at_end) = plt.subplots(1, 2)
+    counts = []
+    for ax, top in ((inside, 2.0), (at_end, 1.0)):
+        ax.plot([0, 1, 2], [0.5, 1.0, 0.5], color=(0, 0, 1), lw=0, marker="s", ms=20, mew=0)
+        bounds = end_at(ax, (0.0, top))
+        ax.figure.draw_without_rendering()
+        assert bounds == (0, top)
+    for ax in (inside, at_end):
+        for other in (inside, at_end):
+            other.set_visible(other is ax)
+        counts.append(ink(ax, (0, 0, 255)))
+    assert at_end.get_ylim()[1] == 1
+    assert counts[1] == pytest.approx(counts[0], rel=0.08)  # half a mark is a sixth

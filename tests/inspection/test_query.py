@@ -86,15 +86,62 @@ def test_frames_name_the_axes():
     display.figure_.draw_without_rendering()
 
 
-def test_on_axes_that_are_there():
-    import matplotlib.pyplot as plt
+def covered(ax, legend):
+    """Whether a legend lies on axes, or on what is written around them."""
+    ax.figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    written = [ax.bbox, ax.xaxis.get_tightbbox(), ax.yaxis.get_tightbbox()]
+    return any(box.overlaps(other) for other in written)
 
-    figure, axes = plt.subplots(1, 2)
+
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+def test_on_axes_that_are_there(plt, layout):
+    figure, axes = plt.subplots(1, 2, layout=layout, figsize=(8, 4))
+    scores = np.arange(200)
     for ax in axes:
-        display = QueryDisplay(PLANE, [1, 4]).plot(ax)
+        display = QueryDisplay(PLANE, [1, 4], scores=scores, names=("a", "b")).plot(ax)
         assert display.ax_ is ax
+        assert display.legend_ is ax.get_legend()
         assert len(ax.get_legend().get_texts()) == 2
     assert not figure.legends
+    figure.draw_without_rendering()
+    for ax in axes:
+        # It covers no row, not even of the panel beside, and is in the picture as a whole.
+        assert not any(covered(other, ax.get_legend()) for other in axes)
+        box = ax.get_legend().get_window_extent()
+        assert box.x0 > 0
+        assert box.y0 > -1
+    colorbar = display.colorbar_.ax
+    np.testing.assert_allclose(colorbar.bbox.intervaly, display.ax_.bbox.intervaly, atol=1.5)
+
+
+def test_the_legend_has_no_more_columns_than_fit(plt):
+    labels = np.arange(5)
+    for width, columns in ((16, 3), (3, 1)):
+        _, ax = plt.subplots(figsize=(width, 5), layout="constrained")
+        display = QueryDisplay(PLANE, [1], labelled=PLANE[:5], labels=labels).plot(ax)
+        starts = {round(text.get_window_extent().x0) for text in display.legend_.get_texts()}
+        assert len(starts) == columns
+
+
+def test_legend_and_colour_bar_on_demand(plt):
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+    strategy = _fitted(Margin(batch_size=7, random_state=0))
+    for display in (
+        QueryDisplay.from_estimator(strategy, X[30:], ax=left, legend=False, colorbar=False),
+        QueryDisplay(PLANE, [1], scores=np.arange(200)).plot(
+            right, legend=False, colorbar=False
+        ),
+    ):
+        assert display.colorbar_ is None
+        assert display.legend_ is None
+        assert display.ax_.get_legend() is None
+        assert len(display.pool_.get_array()) == len(display.coordinates)  # still coloured
+    assert figure.axes == [left, right]
+    handles, labels = left.get_legend_handles_labels()
+    assert len(handles) == len(labels) == 2  # for a legend of one's own
+    alone = QueryDisplay(PLANE, [1]).plot(legend=False)
+    assert not alone.figure_.legends
 
 
 def test_plain_arrays_and_properties():
@@ -124,9 +171,10 @@ def test_plain_arrays_and_properties():
         ),
     ],
 )
-def test_shapes_that_do_not_fit(arguments, message):
+def test_shapes_that_do_not_fit(plt, arguments, message):
     with pytest.raises(ValueError, match=message):
         QueryDisplay(**arguments).plot()
+    assert not plt.get_fignums()  # no empty figure is left behind
 
 
 def test_what_from_estimator_refuses():

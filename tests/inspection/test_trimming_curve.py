@@ -50,6 +50,13 @@ class Fitted(BaseEstimator):
         return self
 
 
+class OwnScore(LogisticRegression):
+    """A classifier that is scored by something else."""
+
+    def score(self, X, y, sample_weight=None):
+        return -1.0
+
+
 def test_draws_the_scores_given():
     display = TrimmingCurveDisplay(BUDGETS, SCORES, chosen=0.02, score_name="Accuracy").plot()
     np.testing.assert_allclose(display.line_.get_xdata(), [0, 2, 10])  # 50 % was not tried
@@ -174,6 +181,64 @@ def test_legend_covers_nothing(seed, show_folds):
     assert not overlaps_legend(display.ax_, *corners.T)
 
 
+@pytest.mark.parametrize("style", ["fill_between", "errorbar", None])
+@pytest.mark.parametrize("show_folds", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_accuracy_is_no_more_than_1(seed, show_folds, style):
+    scores = np.random.default_rng(seed).uniform(0.9, 1.05, (6, 5)).clip(max=1)
+    display = TrimmingCurveDisplay(
+        [0, 0.01, 0.05, 0.1, 0.2, 0.4], scores, score_name="Accuracy", estimator_name="a name"
+    ).plot(show_folds=show_folds, std_display_style=style)
+    assert display.ax_.get_ylim()[1] <= 1
+    x = np.linspace(0, 40, 500)
+    for line in display.fold_lines_ or [display.line_ or display.errorbar_.lines[0]]:
+        assert not overlaps_legend(display.ax_, x, np.interp(x, *line.get_data()))
+
+
+def test_scores_in_percent_may_have_that_name():
+    display = TrimmingCurveDisplay(BUDGETS, 100 * SCORES, score_name="Accuracy").plot()
+    assert display.ax_.get_ylim()[1] > 80
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_legend_covers_no_earlier_curve(plt, seed):
+    _, ax = plt.subplots()
+    rng = np.random.default_rng(seed)
+    budgets, x = [0, 0.1, 0.2, 0.3], np.linspace(0, 30, 500)
+    drawn = [
+        TrimmingCurveDisplay(budgets, np.outer(height, [0.98, 1, 1.02])).plot(
+            ax=ax, line_kw={"label": name, "color": colour}
+        )
+        # The last one alone would leave an upper corner free.
+        for name, colour, height in (
+            ("a", "red", 2 + rng.random(4)),
+            ("b", "green", 1 + rng.random(4)),
+            ("c", "blue", rng.random(4)),
+        )
+    ]
+    for display in drawn:
+        assert not overlaps_legend(ax, x, np.interp(x, *display.line_.get_data()))
+        assert not overlaps_legend(ax, *display.fill_between_.get_paths()[0].vertices.T)
+    # What they share is told once.
+    assert legend_texts(ax) == ["a", "b", "c", "± 1 standard error", "nothing dropped"]
+    for display in drawn:
+        assert same_color(
+            display.fill_between_.get_facecolor()[0][:3], display.line_.get_color()
+        )
+
+
+def test_columns_may_be_other_than_folds():
+    display = TrimmingCurveDisplay(BUDGETS, SCORES, fold_name="repeat").plot(show_folds=True)
+    assert display.ax_.get_ylabel() == "Score, mean of 3 repeats"
+    assert {"single repeats", "mean over repeats"} <= set(legend_texts(display.ax_))
+    display.plot(std_display_style="errorbar")
+    assert "mean over repeats ± 1 standard error" in legend_texts(display.ax_)
+    display = TrimmingCurveDisplay([0, 3], [[0.5], [0.6]], fold_name="$draw").plot()
+    assert display.ax_.get_ylabel() == r"Score, one \$draw"
+    assert r"one \$draw" in legend_texts(display.ax_)
+    display.figure_.draw_without_rendering()
+
+
 def test_from_estimator():
     fitted = Fitted().fit()
     display = TrimmingCurveDisplay.from_estimator(fitted)
@@ -211,6 +276,21 @@ def negative_cost(estimator, X, y):
 )
 def test_name_of_the_score(scoring, name):
     display = TrimmingCurveDisplay.from_estimator(Fitted(scoring).fit())
+    assert display.ax_.get_ylabel() == f"{name}, mean of 3 folds"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (None, "Accuracy"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "Accuracy"),
+        (OwnScore(), "Score"),
+    ],
+)
+def test_a_classifier_is_scored_by_its_accuracy(estimator, name):
+    X, y, *_ = make_split()
+    trimmer = FITrimmerCV(estimator, budgets=(0, 0.1), cv=3, validation=3, step=None)
+    display = TrimmingCurveDisplay.from_estimator(trimmer.fit(X, y))
     assert display.ax_.get_ylabel() == f"{name}, mean of 3 folds"
 
 

@@ -198,7 +198,7 @@ def test_page_runs(monkeypatch, capsys):
         models.ActiveLearner = Learner042
         monkeypatch.setitem(sys.modules, "modAL", package)
         monkeypatch.setitem(sys.modules, "modAL.models", models)
-    page = (ROOT / "docs" / "integrations.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "modal.md").read_text()
     (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "modAL" in b]
     exec(code, {})
     expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import re
 
 import numpy as np
 import pytest
@@ -19,8 +18,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skfi import FIActiveSampler, fi_active
 from skfi.queries import Margin
-from tests.conftest import ROOT
-from tests.test_package import run
 
 pytest.importorskip("skactiveml")
 
@@ -364,16 +361,6 @@ def test_bad_parameters_are_refused_before_there_is_a_label(data):
     X, _, y = data
     with pytest.raises(ValueError, match="utility"):
         weighted(utility="best").query(X, np.full_like(y, np.nan), classifier())
-
-
-def test_page_runs(tmp_path):
-    pytest.importorskip("imblearn")
-    page = (ROOT / "docs" / "integrations.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    code = "\n".join(block for block in blocks if "modAL" not in block)
-    expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)
-    assert len(expected) >= 3
-    assert run(code, cwd=tmp_path).splitlines() == expected
 
 
 # skorch nets

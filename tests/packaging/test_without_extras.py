@@ -1,0 +1,248 @@
+"""The wheel with what it declares and no extra: it works, and says what it lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skfi
+from skfi._extras import EXTRAS
+from tests.conftest import ROOT
+from tests.datasets.test_tabular import ADULT_TEST, ADULT_TRAIN
+from tests.packaging.installing import STRICT, blocks, environment, printed
+
+PREPARED = """
+from pathlib import Path
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from skfi import FIActiveSampler, FITrimmer, active_learning_curve, fi_util
+from skfi.baselines import self_confidence, tmc_shapley
+from skfi.bridge import SkorchClassifier, TorchClassifier
+from skfi.datasets import fetch_adult
+from skfi.inspection import *
+from skfi.queries import Random
+
+X, y = make_classification(60, random_state=0)
+logistic = LogisticRegression().fit(X, y)
+mlp = MLPClassifier((2,), solver="lbfgs", tol=1.0, max_iter=500, random_state=0).fit(X, y)
+module = TorchClassifier(None, None, classes=[0, 1])
+trimmer = FITrimmer(logistic, budget=3, random_state=0).fit(X, y)
+sampler = FIActiveSampler(logistic, random_state=0).fit(X[:20], y[:20])
+curve = active_learning_curve(logistic, X, y, [Random()], n_rounds=1, n_repeats=1)
+chhabra = dict(data_home="data", preparation="chhabra2024")
+"""
+# What is tried, who needs, what it needs, and the extra that brings it.
+TORCH, PLOT, PANDAS = ("torch", "torch"), ("matplotlib", "plot"), ("pandas", "pandas")
+REFUSED = [
+    ("trimmer.report()", "report()", *PANDAS),
+    ("trimmer.to_html()", "to_html()", "jinja2", "report"),
+    ("curve.to_frame()", "ActiveLearningCurve.to_frame", *PANDAS),
+    ("fetch_adult(data_home='data', as_frame=True)", "fetch_adult with as_frame=True", *PANDAS),
+    ("fetch_adult(as_frame=True, **chhabra)", "fetch_adult with as_frame=True", *PANDAS),
+    ("fetch_adult(data_home='parquet')", "Reading adult.parquet", *PANDAS),
+    *(
+        (f"{display}.{call}", f"{display}.{call.partition('(')[0]}", *PLOT)
+        for display, call in [
+            ("InfluenceDisplay", "from_estimator(trimmer)"),
+            ("InfluenceDisplay", "from_scores([0, 1])"),
+            ("TrimmingCurveDisplay", "from_estimator(trimmer)"),
+            ("TrimmingCurveDisplay", "from_cv_results({})"),
+            ("ActiveLearningCurveDisplay", "from_estimator(logistic, X, y, [Random()])"),
+            ("ActiveLearningCurveDisplay", "from_results(curve)"),
+            ("QueryDisplay", "from_estimator(sampler, X)"),
+        ]
+    ),
+    ("TrimmingCurveDisplay([0], [[1.0]]).plot()", "TrimmingCurveDisplay.plot", *PLOT),
+    (
+        "fi_util(mlp, X, y, X, y, params='all')",
+        *("Reading more than the last layer of an MLPClassifier", *TORCH),
+    ),
+    ("fi_util(module, X, y, X, y)", "Reading a TorchClassifier", *TORCH),
+    ("module.predict(X)", "TorchClassifier", *TORCH),
+    ("SkorchClassifier(None).fit(X, y)", "SkorchClassifier", "skorch", "torch"),
+    (
+        "import skfi.integrations.skactiveml",
+        *("skfi.integrations.skactiveml", "scikit-activeml 1.0 or newer", "activeml"),
+    ),
+]
+# What an extra only adds to.
+WORKS = [
+    "FITrimmer(logistic, budget=3, step=1, random_state=0, verbose=1).fit(X, y)",
+    "tmc_shapley(logistic, X[:9], y[:9], X, y, verbose=1, tolerance=0, max_permutations=2)",
+    "self_confidence(logistic, X, y)",
+    "fi_util(mlp, X, y, X, y)",
+    "fetch_adult(data_home='data')",
+    "import skfi.integrations.modal",
+]
+TRY_ALL = """
+import json, sys
+prepared, texts = json.load(sys.stdin)
+exec(prepared)
+said = {}
+for text in texts:
+    try:
+        exec(text)
+        said[text] = None
+    except Exception as error:
+        said[text] = [type(error).__name__, str(error)]
+print(json.dumps(said))
+"""
+BLOCK_BY_BLOCK = """
+import contextlib, io, json, sys
+blocks, names = json.load(sys.stdin), {}
+said = []
+for block in blocks:
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            exec(block, names)
+    except ImportError as error:
+        said.append([None, str(error)])
+        break
+    said.append([out.getvalue().splitlines(), None])
+print(json.dumps(said))
+"""
+
+
+def answer(python: Path, code: str, question, cwd: Path):
+    """What code makes of a question, both as JSON."""
+    done = subprocess.run(
+        [str(python), "-I", *STRICT, "-c", code],
+        input=json.dumps(question),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder, but for small files in the formats of two data sets."""
+    made = tmp_path_factory.mktemp("empty")
+    for name in ("data", "parquet"):
+        (made / name).mkdir()
+    (made / "data" / "adult.data").write_text(ADULT_TRAIN)
+    (made / "data" / "adult.test").write_text(ADULT_TEST)
+    (made / "parquet" / "adult.parquet").write_bytes(b"PAR1")
+    return made
+
+
+@pytest.fixture(scope="module")
+def said(plain, folder):
+    """Code -> what it raised, in the environment without extras."""
+    texts = [text for text, *_ in REFUSED] + WORKS
+    return answer(plain.python, TRY_ALL, [PREPARED, texts], folder)
+
+
+def test_no_extra_is_there(plain):
+    assert plain.has("numpy")
+    assert plain.has("sklearn")
+    assert not [package for package in EXTRAS if plain.has(package)]
+    assert not plain.has("tqdm")
+
+
+def test_it_is_the_wheel_that_runs(plain, built, tmp_path):
+    code = "import skfi; print(skfi.__file__); print(skfi.__version__)"
+    file, version = plain.run(code, tmp_path).splitlines()
+    assert Path(file) == plain.site / "skfi" / "__init__.py"
+    assert version == built.version
+
+
+def test_public_modules_import(plain, tmp_path):
+    code = """
+import importlib, pkgutil, skfi
+for found in pkgutil.walk_packages(skfi.__path__, "skfi."):
+    if "._" not in found.name and found.name != "skfi.integrations.skactiveml":
+        importlib.import_module(found.name)
+        print(found.name)
+"""
+    names = plain.run(code, tmp_path).split()
+    assert {"skfi.active", "skfi.bridge", "skfi.datasets", "skfi.inspection"} <= set(names)
+
+
+@pytest.mark.parametrize(("text", "user", "needed", "extra"), REFUSED)
+def test_what_is_missing_is_named_with_the_line_that_installs_it(
+    said, text, user, needed, extra
+):
+    line = f'{user} needs {needed}, which is not installed: pip install "skfi[{extra}]"'
+    kind, message = said[text]
+    assert kind == "ImportError"
+    assert message == line or message.startswith(f"{line}. ")
+
+
+@pytest.mark.parametrize("text", WORKS)
+def test_what_an_extra_only_adds_to_works(said, text):
+    assert said[text] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["trim", "a.csv", "--target", "y"], "pandas"),
+        (["trim", "a.csv", "--target", "y", "--report", "a.html"], "jinja2"),
+        (["query", "a.csv", "b.csv", "--target", "y", "-n", "1"], "pandas"),
+    ],
+)
+def test_commands(plain, tmp_path, arguments, needed):
+    (tmp_path / "a.csv").write_text("a,y\n1,0\n2,1\n")
+    done = subprocess.run(
+        [str(plain.skfi), *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"skfi: error: The command line needs {needed}, which is not installed: "
+        'pip install "skfi[cli]"\n'
+    )
+
+
+def test_readme_runs_until_it_needs_an_extra(plain, tmp_path):
+    texts = blocks(ROOT / "README.md")
+    told = answer(plain.python, BLOCK_BY_BLOCK, texts, tmp_path)
+    ran = [lines for lines, error in told if error is None]
+    assert len(ran) >= 3
+    assert ran == [printed(text) for text in texts[: len(ran)]]
+    if len(ran) < len(texts):
+        assert 'pip install "skfi[' in told[-1][1]
+
+
+def test_type_checkers_see_the_types(plain, tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "use.py").write_text(
+        "from skfi import FITrimmer, fi_util\n"
+        "reveal_type(fi_util)\n"
+        "reveal_type(FITrimmer(budget=3))\n"
+        "FITrimmer(buget=3)\n"
+    )
+    options = ("--python-executable", str(plain.python), "--follow-imports", "silent")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "--ignore-missing-imports", "use.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MYPY_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert 'Revealed type is "skfi._trimmer.FITrimmer"' in lines[1]
+    assert 'Unexpected keyword argument "buget"' in lines[2]
+    assert "def (estimator: " in lines[0]
+
+
+def test_this_interpreter_is_another(plain):
+    """Or what is tested here would be the tree's package."""
+    assert Path(skfi.__file__).parent != plain.site / "skfi"
