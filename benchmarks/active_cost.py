@@ -27,7 +27,7 @@ from skfi import fi_active
 from skfi.bridge import bridge
 from skfi.kernels._active import gradients
 from skfi.kernels._chunks import map_blocks
-from skfi.kernels._softmax import fit_curvature, invert
+from skfi.kernels._objective import fit_curvature, invert
 
 REPEATS = 5
 

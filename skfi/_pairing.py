@@ -20,7 +20,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from ._rows import check_names, column_names, encode_labels, sliceable
-from ._solved import _LARGE, CurvedLinear, CurvedNetwork, curve_fitted
+from ._solved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
 from .bridge import Bridge
 from .bridge._network import Choices, linear_part
 from .kernels._active import LinearPairs, extend
@@ -60,7 +60,7 @@ class LinearReader:
 
     @property
     def _one_thread(self):
-        return one_blas_thread(unless=self.model.beta.size > _LARGE)
+        return one_blas_thread(unless=self.model.beta.size > LARGE)
 
     def features(self, X, name: str):
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""

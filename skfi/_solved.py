@@ -33,17 +33,9 @@ from .kernels._covariance import covariance_root
 from .kernels._curvature import resolve_damping
 from .kernels._kronecker import KroneckerInverse
 from .kernels._losses import resolve_validation_loss
+from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
 from .kernels._removal import removal_all
-from .kernels._softmax import (
-    CurvatureSum,
-    SoftmaxLinear,
-    fit_curvature,
-    invert,
-    mean_eigenvalue,
-    score_all,
-    solve,
-    validation_gradient,
-)
+from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
 
 if TYPE_CHECKING:
     from .kernels._network import Network, Theta
@@ -55,7 +47,7 @@ if TYPE_CHECKING:
 _STATIONARY = 1e-3
 # A Hessian of more parameters is worth all of BLAS's threads; a smaller one is better
 # off with one.
-_LARGE = 1500
+LARGE = 1500
 # A network's last layer of more parameters is taken by K-FAC, unless asked otherwise:
 # the exact form costs K² times as much.
 _LARGEST_EXACT_LAYER = 1000
@@ -117,7 +109,7 @@ class SolvedLinear:
         """FI of each row, and what one copy's removal gains."""
         curved, model, train = self.curved, self.curved.model, self.curved.train
         moved = curved.copy if unit == "copy" else curved.weight
-        with one_blas_thread(unless=model.beta.size > _LARGE):
+        with one_blas_thread(unless=model.beta.size > LARGE):
             root = curved.root() if metric == "mahalanobis" else None
             fi = score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
             return fi, self.gain(moved)
@@ -210,7 +202,7 @@ def solve_fitted(
 
         data = rows.X, rows.codes, rows.weight
         return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
-    with one_blas_thread(unless=curved.model.beta.size > _LARGE):
+    with one_blas_thread(unless=curved.model.beta.size > LARGE):
         u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         return SolvedLinear(curved, solve(curved.inverse, u))
 
@@ -246,11 +238,11 @@ def curve_fitted(
     if held_out is not None:
         check_names(names, held_out[0], "X_val")
     return _curve_linear(
-        fitted, choices, training, held_out, _own_name(estimator), stacklevel=stacklevel + 1
+        fitted, choices, training, held_out, own_class(estimator), stacklevel=stacklevel + 1
     )
 
 
-def _own_name(estimator) -> str:
+def own_class(estimator) -> str:
     """Name of a classifier that is not scikit-learn's; empty for those that are."""
     inner = innermost(estimator)
     while isinstance(inner, FrozenEstimator):
@@ -285,7 +277,7 @@ def _curve_linear(
     if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
         small = not network or model.n_parameters <= _LARGEST_EXACT_LAYER
         curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
-    with one_blas_thread(unless=model.beta.size > _LARGE):
+    with one_blas_thread(unless=model.beta.size > LARGE):
         total = fit_curvature(
             model, train.X, train.codes, weight, kronecker=curvature == "kfac"
         )
@@ -299,14 +291,14 @@ def _curve_linear(
         )
         inverse = invert(model, total.hessian, used * unit)
     if not network:
-        _check_stationary(total, inverse, train, own_name, stacklevel)
+        check_stationary(total, inverse, float(train.weight.sum()), own_name, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
-    copy = _one_copy(weight, train.weight)
+    copy = one_copy(weight, train.weight)
     return CurvedLinear(fitted, model, train, weight, copy, inverse, details), others
 
 
-def _one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
     """What one copy's loss counts: class weights stay, the sample weight goes."""
     share = np.divide(
         1.0, sample_weight, out=np.zeros_like(sample_weight), where=sample_weight > 0
@@ -314,10 +306,10 @@ def _one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
     return (weight.T * share).T
 
 
-def _check_stationary(
+def check_stationary(
     total: CurvatureSum,
     inverse: np.ndarray | KroneckerInverse,
-    train: Rows,
+    weight: float,
     own_name: str,
     stacklevel: int,
 ) -> None:
@@ -331,7 +323,7 @@ def _check_stationary(
                 f" Otherwise the bridge of {own_name} states another penalty than its fit "
                 "minimises: check l2, l1 and l2_per_row of Bridge.linear."
             )
-        size = np.abs(total.gradient).max() / train.weight.sum()
+        size = np.abs(total.gradient).max() / weight
         warnings.warn(
             f"The classifier is not at its optimum on these rows: the gradient of its "
             f"objective is {size:.2g} per unit of weight, and one Newton step would "
@@ -375,7 +367,7 @@ def _curve_network(
             UserWarning,
             stacklevel=stacklevel,
         )
-    copy = _one_copy(weight, train.weight)
+    copy = one_copy(weight, train.weight)
     details = InfluenceDetails(**facts)
     curved = CurvedNetwork(fitted, network, choices, train, weight, copy, curvature, details)
     return curved, others

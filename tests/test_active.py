@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfi import Quantile, TrimmedMean, fi_active, fi_pairwise, fi_util
+from skfi.queries import Margin
 from tests.conftest import make_split
 from tests.reference import definition_of
 
@@ -329,3 +330,30 @@ def test_labels_that_are_refused():
         fi_pairwise(model, X, y, V, w + 7)
     with pytest.raises(ValueError, match=r"approximation=.sketch. is not known"):
         fi_util(model, X, y, V, w, approximation="sketch", n_components=3)
+
+
+def test_what_is_gone_through_once():
+    """Iterators and loaders are refused where the rows are needed more often."""
+    model, X, y, V, w, _ = fitted(3)
+    for call, name in (
+        (lambda: fi_util(model, iter(X), y, V, w), "X"),
+        (lambda: fi_util(model, X, y, iter(V), w), "X_val"),
+        (lambda: fi_pairwise(model, X, y, iter(V)), "X_query"),
+        (lambda: fi_active(model, (row for row in X), y, V), "X"),
+    ):
+        with pytest.raises(TypeError, match=rf"^{name} is a .*iterator|^{name} is a generator"):
+            call()
+
+
+def test_a_torch_loader_is_no_pool():
+    torch = pytest.importorskip("torch")
+    model, X, y, V, _, _ = fitted(3)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.tensor(V)), batch_size=10
+    )
+    with pytest.raises(TypeError, match=r"^X_pool is a DataLoader.*batch\[0\]\.numpy\(\)"):
+        fi_active(model, X, y, loader)
+    with pytest.raises(TypeError, match="^X_pool is a DataLoader"):
+        Margin(model).fit(X, y).query(loader)
+    found = fi_active(model, X, y, (batch[0].numpy() for batch in loader))
+    np.testing.assert_allclose(found, fi_active(model, X, y, V))

@@ -345,7 +345,7 @@ class TestRefusals:
     def test_unseen_label(self, args):
         args[4] = args[4].copy()
         args[4][0] = 7
-        with pytest.raises(ValueError, match=r"y_val has labels .* never saw: \['7'\]"):
+        with pytest.raises(ValueError, match=r"y_val has labels .* never saw: \[7\]"):
             fi_util(*args)
 
     def test_lengths(self, args):

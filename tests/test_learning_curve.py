@@ -640,11 +640,12 @@ def test_one_class_so_far():
         (lambda X_rows, indices: [*TEXT[indices], "no"], "asked for 9 labels and gave more"),
         (lambda X_rows, indices: iter(TEXT[indices][:2]), "asked for 9 labels and gave 2"),
         (lambda X_rows, indices: iter("a" * 20), "asked for 9 labels and gave more"),
-        (lambda X_rows, indices: None, "one-dimensional|1d array"),
+        (lambda X_rows, indices: None, "The oracle was asked for 9 labels.* returned None"),
         (lambda X_rows, indices: [None] * 9, "None, which is no label"),
         (lambda X_rows, indices: [np.nan] * 9, "nan, which is no label"),
         (lambda X_rows, indices: [1, "no"] * 4 + [1], "'no', and others are numbers"),
-        (lambda X_rows, indices: [[1, 2]] * 9, "1d array"),
+        (lambda X_rows, indices: "yes", "The oracle .*also for a single row.* returned 'yes'"),
+        (lambda X_rows, indices: [[1, 2]] * 9, r"The oracle .* array of shape \(9, 2\)"),
     ],
 )
 def test_bad_oracles(oracle, message):

@@ -111,6 +111,22 @@ class TestMethods:
             assert f'"{name}"' in FITrimmer.__doc__
 
 
+def test_options_are_those_behind_the_data(data):
+    """Whatever the score calls its classifier and its rows."""
+    X, y, X_val, y_val = data
+
+    def score(est, A, b, Av, bv, power=1, *, metric="", **rest):
+        return np.arange(len(b), dtype=float) ** power
+
+    trimmer = FITrimmer(influence=score, influence_params={"powr": 2})
+    with pytest.raises(ValueError, match=r"not take \['powr'\].* It takes \['power'\]\.$"):
+        trimmer.fit(X, y)
+    with pytest.raises(ValueError, match=r"not take \['est'\]"):
+        trimmer.set_params(influence_params={"est": 2}).fit(X, y)
+    trimmer.set_params(influence_params={"power": 2}).fit(X, y, X_val=X_val, y_val=y_val)
+    assert trimmer.influence_.max() == (len(y) - 1) ** 2
+
+
 class TestInfluenceEstimator:
     @pytest.mark.parametrize(
         "estimator",
@@ -146,7 +162,7 @@ class TestInfluenceEstimator:
         X, y, X_val, y_val = data
         stranger = FrozenEstimator(LogisticRegression().fit(X, y + 1))
         trimmer = classic(influence_estimator=stranger)
-        with pytest.raises(ValueError, match=r"knows the classes \['1', '2'\].*\['0', '1'\]"):
+        with pytest.raises(ValueError, match=r"knows the classes \[1, 2\].*\[0, 1\]"):
             trimmer.fit(X, y, X_val=X_val, y_val=y_val)
 
     def test_without_it_a_forest_is_told_of_it(self, data):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from skfi import fi_util
-from skfi.kernels._softmax import fit_curvature, score_all
+from skfi.kernels._objective import fit_curvature
+from skfi.kernels._softmax import score_all
 from tests.conftest import make_split
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -108,7 +109,7 @@ def test_euclidean_is_not_affine_invariant():
 @pytest.mark.parametrize("chunk", [1, 7, 70, 1000])
 def test_any_block_size(n_classes, chunk):
     from skfi.bridge import bridge
-    from skfi.kernels._softmax import invert
+    from skfi.kernels._objective import invert
 
     model, X, y, _, _, weight = problem(n_classes, 0)
     fitted = bridge(model.fit(X, y, weight)).make_model(len(y))

@@ -13,13 +13,8 @@ from skfi import fi_util
 from skfi.bridge import bridge
 from skfi.kernels._covariance import covariance_root
 from skfi.kernels._losses import log_loss
-from skfi.kernels._softmax import (
-    fit_curvature,
-    invert,
-    perturb_rows,
-    solve,
-    validation_gradient,
-)
+from skfi.kernels._objective import fit_curvature, invert, solve
+from skfi.kernels._softmax import perturb_rows, validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
 

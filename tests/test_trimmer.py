@@ -383,7 +383,7 @@ class TestRefusals:
             ({"X_val": X_val, "y_val": y_val[:-1]}, "must match"),
             ({"X_val": X_val[:, :-1], "y_val": y_val}, "columns of X"),
             ({"X_val": X_val[:0], "y_val": y_val[:0]}, "no rows"),
-            ({"X_val": X_val, "y_val": y_val + 1}, r"never saw: \['2'\]"),
+            ({"X_val": X_val, "y_val": y_val + 1}, r"never saw: \[2\]"),
             ({"X_val": (X_val, X_val), "y_val": y_val}, "tuple of 2"),
             ({"X_val": np.where(X_val > 0, np.nan, X_val), "y_val": y_val}, "NaN"),
         ):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._extras import require
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
-from ._refusals import NETWORKS, check_instance, refusal
+from ._refusals import NETWORKS, check_instance, refusal, refuse_resampling
 
 if TYPE_CHECKING:
     from ._network import NetworkBridge
@@ -199,7 +199,7 @@ def _penalty(name: str, value, shape: tuple[int, int]) -> np.ndarray:
     if value.shape not in {shape, (shape[0], 1), (1, 1)}:
         raise ValueError(
             f"{name} has {value.size} values, which do not fit coefficients of shape {shape}: "
-            f"pass a number, a list of {shape[0]} (one a row of coef), or an array of that shape."
+            f"pass a number, a list of {shape[0]} (one a row), or an array of that shape."
         )
     if not (np.isfinite(value) & (value >= 0)).all():
         raise ValueError(
@@ -403,7 +403,7 @@ def require_bridge(estimator: BaseEstimator) -> None:
     joined = None
     for layer in _layers(estimator):
         if isinstance(layer, Pipeline):
-            _refuse_resampling(layer)
+            refuse_resampling(layer)
         if isinstance(layer, _JOINED):
             joined = layer
         elif joined is not None and isinstance(layer, Pipeline) and len(layer.steps) > 1:
@@ -422,20 +422,9 @@ def steps_inside(estimator: BaseEstimator) -> str:
     )
 
 
-def _refuse_resampling(pipeline: Pipeline) -> None:
-    for name, step in pipeline.steps[:-1]:
-        if hasattr(step, "fit_resample"):
-            raise TypeError(
-                f"The Pipeline resamples its rows in fit (step {name!r}, "
-                f"{type(step).__name__}), so its classifier is trained on other rows than "
-                "those that would be scored. Put FITrimmer inside, as a step of that "
-                "pipeline, or pass an influence_estimator that does not resample."
-            )
-
-
 @bridge.register(Pipeline)
 def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
-    _refuse_resampling(estimator)
+    refuse_resampling(estimator)
     check_is_fitted(estimator)
     inner = bridge(estimator.steps[-1][1])
     if len(estimator.steps) == 1:

@@ -6,6 +6,8 @@ Every way scikit-learn states the same objective is brought to one form,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.linear_model import (
     LogisticRegression,
@@ -113,6 +115,34 @@ class _ClassWeight:
             weight[np.arange(len(codes)), codes] *= factors[codes]
             return weight
         return factors[codes] * sample_weight
+
+
+def balances(fitted: Bridge) -> bool:
+    """Whether class weights are to be taken from all rows."""
+    rule = fitted.loss_weight
+    return isinstance(rule, _ClassWeight) and isinstance(rule.class_weight, str)
+
+
+def balanced(fitted: Bridge, mass: np.ndarray) -> Bridge:
+    """The bridge with the class weights that balance rows which are not all at hand.
+
+    ``mass`` (2, K) holds what there is of each class: rows, and their sample weights.
+    """
+    rule = fitted.loss_weight
+    assert isinstance(rule, _ClassWeight)
+    if rule.mode == "each":
+        raise ValueError(
+            "class_weight='balanced' is another weight in each one-versus-rest problem, "
+            "which is known of rows in memory only. Pass class_weight as a dict."
+        )
+    counted = mass[int(rule.weighted)]
+    if not (counted > 0).all():
+        raise ValueError("class_weight='balanced': there are classes without rows.")
+    factors = counted.sum() / (len(counted) * counted)
+    given = dict(zip(rule.classes.tolist(), factors.tolist(), strict=True))
+    return replace(
+        fitted, loss_weight=_ClassWeight(given, rule.classes, rule.weighted, rule.mode)
+    )
 
 
 def _loss_weight(estimator, *, weighted: bool, mode: str):

@@ -90,6 +90,29 @@ def check_instance(value, name: str) -> None:
         )
 
 
+def refuse_resampling(pipeline) -> None:
+    """Refuse a Pipeline, as imbalanced-learn has them, that trains on other rows than it gets.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted or not.
+
+    Raises
+    ------
+    TypeError
+        One of its steps resamples.
+    """
+    for name, step in pipeline.steps[:-1]:
+        if hasattr(step, "fit_resample"):
+            raise TypeError(
+                f"The Pipeline resamples its rows in fit (step {name!r}, "
+                f"{type(step).__name__}), so its classifier is trained on other rows than "
+                "those that would be scored. Put FITrimmer inside, as a step of that "
+                "pipeline, or pass an influence_estimator that does not resample."
+            )
+
+
 def refusal(estimator) -> str:
     """Why a classifier without a bridge has none, as a sentence.
 

@@ -15,7 +15,7 @@ from ._kronecker import KroneckerInverse
 def inverse_root(inverse: np.ndarray | KroneckerInverse) -> tuple[np.ndarray, np.ndarray]:
     """A (m, r) with ``A Aᵀ = H⁻¹``, and W (r, m) with ``W A = I``.
 
-    H⁻¹ in any of the shapes that `skfi.kernels._softmax.invert` gives; its null space is left
+    H⁻¹ in any of the shapes that `skfi.kernels._objective.invert` gives; its null space is left
     out.
     """
     if isinstance(inverse, KroneckerInverse):

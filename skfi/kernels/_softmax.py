@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._chunks import block_rows, dense_rows, map_blocks
-from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
 from ._kronecker import KroneckerInverse, KroneckerSum
 from ._links import Link, Softmax
@@ -96,6 +95,13 @@ class CurvatureSum:
     gradient: np.ndarray  # (n_outputs, p)
     # (n_outputs, p, p) where outputs do not mix, else (n_outputs·p, n_outputs·p)
     hessian: np.ndarray | KroneckerSum
+
+    def __add__(self, other: CurvatureSum) -> CurvatureSum:
+        return CurvatureSum(
+            self.loss + other.loss,
+            self.gradient + other.gradient,
+            self.hessian + other.hessian,  # type: ignore[operator]  # of one kind
+        )
 
     def __iadd__(self, other: CurvatureSum) -> CurvatureSum:
         self.loss += other.loss
@@ -178,111 +184,6 @@ def _kronecker_sum(
     Xt = np.concatenate([X, np.ones((len(X), 1))], axis=1) if model.fit_intercept else X
     root = np.sqrt(weight)[:, None] * Xt
     return KroneckerSum(mean_S, root.T @ root, float(weight.sum()))
-
-
-def fit_curvature(
-    model: SoftmaxLinear,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    chunk: int | None = None,
-    kronecker: bool = False,
-) -> CurvatureSum:
-    """``curvature_sum`` over all rows plus the penalty: the solver's objective.
-
-    K-FAC's factors come without the penalty, which `invert` puts into both.
-    """
-    outputs, p = model.beta.shape
-    if chunk is None:
-        wide = outputs if model.link.coupled and not kronecker else 1
-        chunk = block_rows(p * (3 + wide) + 6 * outputs**2)
-    m = outputs * p
-    hessian: np.ndarray | KroneckerSum
-    if kronecker:
-        hessian = KroneckerSum(np.zeros((outputs, outputs)), np.zeros((p, p)), 0.0)
-    else:
-        hessian = np.zeros((m, m) if model.link.coupled else (outputs, p, p))
-    total = CurvatureSum(0.0, np.zeros((outputs, p)), hessian)
-
-    def part(rows: slice) -> CurvatureSum:
-        return curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows], kronecker)
-
-    for block in map_blocks(part, X.shape[0], chunk):
-        total += block
-    beta = model.beta
-    total.loss += 0.5 * float((model.l2 * beta**2).sum()) + float(
-        (model.l1 * np.abs(beta)).sum()
-    )
-    total.gradient += model.l2 * beta + model.l1 * np.sign(beta)
-    if model.active is not None:
-        total.gradient[~model.active] = 0.0
-    if not isinstance(total.hessian, KroneckerSum):
-        add_diagonal(total.hessian, model.l2)
-    return total
-
-
-def add_diagonal(hessian: np.ndarray, values) -> None:
-    """Add to the diagonal of a Hessian, in place; values broadcast to (n_outputs, p)."""
-    if hessian.ndim == 2:
-        hessian.flat[:: len(hessian) + 1] += np.ravel(values)
-    else:
-        diagonal = np.einsum("kpp->kp", hessian)
-        diagonal += values
-
-
-def mean_eigenvalue(total: CurvatureSum, model: SoftmaxLinear, unit: float) -> float:
-    """Mean eigenvalue of the mean loss's curvature, without penalty.
-
-    ``unit`` is what the mean loss is multiplied by to be the sum.
-    """
-    H = total.hessian
-    if isinstance(H, KroneckerSum):
-        trace = H.trace()
-    else:
-        diagonal = np.diagonal(H) if H.ndim == 2 else np.einsum("kpp->kp", H)
-        trace = float(diagonal.sum() - model.l2.sum())
-    return trace / model.n_parameters / unit
-
-
-def invert(
-    model: SoftmaxLinear, hessian: np.ndarray | KroneckerSum, damping: float = 0.0
-) -> np.ndarray | KroneckerInverse:
-    """H⁺ in the shape of H, zero outside an L1 penalty's active set.
-
-    ``damping``, in units of the summed loss, is added to H's diagonal.
-    """
-    if isinstance(hessian, KroneckerSum):
-        if model.active is not None or (model.l2 != model.l2[0]).any():
-            raise ValueError(
-                'curvature="kfac" needs an L2 penalty that is the same for all classes, '
-                'and none of L1. Use curvature="exact".'
-            )
-        inverse = hessian.invert(model.l2[0] + damping, model.full_outputs)
-        if model.link.coupled:
-            return inverse
-        # Outputs that do not mix have an inverse each.
-        return np.diagonal(inverse.outputs)[:, None, None] * inverse.inputs
-    if damping:
-        hessian = hessian.copy()
-        add_diagonal(hessian, damping)
-    active = model.active
-    if model.link.coupled:
-        return inverse_on_range(hessian, None if active is None else active.ravel())
-    return np.stack(
-        [
-            inverse_on_range(block, None if active is None else active[k])
-            for k, block in enumerate(hessian)
-        ]
-    )
-
-
-def solve(inverse: np.ndarray | KroneckerInverse, gradient: np.ndarray) -> np.ndarray:
-    """H⁺ times a parameter vector of shape (n_outputs, p)."""
-    if isinstance(inverse, KroneckerInverse):
-        return inverse.solve(gradient)
-    if inverse.ndim == 3:
-        return np.einsum("kij,kj->ki", inverse, gradient)
-    return (inverse @ gradient.ravel()).reshape(gradient.shape)
 
 
 def validation_gradient(

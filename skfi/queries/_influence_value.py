@@ -23,14 +23,9 @@ from ..bridge._network import linear_part, of_other_rows
 from ..kernels._chunks import one_blas_thread
 from ..kernels._kronecker import KroneckerInverse
 from ..kernels._losses import ValidationLoss, resolve_validation_loss
+from ..kernels._objective import fit_curvature, invert, solve
 from ..kernels._removal import removal_all
-from ..kernels._softmax import (
-    SoftmaxLinear,
-    fit_curvature,
-    invert,
-    solve,
-    validation_gradient,
-)
+from ..kernels._softmax import SoftmaxLinear, validation_gradient
 from ._base import QueryStrategy, pool_blocks
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
 from ._linear_part import is_frozen, linear_features

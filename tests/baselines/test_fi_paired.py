@@ -16,8 +16,9 @@ from skfi import fi_util
 from skfi.baselines import fi_paired
 from skfi.bridge import bridge
 from skfi.kernels._losses import log_loss
+from skfi.kernels._objective import fit_curvature, invert, solve
 from skfi.kernels._pairs import PairScores, fi_joint
-from skfi.kernels._softmax import fit_curvature, invert, solve, validation_gradient
+from skfi.kernels._softmax import validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
 

@@ -55,7 +55,7 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(NotFittedError):
         loss(LogisticRegression(), X, y)
     model = LogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match=r"labels the classifier never saw: \['3'\]"):
+    with pytest.raises(ValueError, match=r"labels the classifier never saw: \[3\]"):
         loss(model, X, np.where(y == 1, 3, y))
     with pytest.raises(ValueError, match=r"X has 140 rows and y 139"):
         loss(model, X, y[1:])

@@ -76,6 +76,31 @@ def test_wrong_number_of_rows_in_coef():
         Bridge.linear(np.ones((3, 3)), classes=[0, 1])
 
 
+@pytest.mark.parametrize("name", ["l2", "l1"])
+def test_penalties(name):
+    pair = {"coef": [[1.0, 2.0]], "intercept": [0.0], "classes": [0, 1]}
+    with pytest.raises(ValueError, match=rf"{name} has 2 values.* pass a number, a list of 1 "):
+        Bridge.linear(**pair, **{name: [1.0, 2.0]})
+    for bad in (-1, np.nan, [[1.0, -0.5]]):
+        with pytest.raises(
+            ValueError, match=rf"^{name} must hold finite numbers of at least 0"
+        ):
+            Bridge.linear(**pair, **{name: bad})
+    with pytest.raises(ValueError, match=rf"^{name}_intercept must hold finite"):
+        Bridge.linear(**pair, **{f"{name}_intercept": -1})
+    three = {"coef": np.eye(3), "intercept": np.zeros(3), "classes": [0, 1, 2]}
+    with pytest.raises(ValueError, match=rf"{name}_intercept has 2 values"):
+        Bridge.linear(**three, **{f"{name}_intercept": [1.0, 2.0]})
+    for good in (2.0, [2.0], [2.0] * 3, np.full((3, 3), 2.0)):
+        read = Bridge.linear(**three, **{name: good, f"{name}_intercept": 2.0})
+        assert (getattr(read.make_model(1), name) == 2).all()
+
+
+def test_wrong_number_of_intercepts():
+    with pytest.raises(ValueError, match="intercept has 2 values, and coef 3 rows"):
+        Bridge.linear(np.eye(3), [0.0, 1.0], classes=[0, 1, 2])
+
+
 def test_class_weights_pickle():
     X, y, _, _, _ = make_split(3)
     model = LogisticRegression(class_weight="balanced").fit(X, y)

@@ -107,3 +107,42 @@ def test_remedy_of_calibration_works():
 def test_supported_ones_pass():
     for estimator in (LOGISTIC, make_pipeline(StandardScaler(), LOGISTIC)):
         require_bridge(estimator)
+
+
+def test_networks_are_always_named():
+    """Also where nothing of torch has been imported."""
+    with pytest.raises(TypeError) as error:
+        bridge(DummyClassifier())
+    told = str(error.value).partition("Supported: ")[2].split(", ")
+    assert {"MLPClassifier", "NeuralNetClassifier", "TorchClassifier"} <= set(told)
+    assert "Module" not in told
+
+
+def test_a_class_inside_a_pipeline():
+    with pytest.raises(
+        TypeError, match=r"class LogisticRegression.*pass LogisticRegression\(\)"
+    ):
+        require_bridge(make_pipeline(StandardScaler(), LogisticRegression))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_pipelines_that_resample():
+    pipeline = pytest.importorskip("imblearn.pipeline")
+    from imblearn.under_sampling import RandomUnderSampler
+
+    X, y, X_val, y_val, _ = make_split()
+    sampler = RandomUnderSampler(random_state=0)
+    resampling = pipeline.make_pipeline(StandardScaler(), sampler, LOGISTIC)
+    message = (
+        r"resamples its rows .*'randomundersampler'.*FITrimmer inside.*influence_estimator"
+    )
+    with pytest.raises(TypeError, match=message):
+        FITrimmer(resampling, budget=5).fit(X, y)
+    with pytest.raises(TypeError, match=message):
+        fi_util(resampling.fit(X, y), X, y, X_val, y_val)
+    judged = FITrimmer(resampling, budget=5, influence_estimator=LOGISTIC).fit(X, y)
+    assert judged.n_trimmed_ == 5
+    inside = pipeline.make_pipeline(StandardScaler(), sampler, FITrimmer(LOGISTIC, budget=5))
+    assert inside.fit(X, y)[-1].n_trimmed_ == 5
+    plain = pipeline.make_pipeline(StandardScaler(), LOGISTIC)
+    assert FITrimmer(plain, budget=5).fit(X, y).n_trimmed_ == 5

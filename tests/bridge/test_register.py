@@ -7,7 +7,10 @@ import re
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from skfi import fi_util
 from skfi.bridge import Bridge, bridge, register_bridge
@@ -105,3 +108,38 @@ class TestRefusals:
 
         with pytest.raises(TypeError, match=r"registered for Wrong .* Bridge, got tuple"):
             bridge(Wrong())
+
+    def test_workers_know_nothing_of_a_script(self):
+        """A worker process gets the class of a script or notebook, but not its registration."""
+
+        class Scripted(BaseEstimator):
+            pass
+
+        elsewhere = "bridge: influence needs .* an optimum. To drop rows"
+        with pytest.raises(TypeError, match=elsewhere):
+            bridge(Scripted())
+        Scripted.__module__ = "__main__"
+        with pytest.raises(TypeError, match=r"a worker process \(n_jobs\).*into a module"):
+            bridge(Scripted())
+
+
+def test_a_misstated_penalty_is_named():
+    class Misstated(LogisticRegression):
+        pass
+
+    @register_bridge(Misstated)
+    def _(estimator):
+        return Bridge.linear(
+            estimator.coef_, estimator.intercept_, classes=estimator.classes_, l2=50
+        )
+
+    X, y, X_val, y_val, _ = make_split()
+    for wrapped in (
+        Misstated().fit(X, y),
+        make_pipeline(FrozenEstimator(Misstated().fit(X, y))).fit(X, y),
+    ):
+        with pytest.warns(ConvergenceWarning, match="bridge of Misstated states another"):
+            fi_util(wrapped, X, y, X_val, y_val)
+    own = LogisticRegression().fit(X[:50], y[:50])
+    with pytest.warns(ConvergenceWarning, match=r"was fitted on\.$"):
+        fi_util(own, X, y, X_val, y_val)

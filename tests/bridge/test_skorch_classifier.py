@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skfi import FITrimmer
 from skfi.bridge._skorch import SkorchClassifier, adapt, is_skorch
 
 torch = pytest.importorskip("torch")
@@ -300,3 +301,11 @@ def test_importing_it_loads_no_torch():
         "assert not {'torch', 'skorch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_weights_are_refused_in_the_net_s_name(blobs):
+    X, y = blobs
+    for estimator in (logits(), make_pipeline(StandardScaler(), logits())):
+        trimmer = FITrimmer(estimator, budget=2, step=None)
+        with pytest.raises(ValueError, match="skorch's NeuralNetClassifier does not take it"):
+            trimmer.fit(X.astype(np.float32), y, sample_weight=np.ones(len(y)))

@@ -55,6 +55,10 @@ def test_arrays_get_names(trimmer):
     words = np.array([f"w{i}" for i in range(120)])
     page = Page(html_report(trimmer, frame=words))
     assert page.column("value") == words[trimmer.trimmed_indices_].tolist()
+    page = Page(html_report(trimmer, frame=words.tolist()))
+    assert page.column("value") == words[trimmer.trimmed_indices_].tolist()
+    with pytest.raises(TypeError, match="a list with one value for each row, and is a list"):
+        html_report(trimmer, frame=X.tolist())
     named = FITrimmer(budget=2, step=None, validation=3).fit(
         pd.DataFrame(X, columns=list("abcd")), Y
     )

@@ -446,6 +446,7 @@ def bad_fits(name):
     yield {}, LABELLED[:0], LABELS[:0], r"0 sample\(s\)"
     yield {}, LABELLED, np.linspace(0, 1, 24), "Unknown label type"
     yield {}, LABELLED, np.where(LABELS == 0, np.nan, LABELS), "NaN"
+    yield {}, LABELLED, np.where(LABELS == 0, None, LABELS), "labelled rows alone"
     yield {"batch_size": 0}, LABELLED, LABELS, "batch_size"
     yield {"estimator": "logistic"}, LABELLED, LABELS, "estimator"
     yield {"random_state": -1}, LABELLED, LABELS, "random_state"
