@@ -6,7 +6,7 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 JOBS ?= auto
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 
-.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
+.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers bench-ratios bench-asv \
 	bench-active bench-queries bench-subsample figure-approximation study study-cnn \
 	study-queries study-cli paper paper-quick browser clean
 
@@ -45,6 +45,16 @@ bench-networks: .venv-test/ready
 # Other packages, in an environment of their own: pyDVL wants NumPy 1.
 bench-peers: .venv-peers/ready
 	.venv-peers/bin/python benchmarks/network_peers.py
+
+# What is watched from commit to commit; asv compare and asv publish take it from there.
+bench-asv: .venv-test/ready
+	cd benchmarks && ../.venv-test/bin/asv run --config asv.conf.json --python same --quick \
+		--show-stderr --set-commit-hash $$(git rev-parse HEAD)
+
+# Both tables of docs/scaling.md; minutes, on an otherwise idle machine.
+bench-ratios: .venv-test/ready .venv-peers/ready
+	.venv-test/bin/python benchmarks/ratios.py
+	.venv-peers/bin/python benchmarks/ratios.py
 
 # All pairs, and the mean over a million rows, beside what cannot be avoided; three minutes.
 bench-active: .venv-test/ready

@@ -212,7 +212,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if X_val is not None:
             classifier = type(innermost(given_or_default(self.estimator))).__name__
             check_columns_alike(X, X_val, classifier)
-            warn_if_same_rows(X, X_val, stacklevel=4)
+            warn_if_same_rows(X, X_val)
         return X_val, y_val, sample_weight_val
 
     def _walk(self, task: Task, mass: float, *, n_jobs=None, verbose: int = 0) -> RemovalPath:

@@ -112,16 +112,16 @@ def check_columns_alike(X, X_val, classifier: str) -> None:
         )
 
 
-def warn_if_same_rows(X, X_val, stacklevel: int) -> None:
+def warn_if_same_rows(X, X_val) -> None:
     """Warn where the training rows are passed as their own validation set."""
     if _same_rows(X, X_val):
         warnings.warn(
             "X_val holds the very rows of X. The gradient of their log loss is that of the "
             "training, which vanishes at the optimum but for the penalty; under other losses "
-            "each row judges itself. Pass rows that the classifier was not trained on, or "
-            "leave X_val out of FITrimmer.fit, which then cross-fits.",
+            "each row judges itself. Pass rows that are not trained on, or leave X_val out: "
+            "the rows of X then take turns.",
             UserWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=5,
         )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from ._rows import check_choice
 from ._solved import InfluenceDetails, solve_fitted
-from ._validation import warn_if_same_rows
 from .bridge._network import Choices
 
 __all__ = ["InfluenceDetails", "fi_util"]
@@ -159,8 +158,6 @@ def fi_util(
 
     Warns
     -----
-    UserWarning
-        `X_val` holds the rows of `X`.
     ConvergenceWarning
         The objective's gradient at the fitted coefficients is not near zero, either
         because the solver stopped early or because `X`, `y` or the weights are not
@@ -202,7 +199,6 @@ def fi_util(
     >>> bool(influence[0] > np.quantile(influence, 0.8))
     True
     """
-    warn_if_same_rows(X, X_val, stacklevel=2)
     found = fi_and_gain(
         estimator,
         X,

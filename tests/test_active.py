@@ -353,7 +353,7 @@ def test_a_torch_loader_is_no_pool():
     )
     with pytest.raises(TypeError, match=r"^X_pool is a DataLoader.*batch\[0\]\.numpy\(\)"):
         fi_active(model, X, y, loader)
-    with pytest.raises(TypeError, match="^X_pool is a DataLoader"):
+    with pytest.raises(TypeError, match=r"^X_pool is a DataLoader"):
         Margin(model).fit(X, y).query(loader)
     found = fi_active(model, X, y, (batch[0].numpy() for batch in loader))
     np.testing.assert_allclose(found, fi_active(model, X, y, V))

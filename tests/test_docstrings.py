@@ -37,7 +37,11 @@ MODULES = [
     "skfi.bridge",
     "skfi.datasets",
     "skfi.inspection",
-    *(f"skfi.integrations.{m.name}" for m in pkgutil.iter_modules(skfi.integrations.__path__)),
+    *(
+        f"skfi.integrations.{m.name}"
+        for m in pkgutil.iter_modules(skfi.integrations.__path__)
+        if not m.name.startswith("_")
+    ),
 ]
 # Not from a paper: the order that all others have to beat, and the contract.
 OF_NO_PAPER = {"skfi.baselines.random", "skfi.queries.Random", "skfi.queries.QueryStrategy"}

@@ -113,15 +113,13 @@ def test_networks_are_always_named():
     """Also where nothing of torch has been imported."""
     with pytest.raises(TypeError) as error:
         bridge(DummyClassifier())
-    told = str(error.value).partition("Supported: ")[2].split(", ")
+    told = str(error.value).split("Supported: ")[1].split(" and hyper")[0].split(", ")
     assert {"MLPClassifier", "NeuralNetClassifier", "TorchClassifier"} <= set(told)
     assert "Module" not in told
 
 
 def test_a_class_inside_a_pipeline():
-    with pytest.raises(
-        TypeError, match=r"class LogisticRegression.*pass LogisticRegression\(\)"
-    ):
+    with pytest.raises(TypeError, match=r"is the class .*pass LogisticRegression\(\)"):
         require_bridge(make_pipeline(StandardScaler(), LogisticRegression))
 
 
@@ -133,9 +131,7 @@ def test_pipelines_that_resample():
     X, y, X_val, y_val, _ = make_split()
     sampler = RandomUnderSampler(random_state=0)
     resampling = pipeline.make_pipeline(StandardScaler(), sampler, LOGISTIC)
-    message = (
-        r"resamples its rows .*'randomundersampler'.*FITrimmer inside.*influence_estimator"
-    )
+    message = r"resamples its rows .*'randomundersampler'.*FITrimmer inside.* or pass an infl"
     with pytest.raises(TypeError, match=message):
         FITrimmer(resampling, budget=5).fit(X, y)
     with pytest.raises(TypeError, match=message):

@@ -354,7 +354,7 @@ def test_frozen_parameters_stay():
 def test_one_array_of_rows(X):
     y = np.arange(24) % 3
     with pytest.raises(TypeError, match="read with one array"):
-        fi_util(classifier(layered()), X, y, np.zeros((24, 4)), y)
+        fi_util(classifier(layered()), X, y, X, y)
 
 
 def net(make, **params):

@@ -1,0 +1,1 @@
+"""What is watched from commit to commit: seconds, peak memory, and whether ranks are right."""
