@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
 # Tests run side by side in so many processes; those that share what they build, in one.
-JOBS ?= auto
+JOBS ?= logical
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 
 .PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers bench-ratios bench-asv \

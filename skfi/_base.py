@@ -47,6 +47,7 @@ from ._validation import (
 from .bridge._base import innermost, require_bridge
 from .bridge._refusals import check_instance
 from .bridge._skorch import adapt
+from .kernels._chunks import threads_to_fit
 from .kernels._losses import resolve_validation_loss
 
 
@@ -281,11 +282,13 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if task.prefit and (kept_weight == task.weight).all():
             return task.estimator
         if kept.all():
-            return clone(task.estimator).fit(task.X, task.y, **params)
+            with threads_to_fit(task.X):
+                return clone(task.estimator).fit(task.X, task.y, **params)
         rows = np.flatnonzero(kept)
         params = _check_method_params(task.X, params, indices=rows)
         X = _safe_indexing(task.X, rows)
-        return clone(task.estimator).fit(X, task.y[rows], **params)
+        with threads_to_fit(X):
+            return clone(task.estimator).fit(X, task.y[rows], **params)
 
     def _store(self, task: Task, path: RemovalPath, removed: np.ndarray, final) -> None:
         """Set what is fitted; nothing before this point touches the object."""

@@ -27,6 +27,7 @@ from ._path import Scored
 from ._routing import model_weight
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
+from .kernels._chunks import threads_to_fit
 
 _SCALE_ROWS = 2000  # enough to see a column's scale
 
@@ -127,7 +128,8 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
     else:
         X_fit, y_fit = _safe_indexing(X, rows), y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
-    model = _fit_model(plan, start, X_fit, y_fit, params)
+    with threads_to_fit(X_fit):
+        model = _fit_model(plan, start, X_fit, y_fit, params)
     if start is None:
         _check_classes(plan, model, y_fit)
         if plan.splits is None and plan.method.needs_bridge:

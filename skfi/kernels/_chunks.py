@@ -27,6 +27,8 @@ T = TypeVar("T")
 # small, small enough that most of them stay in the processor's caches.
 _BLOCK_DOUBLES = 750_000
 _MIN_ROWS, _MAX_ROWS = 64, 4096
+# Numbers in the rows of a fit that is worth all of BLAS's threads.
+_LARGE_FIT = 5_000_000
 
 
 def block_rows(doubles_per_row: int, working_memory: float | None = None) -> int:
@@ -96,6 +98,18 @@ def n_threads() -> int:
 def one_blas_thread(unless: bool = False) -> AbstractContextManager[None]:
     """Keep BLAS to one thread, so that none is left spinning beside the blocks'."""
     return nullcontext() if unless else _gate
+
+
+def threads_to_fit(X) -> AbstractContextManager[None]:
+    """One BLAS thread for a fit that is over sooner than several would have met.
+
+    A solver's many small products wait for all threads at each, and longer than they compute
+    where other work goes on beside them. Threads that a fit starts by itself (boosting,
+    forests, torch) are left alone.
+    """
+    shape = getattr(X, "shape", ())
+    dense = len(shape) == 2 and not hasattr(X, "tocsr")
+    return one_blas_thread(unless=dense and shape[0] * shape[1] > _LARGE_FIT)
 
 
 def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterator[T]:

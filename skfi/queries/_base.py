@@ -38,7 +38,7 @@ from ..bridge._base import bridge, innermost
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._refusals import check_instance
 from ..bridge._skorch import adapt
-from ..kernels._chunks import block_rows, row_blocks
+from ..kernels._chunks import block_rows, row_blocks, threads_to_fit
 from ._select import select_top
 
 
@@ -178,7 +178,8 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
         if not self._needs_model and self.estimator is None:
             return None
         if isinstance(innermost(estimator), FrozenEstimator) or len(np.unique(y)) > 1:
-            return clone(estimator).fit(X, y)
+            with threads_to_fit(X):
+                return clone(estimator).fit(X, y)
         if self._needs_model:
             warnings.warn(
                 f"All labels are of one class ({y[0]}), so no classifier can be fitted. "

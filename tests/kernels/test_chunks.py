@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import config_context, get_config
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from skfi import FITrimmer
 from skfi.kernels import _chunks
 from skfi.kernels._chunks import block_rows, map_blocks, n_threads, one_blas_thread
 
@@ -75,3 +79,27 @@ def test_threads_see_the_callers_configuration():
     with config_context(working_memory=7):
         found = list(map_blocks(lambda _: get_config()["working_memory"], 6, 1))
     assert found == [7] * 6
+
+
+@pytest.mark.parametrize(
+    ("X", "users"),
+    [(np.zeros((3, 2)), 1), (np.zeros((4, 2)), 0), (sparse.csr_array((9, 9)), 1), (["a"], 1)],
+)
+def test_a_small_fit_has_one_blas_thread(monkeypatch, X, users):
+    monkeypatch.setattr(_chunks, "_LARGE_FIT", 6)
+    with _chunks.threads_to_fit(X):
+        assert _chunks._gate.users == users
+    assert _chunks._gate.users == 0
+
+
+def test_the_trimmers_fits_are_such():
+    seen = []
+
+    class Watched(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(_chunks._gate.users)
+            return super().fit(X, y, sample_weight)
+
+    X, y = make_classification(60, random_state=0)
+    FITrimmer(Watched(), budget=2, step=None, influence="loss").fit(X, y)
+    assert seen == [1, 1]
