@@ -6,7 +6,7 @@ from ._sampler import FIActiveSampler
 from ._trimmer import FITrimmer
 from ._trimmer_cv import FITrimmerCV
 from .active import fi_active, fi_pairwise
-from .influence import fi_util
+from .influence import fi_signed, fi_util
 from .kernels._aggregate import Quantile, TrimmedMean
 from .kernels._losses import GeneralizedCrossEntropy
 
@@ -27,5 +27,6 @@ __all__ = [
     "active_learning_curve",
     "fi_active",
     "fi_pairwise",
+    "fi_signed",
     "fi_util",
 ]

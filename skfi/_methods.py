@@ -19,6 +19,7 @@ from .influence import (
     InfluenceDetails,
     Scores,
     fi_and_gain,
+    fi_signed,
     fi_util,
     signed_fi_and_gain,
 )
@@ -89,7 +90,10 @@ METHODS = {
         Method("random", baselines.random, needs_validation=False),
     )
 }
-_FUNCTIONS = {method.function: method for method in METHODS.values()} | {fi_util: METHODS["fi"]}
+_FUNCTIONS = {method.function: method for method in METHODS.values()} | {
+    fi_util: METHODS["fi"],
+    fi_signed: METHODS["fi_signed"],
+}
 
 
 def resolve_method(influence: str | Callable) -> Method:

@@ -10,7 +10,7 @@ from ._rows import check_choice
 from ._solved import InfluenceDetails, solve_fitted
 from .bridge._network import Choices
 
-__all__ = ["InfluenceDetails", "fi_util"]
+__all__ = ["InfluenceDetails", "fi_signed", "fi_util"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,95 @@ def fi_util(
         random_state=random_state,
     )
     return (found.scores, found.details) if return_details else found.scores
+
+
+def fi_signed(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    **params,
+):
+    """FI^util with a direction: its root times what removing the row gains.
+
+    FI has no sign, so rows that hold the model up score as high as rows that pull it down.
+    The first-order gain of removal (`skfi.baselines.iv`) tells them apart, and the product
+    goes first where both agree that a row matters. It is the order in which `FITrimmer`
+    removes rows by default, there with ``validation_loss="expected_error"`` and
+    ``metric="mahalanobis"``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier fitted on exactly `X`, `y` and `sample_weight`, see `fi_util`.
+    X : {array-like, sparse matrix} of shape (n, n_features)
+        Training rows.
+    y : array-like of shape (n,)
+        Training labels.
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features)
+        Validation rows, not used in training.
+    y_val : array-like of shape (n_val,)
+        Validation labels.
+    sample_weight : array-like of shape (n,), default=None
+        Weights the estimator was fitted with. One copy of a row is scored.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the validation rows in the mean.
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="log_loss"
+        Loss on the validation rows, see `fi_util`.
+    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        Coordinates of the perturbation, see `fi_util`.
+    **params : dict
+        How a network is differentiated: `params`, `perturbation`, `curvature`, `damping`,
+        `approximation`, `n_components`, `dtype` and `random_state` of `fi_util`.
+
+    Returns
+    -------
+    scores : ndarray of shape (n,)
+        Highest goes first; of the gain's sign: positive where the validation loss would be
+        lower without the row. √FI · gain, whose unit means nothing: compare the order, within
+        one model.
+
+    Raises
+    ------
+    TypeError
+        There is no bridge for the classifier; the message lists what has one.
+    ValueError
+        As for `fi_util`.
+
+    See Also
+    --------
+    fi_util : The measure itself, without a direction.
+    skfi.baselines.iv : The gain alone.
+
+    References
+    ----------
+    FI: "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 3. The
+    product with the gain is skfi's own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import fi_signed
+    >>> X, y = make_classification(200, random_state=0)
+    >>> y[0] = 1 - y[0]  # a wrong label
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> scores = fi_signed(model, X[:100], y[:100], X[100:], y[100:])
+    >>> bool(scores[0] > np.quantile(scores, 0.9)), bool((scores < 0).any())
+    (True, True)
+    """
+    options = {"validation_loss": validation_loss, "metric": metric, **params}
+    weights = {"sample_weight": sample_weight, "sample_weight_val": sample_weight_val}
+    return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
 
 
 def fi_and_gain(

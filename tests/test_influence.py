@@ -17,7 +17,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import fi_util
+from skfi import FITrimmer, fi_signed, fi_util
+from skfi.baselines import iv
 from tests.conftest import make_split
 from tests.reference import definition_of
 
@@ -436,3 +437,19 @@ def test_features_without_any_spread(n_classes, metric):
     assert np.isfinite(influence).all()
     if metric == "mahalanobis":
         assert (influence == 0).all()
+
+
+def test_signed_fi_is_the_trimmers_order():
+    X, y, X_val, y_val, _ = make_split()
+    model = LogisticRegression().fit(X, y)
+    rule = {"validation_loss": "expected_error", "metric": "mahalanobis"}
+    scores = fi_signed(model, X, y, X_val, y_val, **rule)
+    expected = np.sqrt(fi_util(model, X, y, X_val, y_val, **rule))
+    expected *= iv(model, X, y, X_val, y_val, validation_loss="expected_error")
+    np.testing.assert_allclose(scores, expected, rtol=1e-10)
+    trimmer = FITrimmer(budget=10, step=None).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(np.argsort(-scores)[:10], trimmer.trimmed_indices_)
+    by_name = FITrimmer(influence=fi_signed, budget=10, step=None)
+    np.testing.assert_array_equal(
+        by_name.fit(X, y, X_val=X_val, y_val=y_val).trimmed_indices_, trimmer.trimmed_indices_
+    )

@@ -49,6 +49,7 @@ def test_public_names():
         "active_learning_curve",
         "fi_active",
         "fi_pairwise",
+        "fi_signed",
         "fi_util",
     ]
     for name in skfi.__all__:
