@@ -6,9 +6,10 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 JOBS ?= logical
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 
-.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers bench-ratios bench-asv \
-	bench-active bench-queries bench-subsample figure-approximation study study-cnn \
-	study-queries study-cli paper paper-quick browser clean
+.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
+	bench-ratios bench-asv bench-growth bench-active bench-queries bench-subsample \
+	bench-wide bench-large figure-approximation study study-cnn study-queries study-cli \
+	paper paper-quick browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -46,6 +47,10 @@ bench-networks: .venv-test/ready
 bench-peers: .venv-peers/ready
 	.venv-peers/bin/python benchmarks/network_peers.py
 
+# How cost grows: exponents in rows, columns, classes and the pool, and peak memory.
+bench-growth: .venv-test/ready
+	.venv-test/bin/python benchmarks/growth.py
+
 # What is watched from commit to commit; asv compare and asv publish take it from there.
 bench-asv: .venv-test/ready
 	cd benchmarks && ../.venv-test/bin/asv run --config asv.conf.json --python same --quick \
@@ -55,6 +60,14 @@ bench-asv: .venv-test/ready
 bench-ratios: .venv-test/ready .venv-peers/ready
 	.venv-test/bin/python benchmarks/ratios.py
 	.venv-peers/bin/python benchmarks/ratios.py
+
+# 20,000 texts of 100,000 hashed columns; ten minutes.
+bench-wide: .venv-test/ready
+	.venv-test/bin/python benchmarks/wide_text.py
+
+# Ten million rows from disk (4 GB), out of core and on two workers of Dask.
+bench-large: .venv-test/ready
+	.venv-test/bin/python benchmarks/out_of_core.py
 
 # All pairs, and the mean over a million rows, beside what cannot be avoided; three minutes.
 bench-active: .venv-test/ready

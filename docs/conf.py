@@ -33,6 +33,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "inherited_docstrings",
     "repository_links",
+    "check_links",
 ]
 exclude_patterns = ["_build", "reproduction/results/**", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
@@ -78,6 +79,7 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "image_srcset": ["2x"],
     "show_memory": False,
+    "write_computation_times": False,  # its page wants a network
     "min_reported_time": 5,
     "show_signature": False,
     "remove_config_comments": True,
@@ -98,6 +100,7 @@ html_theme_options = {
     "logo": {"text": "skfi"},
     "header_links_before_dropdown": 6,
 }
-html_sidebars = {"index": [], "getting-started": [], "changelog": []}
+# Without the navigation at the side where there is none, or tables need the width.
+html_sidebars = {"index": [], "getting-started": [], "changelog": [], "reproduction": []}
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}

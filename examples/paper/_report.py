@@ -87,8 +87,8 @@ def write_report(results: Path, page: Path) -> None:
     for claim in NOT_TESTED:
         verdicts[claim.verdict] += _is_the_papers(claim)
         rows.append(("", *_cells(claim)))
-    head = ("", "claim", "paper", "ours, paper's setting", "ours, converged", "seeds",
-            "verdict", "note")  # fmt: skip
+    head = ("", "claim", "verdict", "paper", "ours, paper's setting", "ours, converged",
+            "seeds", "note")  # fmt: skip
     counted = ", ".join(f"{v}: {verdicts[v]}" for v in VERDICTS if verdicts[v])
     left_out = len(rows) - verdicts.total()
     missing = [name for name in EXPERIMENTS if name not in {e.name for e in made}]
@@ -109,8 +109,8 @@ def _is_the_papers(claim: Claim) -> bool:
 
 def _cells(claim: Claim) -> tuple[str, ...]:
     return (
-        claim.text, claim.paper, claim.ours, claim.converged, claim.seeds,
-        f"**{claim.verdict}**", claim.note,
+        claim.text, f"**{claim.verdict}**", claim.paper, claim.ours, claim.converged,
+        claim.seeds, claim.note,
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ class ModALQueryStrategy(BaseEstimator):
     modAL 0.4.2 unpacks ``(indices, metrics)``, 0.4.1 takes indices alone. The learner's own
     `query` tells which is wanted.
 
-    **modAL's `teach` and `fit` fail with scikit-learn 1.8 and newer**: modAL 0.4.1 and 0.4.2.1
+    modAL's `teach` and `fit` fail with scikit-learn 1.8 and newer: modAL 0.4.1 and 0.4.2.1
     (the last) pass `force_all_finite` to `sklearn.utils.check_X_y`, which has called it
     `ensure_all_finite` since 1.6. Making a learner and asking it work. So, in place of
     ``learner.teach(X_new, y_new)``, make a new one of all labelled rows, which is what

@@ -13,9 +13,9 @@ those of another page.
 # %%
 # Timing
 # ------
-# The shortest of three calls, all calls in turn. The exponent p, in seconds ~ rows to the p, is
-# a least-squares slope over the three largest sizes of a curve: what a call costs before it
-# sees a row is least of the whole there.
+# The shortest of three calls, all calls in turn. The exponent p, in seconds ~ rows to the p,
+# is a least-squares slope over the three largest sizes of a curve (of two where it has no
+# more): what a call costs before it sees a row is least of the whole there.
 
 from time import perf_counter
 

@@ -117,4 +117,4 @@ plt.show()
 # Signed FI and IV gain most where few rows go, and lose it again when they have run out of
 # errors: they go on pushing the same way. FI is slower, and does not turn here. The highest
 # loss gains little. So choose the budget, with 0 among the candidates (``FITrimmerCV``). This
-# ranks nothing: over the nine data sets of the study (``benchmarks``) FI is far behind both.
+# ranks nothing: with flipped labels FI is far behind both in :doc:`/studies/trimming`.

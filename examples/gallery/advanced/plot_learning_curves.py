@@ -77,6 +77,6 @@ for name in area:
     print(f"{name:14} {area[name].mean():11.3f}   {told:16} {end:10.3f} {seconds:14.4f}")
 
 # %%
-# The study over eleven data sets (``benchmarks/query_study.md``) finds the same: FI's mean
+# The study over eleven data sets (:doc:`/studies/queries`) finds the same: FI's mean
 # rank is ahead of all strategies it is compared with, margin among them, and no test tells
 # the two apart. FI's settings were chosen on these data sets.

@@ -29,7 +29,7 @@ own = data.data[["mean area", "mean texture", "mean smoothness", "mean symmetry"
 rng = np.random.default_rng(0)
 order = rng.permutation(len(own))
 own, y = own[order], data.target.to_numpy()[order]
-print("standard deviations of the columns:", own.std(axis=0).round(3))
+print("standard deviations of the columns:", *(f"{s:.3g}" for s in own.std(axis=0)))
 
 scaled = StandardScaler().fit_transform(own)
 left, right = (ortho_group(own.shape[1], seed=rng).rvs() for _ in range(2))
@@ -61,8 +61,8 @@ for metric in METRICS:
         change = np.abs(after - before) / before
         both = np.intersect1d(np.argsort(-before)[:30], np.argsort(-after)[:30])
         print(
-            f"{metric:<12}{name:<13}largest change {change.max():.0e}, rank correlation "
-            f"{spearmanr(before, after).statistic:.2f}, {len(both)} of the first 30 in both"
+            f"{metric:<12}{name:<13}largest change {change.max():.0e}, rank corr. "
+            f"{spearmanr(before, after).statistic:.2f}, {len(both)} of first 30 in both"
         )
 
 # %%
@@ -97,5 +97,6 @@ plt.show()
 # of the rows that would go first. Standardise, or take ``"mahalanobis"``, the default of
 # ``FITrimmer``. It promises nothing for maps that are not affine (logarithms, say), nor for a
 # penalty that stays behind when the features are mapped. And "the same in all units" is not
-# "better": in the study of nine data sets (``benchmarks``) the metric makes no difference to
-# the signed score. More in :doc:`/guide` and, on the theorem, in :doc:`/reproduction`.
+# "better": in the :doc:`study of nine data sets </studies/trimming>` the metric makes no
+# difference to the signed score. More in :doc:`/guide` and, on the theorem, in
+# :doc:`/reproduction`.

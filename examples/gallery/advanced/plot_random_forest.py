@@ -79,10 +79,10 @@ plt.show()
 # %%
 # The forest gains from rows that a linear model took out: wrong labels are wrong for both.
 # Rows at random gain nothing that their band would show. Between signed FI and the highest
-# loss these few repeats show no difference as long as most of the rows that go are wrong.
-# (Over more data sets and draws, with gradient boosting, signed FI is ahead: see
-# ``benchmarks/trimming_study.md``.) Beyond the share of wrong labels the budget takes right
-# rows, and there is nothing more to gain by either.
+# loss these few repeats show no difference beyond their errors. (Over more data sets and
+# draws with wrong labels, and gradient boosting, signed FI is ahead: see
+# :doc:`/studies/trimming`.) Beyond the share of wrong labels the budget takes right rows, and
+# there is nothing more to gain by either.
 
 print("gain in points, and share of wrong labels among the rows that went")
 print("budget" + "".join(f"{name:>22}" for name in methods))

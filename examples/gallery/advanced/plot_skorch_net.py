@@ -109,8 +109,8 @@ plt.show()
 
 # %%
 # On all rows the net bends around wrong labels, or takes the lower crescent for uncertain
-# ground. The default score finds nearly all of them; the highest loss spends part of its rows
-# on right labels of class 1 that the wrong ones made unlikely, and gains less. That all errors
-# are of one kind favours trimming: errors that pull either way move the boundary less, and
-# there is less to gain. What a score means for a net, which is at no minimum, and what of it
-# can be chosen, is in :doc:`/networks`.
+# ground. Nearly all rows that the default score drops are wrong; the highest loss spends part
+# of its rows on right labels of class 1 that the wrong ones made unlikely, and gains less.
+# That all errors are of one kind favours trimming: errors that pull either way move the
+# boundary less, and there is less to gain. What a score means for a net, which is at no
+# minimum, and what of it can be chosen, is in :doc:`/networks`.

@@ -50,8 +50,8 @@ for name, sampler in ways.items():
     print(f"  mean cosine of two rows, by FI:       {alike.mean():.2f}")
 
 # %%
-# By their pixels both batches are as mixed. In the embedding of FI they are not: two of the
-# rows with the highest FI often point the same way, which is to ask the same thing twice.
+# By their pixels both batches are about as mixed. In the embedding of FI they are not: two of
+# the rows with the highest FI often point the same way, which is to ask the same thing twice.
 
 
 def draw(projection):
