@@ -8,7 +8,7 @@ SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 
 .PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
 	bench-ratios bench-asv bench-growth bench-active bench-queries bench-subsample \
-	bench-wide bench-large figure-approximation study study-cnn study-queries study-cli \
+	bench-wide bench-large plan figure-approximation study study-cnn study-queries study-cli \
 	paper paper-quick browser clean
 
 demo: .venv-demo/ready
@@ -46,6 +46,10 @@ bench-networks: .venv-test/ready
 # Other packages, in an environment of their own: pyDVL wants NumPy 1.
 bench-peers: .venv-peers/ready
 	.venv-peers/bin/python benchmarks/network_peers.py
+
+# What 10⁹ rows would take, counted from measured rows.
+plan: .venv-test/ready
+	.venv-test/bin/python benchmarks/plan.py
 
 # How cost grows: exponents in rows, columns, classes and the pool, and peak memory.
 bench-growth: .venv-test/ready

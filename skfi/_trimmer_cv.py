@@ -414,6 +414,8 @@ class FITrimmerCV(BaseTrimmer):
                     "score": {}}  # fmt: skip
         if task.weighted:
             params["sample_weight"] = task.weight
+        if not params:  # what process_routing gives for none never ends an `in`
+            return {"split": {}, "score": {}}
         routed = process_routing(self, "fit", **params)
         return {"split": dict(routed.cv.split) if "cv" in routed else {},
                 "score": dict(routed.scorer.score) if "scorer" in routed else {}}  # fmt: skip

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer, fi_util
+from skfi import FITrimmer, FITrimmerCV, fi_util
 from tests.conftest import classic
 
 
@@ -157,6 +157,17 @@ class TestMetadataRouting:
             search = GridSearchCV(trimmer, {"budget": [0, 10]}, cv=3)
             search.fit(X, y, X_val=X_val, y_val=y_val)
         assert search.best_estimator_.influence_.shape == (300,)
+
+    @pytest.mark.parametrize("checked", [False, True], ids=["folds", "X_val"])
+    def test_nothing_to_route(self, raw, checked):
+        X, y, X_val, y_val = raw
+        held = {"X_val": X_val, "y_val": y_val} if checked else {}
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        trimmer = FITrimmerCV(model, budgets=(0, 10), step=None, validation=2, cv=2)
+        plain = trimmer.fit(X, y, **held).cv_results_["mean_test_score"]
+        with config_context(enable_metadata_routing=True):
+            routed = trimmer.fit(X, y, **held).cv_results_["mean_test_score"]
+        np.testing.assert_array_equal(routed, plain)
 
     def test_groups_reach_the_splitter(self, raw):
         X, y, _, _ = raw

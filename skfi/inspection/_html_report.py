@@ -66,6 +66,8 @@ def html_report(
 
     Raises
     ------
+    FileNotFoundError
+        `path` lies in a folder that does not exist.
     ImportError
         jinja2 or pandas is not installed.
     sklearn.exceptions.NotFittedError
@@ -89,6 +91,10 @@ def html_report(
     ):
         raise ValueError(f"max_rows={max_rows!r} must be a number of rows, 1 or more, or None.")
     target = None if path is None else Path(path)
+    if target is not None and not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"path={str(target)!r} lies in a folder that does not exist; make it first."
+        )
     template = _template()
     report = trimmer.report()
     n = len(trimmer.support_)

@@ -224,6 +224,8 @@ def check_frame(frame: Any, n: int, names: Any):
 
     if frame is None:
         return None
+    if hasattr(frame, "to_pandas"):  # of polars or pyarrow
+        frame = frame.to_pandas()
     if isinstance(frame, list) and all(map(pd.api.types.is_scalar, frame)):  # of texts, say
         frame = pd.Series(frame, dtype=object)
     if isinstance(frame, pd.Series):

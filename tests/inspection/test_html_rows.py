@@ -66,6 +66,16 @@ def test_arrays_get_names(trimmer):
     assert names[-4:] == list("abcd")
 
 
+def test_tables_of_other_libraries(trimmer):
+    pa = pytest.importorskip("pyarrow")
+    words = [f"w{i}" for i in range(120)]
+    gone = [words[i] for i in trimmer.trimmed_indices_]
+    page = Page(html_report(trimmer, frame=pa.table({"word": words})))
+    assert page.column("word") == gone
+    page = Page(html_report(trimmer, frame=pa.array(words)))
+    assert page.column("value") == gone
+
+
 def test_index_is_shown_and_checked():
     frame = pd.DataFrame(X, index=[f"r{i}" for i in range(120)], columns=list("abcd"))
     fitted = FITrimmer(budget=5, step=None, validation=3).fit(frame, Y)
