@@ -146,7 +146,7 @@ class FITrimmerCV(BaseTrimmer):
     _splitters = ("cv", "validation")
     _parameter_constraints: dict = {
         **BaseTrimmer._parameter_constraints,
-        "budgets": [Iterable],
+        "budgets": "no_validation",  # _candidates says more
         "cv": [
             "cv_object",
             StrOptions({"prefit"}),
@@ -301,10 +301,12 @@ class FITrimmerCV(BaseTrimmer):
         return curves
 
     def _candidates(self, task: Task) -> list:
-        budgets = list(self.budgets)
-        if not budgets or isinstance(self.budgets, str):
+        given = self.budgets
+        budgets = list(given) if isinstance(given, Iterable) else []
+        if not budgets or isinstance(given, str):
             raise ValueError(
-                f"budgets={self.budgets!r} must hold at least one number of rows or share."
+                f"budgets={given!r} must be a list of at least one number of rows or share, "
+                "such as (0, 0.05, 0.1)."
             )
         for budget in budgets:
             check_budget(budget)

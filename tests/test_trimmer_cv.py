@@ -290,3 +290,9 @@ def test_verbose(noisy, capsys):
         warnings.simplefilter("ignore")  # tqdm may warn where notebooks lack widgets
         FITrimmerCV(cv=2, validation=3, budgets=(0, 0.1), verbose=1).fit(X, y)
     assert "without trimming" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("budgets", [0.1, None, "ab", ()])
+def test_budgets_that_are_none_are_told_of(budgets):
+    with pytest.raises(ValueError, match=r"must be a list of at least one number of rows"):
+        FITrimmerCV(budgets=budgets).fit(np.eye(4), [0, 1, 0, 1])

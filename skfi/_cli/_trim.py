@@ -251,6 +251,11 @@ def _tell(console: Console, result: dict[str, Any], accuracy) -> None:
         console.say("Nothing was dropped. " + _why_nothing(result))
     else:
         console.say(f"Dropped {dropped} of {n} rows ({_how(result)}).")
+        if _at_the_edge(result):
+            console.say(
+                "That is the largest budget tried, and may be far more rows than are wrong; "
+                "--rule one_standard_error drops fewer."
+            )
         told = [["class", "rows", "dropped"]]
         told += [[one["label"], one["rows"], one["dropped"]] for one in result["classes"]]
         for line in table_lines(told[: _MOST_CLASSES + 1]):
@@ -272,6 +277,14 @@ def _tell(console: Console, result: dict[str, Any], accuracy) -> None:
             console.say(line)
     for path in result["outputs"].values():
         console.say(f"Wrote {path}.")
+
+
+def _at_the_edge(result: dict[str, Any]) -> bool:
+    """Whether the best of several budgets was the largest."""
+    budget = result["budget"]
+    if budget["candidates"] is None or result["rule"] != "best":
+        return False
+    return budget["used"] == max(one["budget"] for one in _tried(result))
 
 
 def _how(result: dict[str, Any]) -> str:

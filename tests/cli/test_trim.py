@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from skfi._base import BaseTrimmer
+from skfi._cli._trim import _at_the_edge
 from tests.cli.conftest import read, write
 
 pd = pytest.importorskip("pandas")
@@ -211,3 +212,12 @@ def test_notices_of_the_library_are_passed_on(skfi, tables):
     notes = json.loads(outcome.out)["notes"]
     assert any("more than half of class yes" in note for note in notes)
     assert f"note: {notes[-1]}" in outcome.err
+
+
+@pytest.mark.parametrize(("used", "rule", "told"), [(0.2, "best", True), (0.1, "best", False),
+    (0.2, "one_standard_error", False)])  # fmt: skip
+def test_the_largest_budget_tried_is_told(used, rule, told):
+    tried = [{"budget": budget, "accuracy": 0.9} for budget in (0, 0.1, 0.2)]
+    tried.append({"budget": 0.4, "accuracy": None})  # could not be had
+    result = {"budget": {"used": used, "candidates": tried}, "rule": rule}
+    assert _at_the_edge(result) is told
