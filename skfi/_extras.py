@@ -13,6 +13,7 @@ from typing import Any
 # Name of import -> what is installed, and the extra that brings it.
 EXTRAS = {
     "curvlinops": ("curvlinops", "torch"),
+    "dask": ("dask", "dask"),
     "jinja2": ("jinja2", "report"),
     "matplotlib": ("matplotlib", "plot"),
     "pandas": ("pandas", "pandas"),

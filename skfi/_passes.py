@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_consistent_length
 
 from ._rows import Rows, check_choice, check_names, column_names, linear_rows
 from ._solved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
@@ -67,7 +68,7 @@ Reduce = Callable[[Part], Totals]
 
 def count_rows(fitted: Bridge, X, y, sample_weight) -> Totals:
     """A block's rows and weight of each class; for class weights that balance."""
-    rows = linear_rows(fitted, X, y, sample_weight)
+    rows = _rows_of_block(fitted, X, y, sample_weight)
     n_classes = len(fitted.classes)
     mass = [
         np.bincount(rows.codes, minlength=n_classes).astype(float),
@@ -91,8 +92,17 @@ def sum_rows(
         )
 
 
+def _rows_of_block(fitted: Bridge, X, y, sample_weight) -> Rows:
+    """A block's rows, whose weights may all be zero: those of all rows may not."""
+    if sample_weight is None or np.any(np.asarray(sample_weight)):
+        return linear_rows(fitted, X, y, sample_weight)
+    rows = linear_rows(fitted, X, y, None)
+    check_consistent_length(rows.X, sample_weight)
+    return replace(rows, weight=np.zeros(len(rows.codes)))
+
+
 def _seen(fitted: Bridge, model: SoftmaxLinear, X, y, sample_weight) -> Rows:
-    rows = linear_rows(fitted, X, y, sample_weight)
+    rows = _rows_of_block(fitted, X, y, sample_weight)
     if rows.X.shape[1] != model.n_features:
         raise ValueError(
             f"X has {rows.X.shape[1]} features where the model sees it, but the model "

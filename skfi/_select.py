@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BITS, _LEVELS = 16, 4
+_BITS, LEVELS = 16, 4
 _SIGN = np.uint64(1 << 63)
 
 
@@ -42,7 +42,7 @@ def digit_counts(scores: np.ndarray, prefix: int, level: int) -> np.ndarray:
         0 for the first digit to 3 for the last.
     """
     keys = ordered_keys(scores)
-    shift = np.uint64(_BITS * (_LEVELS - 1 - level))
+    shift = np.uint64(_BITS * (LEVELS - 1 - level))
     digits = keys >> shift
     if level:
         digits = digits[digits >> np.uint64(_BITS) == np.uint64(prefix)]
@@ -58,17 +58,24 @@ def find_cut(counts: Callable[[int, int], np.ndarray], n_chosen: int) -> Cut:
     counts : callable
         ``(prefix, level) -> counts (65,536,)``: `digit_counts`, summed up over all blocks.
     n_chosen : int
-        At least 1, at most as many as there are scores.
+        At most as many as there are scores.
     """
-    prefix, left = 0, n_chosen
-    for level in range(_LEVELS):
-        found = counts(prefix, level)
-        from_top = np.cumsum(found[::-1])
-        place = int(np.searchsorted(from_top, left))
-        digit = (1 << _BITS) - 1 - place
-        left -= int(from_top[place - 1]) if place else 0
-        prefix = (prefix << _BITS) | digit
-    return Cut(prefix, left)
+    cut = Cut(0, n_chosen)
+    for level in range(LEVELS):
+        cut = next_digit(cut, counts(cut.key, level))
+    return cut
+
+
+def next_digit(cut: Cut, counts: np.ndarray) -> Cut:
+    """One digit more of the cut, of which `key` is the prefix and `n_ties` is left to choose.
+
+    Starts from ``Cut(0, n_chosen)``; after `LEVELS` digits it is the cut.
+    """
+    from_top = np.cumsum(counts[::-1])
+    place = int(np.searchsorted(from_top, cut.n_ties))
+    digit = (1 << _BITS) - 1 - place
+    above = int(from_top[place - 1]) if place else 0
+    return Cut((cut.key << _BITS) | digit, cut.n_ties - above)
 
 
 def count_ties(scores: np.ndarray, cut: Cut) -> int:

@@ -8,7 +8,8 @@ them; other networks by torch.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,20 +37,18 @@ from .kernels._losses import resolve_validation_loss
 from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
 from .kernels._removal import removal_all
 from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
+from .kernels._wide import RowSpace, by_rows, check_fits, sparse_gradient, warn_if_rough
 
 if TYPE_CHECKING:
     from .kernels._network import Network, Theta
     from .kernels._network_scores import Curvature
 
-# A fit is taken as converged when one Newton step would lower its objective by less
-# than this share of it. LogisticRegression's default
-# tolerance on scaled features stays under it.
+# A fit is taken as converged when one Newton step would lower its objective by less than this
+# share. LogisticRegression's default tolerance on scaled features stays under it.
 _STATIONARY = 1e-3
-# A Hessian of more parameters is worth all of BLAS's threads; a smaller one is better
-# off with one.
+# A Hessian of more parameters is worth all of BLAS's threads; a smaller one goes with one.
 LARGE = 1500
-# A network's last layer of more parameters is taken by K-FAC, unless asked otherwise:
-# the exact form costs K² times as much.
+# A network's last layer of more parameters is taken by K-FAC: exact costs K² times as much.
 _LARGEST_EXACT_LAYER = 1000
 
 
@@ -69,12 +68,17 @@ class InfluenceDetails:
     gradient_norm : float
         Euclidean norm of the gradient of the mean objective in these parameters; 0 at
         the optimum that the formulas differentiate.
+    residual : float or None
+        Relative error where a matrix of rows by rows stands for H: the larger of
+        ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
+        changes in a sample of the rows' solves. None where H itself was inverted.
     """
 
     curvature: str
     damping: float
     n_parameters: int
     gradient_norm: float
+    residual: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,20 @@ class CurvedLinear:
     train: Rows
     weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
     copy: np.ndarray  # what one copy of it counts
-    inverse: np.ndarray | KroneckerInverse  # H⁻¹
+    found: np.ndarray | KroneckerInverse | RowSpace  # H⁻¹, or what stands for it
     details: InfluenceDetails
+    damping: float = 0.0  # in units of the summed loss
+
+    @cached_property
+    def inverse(self) -> np.ndarray | KroneckerInverse:
+        """H⁻¹, summed up only now where the rows stood for it."""
+        if not isinstance(self.found, RowSpace):
+            return self.found
+        model, train = self.model, self.train
+        check_fits(model, len(train.codes), rows=False)
+        with one_blas_thread(unless=model.beta.size > LARGE):
+            total = fit_curvature(model, train.X, train.codes, self.weight)
+            return invert(model, total.hessian, self.damping)
 
     def root(self) -> np.ndarray:
         """R with R Rᵀ the training covariance."""
@@ -119,6 +135,30 @@ class SolvedLinear:
         curved = self.curved
         moved = curved.copy if moved is None else moved
         return removal_all(curved.model, curved.train.X, curved.train.codes, moved, self.h)
+
+
+@dataclass(frozen=True)
+class SolvedWide(SolvedLinear):
+    """A softmax-linear model, solved through its rows."""
+
+    space: RowSpace
+    residual: float
+
+    @property
+    def details(self) -> InfluenceDetails:
+        return replace(self.curved.details, residual=self.residual)
+
+    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what one copy's removal gains."""
+        curved, train = self.curved, self.curved.train
+        moved = curved.copy if unit == "copy" else curved.weight
+        spread = (train.X, train.weight) if metric == "mahalanobis" else None
+        with one_blas_thread():
+            return self.space.influence(moved, self.h, spread), self.gain(moved)
+
+    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
+        """First-order decrease of the validation loss when each row goes."""
+        return self.space.gain(self.curved.copy if moved is None else moved, self.h)
 
 
 @dataclass(frozen=True)
@@ -193,15 +233,21 @@ def solve_fitted(
     """Check the data, sum up the objective's curvature, and solve for V's gradient."""
     loss = resolve_validation_loss(validation_loss)
     held_out = X_val, y_val, sample_weight_val
-    curved, rows = curve_fitted(
-        estimator, X, y, sample_weight, choices, held_out, stacklevel=stacklevel + 1
-    )
+    training = estimator, X, y, sample_weight
+    curved, rows = curve_fitted(*training, choices, held_out, stacklevel + 1, wide=True)
     assert rows is not None
     if isinstance(curved, CurvedNetwork):
         from .kernels._network_scores import solve_for
 
         data = rows.X, rows.codes, rows.weight
         return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
+    space = curved.found
+    if isinstance(space, RowSpace):
+        u = sparse_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
+        h, residual = space.solve(u)
+        residual = max(residual, space.error_of_rows())
+        warn_if_rough(residual, stacklevel)
+        return SolvedWide(curved, h, space, residual)
     with one_blas_thread(unless=curved.model.beta.size > LARGE):
         u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         return SolvedLinear(curved, solve(curved.inverse, u))
@@ -215,10 +261,12 @@ def curve_fitted(
     choices: Choices | None = None,
     held_out: tuple[Any, Any, Any] | None = None,
     stacklevel: int = 4,
+    wide: bool = False,
 ) -> tuple[CurvedLinear | CurvedNetwork, Rows | None]:
     """Check the data, and sum up the objective's curvature; with it the checked held-out rows.
 
-    ``held_out`` are validation rows, labels and weights, as they come.
+    ``held_out`` are validation rows, labels and weights, as they come. ``wide`` lets the rows
+    stand for H where there are fewer of them than columns.
     """
     choices = Choices() if choices is None else choices
     fitted = bridge(estimator)
@@ -231,14 +279,20 @@ def curve_fitted(
         if not choices.closed_form:
             return _curve_network(fitted, choices, training, held_out, stacklevel)
         fitted = fitted.last_layer(choices, X)
-        return _curve_linear(fitted, choices, training, held_out, network=True)
+        return _curve_linear(fitted, choices, training, held_out, network=True, wide=wide)
     choices.check_linear(type(estimator).__name__)
     names = column_names(estimator, fitted)
     check_names(names, X, "X")
     if held_out is not None:
         check_names(names, held_out[0], "X_val")
     return _curve_linear(
-        fitted, choices, training, held_out, own_class(estimator), stacklevel=stacklevel + 1
+        fitted,
+        choices,
+        training,
+        held_out,
+        own_class(estimator),
+        stacklevel=stacklevel + 1,
+        wide=wide,
     )
 
 
@@ -259,6 +313,7 @@ def _curve_linear(
     own_name: str = "",
     network: bool = False,
     stacklevel: int = 0,
+    wide: bool = False,
 ) -> tuple[CurvedLinear, Rows | None]:
     train = linear_rows(fitted, *training)
     others = None if held_out is None else linear_rows(fitted, *held_out, "_val")
@@ -277,25 +332,33 @@ def _curve_linear(
     if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
         small = not network or model.n_parameters <= _LARGEST_EXACT_LAYER
         curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
-    with one_blas_thread(unless=model.beta.size > LARGE):
-        total = fit_curvature(
-            model, train.X, train.codes, weight, kronecker=curvature == "kfac"
-        )
-        damping = choices.damping
-        if damping == "auto" and not network:
-            damping = 0.0  # at an optimum there is nothing to make up for
-        used = resolve_damping(
-            damping,
-            mean_eigenvalue(total, model, unit),
-            float(model.l2.min()) / unit,
-        )
-        inverse = invert(model, total.hessian, used * unit)
+    kronecker = curvature == "kfac"
+    n_present = int(np.count_nonzero(train.weight))
+    rows = wide and not kronecker and by_rows(model, n_present)
+    check_fits(model, n_present, rows, kronecker)
+    damping = choices.damping
+    if damping == "auto" and not network:
+        damping = 0.0  # at an optimum there is nothing to make up for
+    penalty = float(model.l2.min()) / unit
+    total: CurvatureSum | RowSpace
+    found: np.ndarray | KroneckerInverse | RowSpace
+    with one_blas_thread(unless=(n_present if rows else model.beta.size) > LARGE):
+        if rows:
+            total = found = RowSpace(model, train.X, train.codes, weight)
+            mean = found.trace() / model.n_parameters / unit
+            used = resolve_damping(damping, mean, penalty)
+            found.invert(used * unit)
+        else:
+            total = fit_curvature(model, train.X, train.codes, weight, kronecker=kronecker)
+            used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
+            found = invert(model, total.hessian, used * unit)
     if not network:
-        check_stationary(total, inverse, float(train.weight.sum()), own_name, stacklevel)
+        check_stationary(total, found, float(train.weight.sum()), own_name, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = one_copy(weight, train.weight)
-    return CurvedLinear(fitted, model, train, weight, copy, inverse, details), others
+    curved = CurvedLinear(fitted, model, train, weight, copy, found, details, used * unit)
+    return curved, others
 
 
 def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -307,14 +370,17 @@ def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
 
 
 def check_stationary(
-    total: CurvatureSum,
-    inverse: np.ndarray | KroneckerInverse,
+    total: CurvatureSum | RowSpace,
+    inverse: np.ndarray | KroneckerInverse | RowSpace,
     weight: float,
     own_name: str,
     stacklevel: int,
 ) -> None:
     """Warn where the coefficients are not the optimum the formulas differentiate."""
-    step = solve(inverse, total.gradient)
+    if isinstance(inverse, RowSpace):
+        step, _ = inverse.solve(total.gradient)
+    else:
+        step = solve(inverse, total.gradient)
     excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
     if excess > _STATIONARY:
         own = ""

@@ -37,6 +37,7 @@ MODULES = [
     "skfi.bridge",
     "skfi.datasets",
     "skfi.inspection",
+    "skfi.outofcore",
     *(
         f"skfi.integrations.{m.name}"
         for m in pkgutil.iter_modules(skfi.integrations.__path__)

@@ -5,8 +5,9 @@ products ``c_a c_b`` and ``x̃_s x̃_t``, each symmetric, so that
 
     uᵀCu = Σ_{a≤b} c_a c_b Σ_{s≤t} x̃_s x̃_t Γ_{st,ab}
 
-is a matrix product of p(p + 1)/2 by K(K + 1)/2 numbers: m²/4 a row. Where C is of low rank its
-root is cheaper still.
+is a matrix product of p(p + 1)/2 by K(K + 1)/2 numbers: m²/4 a row. Where K is small that
+product is a thin one, and the products x̃_s x̃_t themselves cost more: ``x̃ᵀC_ab x̃`` for each
+pair a ≤ b, m²/2 a row, takes less time. Where C is of low rank its root is cheaper still.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from sklearn import get_config
 
 from ._active import gradients
+from ._chunks import n_threads, row_blocks
 
 # Bytes of a block's products, which are read once: they should stay in the cache.
 _BLOCK_BYTES = 4_000_000
+# Rows of a block of forms of pairs, which want a nearer cache.
+_MOST_ROWS = 256
+# The products' share of a thread's working memory; the rest holds the rows.
+_BLOCK_SHARE = 0.5
+# Up to as many outputs each pair's form by itself takes less time than the table.
+_FEW_OUTPUTS = 5
 
 
 @dataclass
@@ -29,7 +38,8 @@ class Quadratic:
     C: np.ndarray | None = None  # (m, m), symmetric, not negative
     root: np.ndarray | None = None  # L (m, rank)
     dtype: type = np.float64  # of the products; float32 halves their cost
-    table: np.ndarray | None = field(init=False, default=None)  # Γᵀ
+    # Γᵀ; for few outputs the C_ab side by side, (p, p K(K + 1)/2)
+    table: np.ndarray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.root is not None:
@@ -38,14 +48,21 @@ class Quadratic:
         assert self.C is not None
         K = self.n_outputs
         p = len(self.C) // K
-        self.table = _packed(self.C.reshape(K, p, K, p)).astype(self.dtype)
+        pack = _side_by_side if self._few else _packed
+        self.table = pack(self.C.reshape(K, p, K, p)).astype(self.dtype)
+
+    @property
+    def _few(self) -> bool:
+        return self.n_outputs <= _FEW_OUTPUTS
 
     @property
     def doubles_per_row(self) -> int:
-        """Temporaries of a row."""
+        """Temporaries of a row, beside which the products have a share of their own."""
         if self.root is not None:
             return sum(self.root.shape)
-        return 8 * self.n_outputs
+        assert self.C is not None
+        # As much again as the row and these take: room for the products.
+        return 2 * len(self.C) // self.n_outputs + 16 * self.n_outputs
 
     def times(self, u: np.ndarray) -> np.ndarray:
         """``C u`` of one vector (m,)."""
@@ -60,17 +77,38 @@ class Quadratic:
         if self.root is not None:
             e = gradients(X, c) @ self.root
             return np.einsum("br,br->b", e, e).astype(np.float64, copy=False)
+        by_blocks = self._by_pairs if self._few else self._by_products
+        out = by_blocks(X, c, _block_bytes() // np.dtype(self.dtype).itemsize)
+        return np.maximum(out, 0.0, out=out)
+
+    def _by_pairs(self, X: np.ndarray, c: np.ndarray, numbers: int) -> np.ndarray:
+        """A form of x̃ for each pair of outputs."""
+        assert self.table is not None
+        out = np.empty(len(X))
+        first, second = np.triu_indices(c.shape[1])
+        wide = self.table.shape[1]
+        size = min(len(X), _MOST_ROWS, max(32, numbers // wide))
+        products = np.empty((size, wide), dtype=self.dtype)
+        for rows in row_blocks(len(X), size):
+            x, own = X[rows], c[rows]
+            moved = np.matmul(x, self.table, out=products[: len(x)])
+            moved = moved.reshape(len(x), len(first), -1)
+            forms = np.matmul(moved, x[:, :, None])[:, :, 0]
+            forms *= own[:, first] * own[:, second]
+            out[rows] = forms.sum(axis=1)
+        return out
+
+    def _by_products(self, X: np.ndarray, c: np.ndarray, numbers: int) -> np.ndarray:
+        """Products of the columns, times the table."""
         assert self.table is not None
         out = np.empty(len(X))
         p, n_products = X.shape[1], self.table.shape[1]
-        numbers = _BLOCK_BYTES // np.dtype(self.dtype).itemsize
         size = min(len(X), max(32, numbers // n_products))
         # Where few rows fill a block already, the products of a part of the columns at a time.
         wide = min(n_products, max(p, numbers // size))
         first, second = np.triu_indices(c.shape[1])
         products = np.empty((wide, size), dtype=self.dtype)
-        for start in range(0, len(X), size):
-            rows = slice(start, min(start + size, len(X)))
+        for rows in row_blocks(len(X), size):
             Xt: np.ndarray = np.ascontiguousarray(X[rows].T)
             ct: np.ndarray = c[rows].T
             part = products[:, : Xt.shape[1]]
@@ -85,13 +123,20 @@ class Quadratic:
             forms += self.table[:, done : done + at] @ part[:at]
             forms *= ct[first] * ct[second]
             out[rows] = forms.sum(axis=0)
-        return np.maximum(out, 0.0, out=out)
+        return out
+
+
+def _block_bytes() -> int:
+    """Bytes that a block's products may take in one of the threads at work."""
+    allowed = _BLOCK_SHARE * get_config()["working_memory"] * 2**20 / n_threads()
+    return int(min(_BLOCK_BYTES, allowed))
 
 
 def cheaper_by_root(m: int, n_outputs: int, rank: int) -> bool:
     """Whether a root of this many columns costs less a row than the table."""
     p, K = m // n_outputs, n_outputs
-    return m * rank <= (p * (p + 1) // 2) * (K * (K + 1) // 2)
+    inputs = p * p if K <= _FEW_OUTPUTS else p * (p + 1) // 2
+    return m * rank <= inputs * (K * (K + 1) // 2)
 
 
 def principal_root(
@@ -111,6 +156,14 @@ def principal_root(
     kept = variance > len(S) * np.finfo(np.float64).eps * max(variance[-1], 0.0)
     variance, Q = variance[kept][::-1], Q[:, kept][:, ::-1]
     return A @ (Q * np.sqrt(variance)), variance
+
+
+def _side_by_side(C: np.ndarray) -> np.ndarray:
+    """The C_ab, a ≤ b, of C (K, p, K, p) beside each other (p, p K(K + 1)/2)."""
+    a, b = np.triu_indices(len(C))
+    double = np.where(a == b, 1.0, 2.0)[:, None]
+    # One axis for the pairs: (p, pairs, p).
+    return (C.transpose(1, 0, 2, 3)[:, a, b] * double).reshape(C.shape[1], -1)
 
 
 def _packed(C: np.ndarray) -> np.ndarray:

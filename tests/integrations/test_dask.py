@@ -11,7 +11,6 @@ import pytest
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
@@ -205,7 +204,7 @@ def test_data_frames_go_through_a_pipeline_as_data_frames():
     frame, lazy = frames()
     columns, numbers = [*"abcdef"], [*"abcde"]
     train, held_out = frame.iloc[:100], frame.iloc[100:]
-    lazy = lazy.loc[:99]  # the last partition is shorter; nobody knows the lengths
+    lazy = lazy.loc[:99]
     model = make_pipeline(
         make_column_transformer((OneHotEncoder(), ["f"]), (StandardScaler(), numbers)),
         LogisticRegression(tol=1e-8),
@@ -235,24 +234,24 @@ def test_data_frames_go_through_a_pipeline_as_data_frames():
 def test_partitions_without_rows():
     frame, lazy = frames()
     lazy, frame = lazy[lazy["a"] > 0], frame[frame["a"] > 0]
-    empty = lazy.index > 200
-    lazy = dask.dataframe.concat([lazy, lazy[empty], lazy[empty]])
+    nothing = lazy[lazy["a"] > 1e9]
+    lazy = dask.dataframe.concat([nothing, lazy.reset_index(drop=True), nothing])
+    assert lazy.map_partitions(len).compute().tolist().count(0) == 6
     numbers = [*"abcde"]
     model = fit_logistic(lazy[numbers], lazy["label"])
     given = frame[numbers], frame["label"]
-    found = fi_util(model, lazy[numbers], lazy["label"], *given)
-    with pytest.warns(UserWarning, match="very rows"):
-        expected = skfi.fi_util(model, *given, *given)
+    held_out = given[0].iloc[::2], given[1].iloc[::2]
+    found = fi_util(model, lazy[numbers], lazy["label"], *held_out)
+    expected = skfi.fi_util(model, *given, *held_out)
     np.testing.assert_allclose(found.compute(), expected, rtol=1e-9)
     np.testing.assert_array_equal(
         select_top(found, 5).compute(), np.isin(found.compute(), np.sort(found)[-5:])
     )
     scores = fi_active(model, *given, lazy[numbers]).compute()
     np.testing.assert_allclose(scores, skfi.fi_active(model, *given, frame[numbers]), **EXACT)
-    nothing = lazy[lazy["a"] > 1e9]
     for call in (
         lambda: fit_logistic(nothing[numbers], nothing["label"]),
-        lambda: fi_util(model, nothing[numbers], nothing["label"], *given),
+        lambda: fi_util(model, nothing[numbers], nothing["label"], *held_out),
     ):
         with pytest.raises(ValueError, match="X has no rows"):
             call()
@@ -365,11 +364,12 @@ def test_trimming_is_that_of_one_machine(n_classes, weighted):
 
 def test_trimming_whole_chunks_and_nothing():
     X, y, X_val, y_val, _ = problem()
-    X_d, y_d = in_chunks(X, y, chunks=(1,) * 140)
+    X_d, y_d = in_chunks(X, y, chunks=(1,) * 20 + (120,))
     for budget in (0, 0.0, 30):
         result = trim(X_d, y_d, X_val, y_val, budget=budget)
         assert result.n_trimmed_ == budget
         assert int(result.support_.sum().compute()) == 140 - budget
+    assert not result.support_[:20].compute().all()
     again = trim(*of_unknown_length(X_d, y_d), X_val, y_val, budget=30)
     np.testing.assert_array_equal(again.support_.compute(), result.support_.compute())
 
@@ -408,7 +408,7 @@ def test_an_error_names_its_chunk(known):
         with pytest.raises(ValueError, match=f"{place}: {message}"):
             fi_util(model, X_d, y_d, X_val, y_val, sample_weight=w_d)
         with pytest.raises(ValueError, match=f"{place}: {message}"):
-            fit_logistic(X_d, y_d, sample_weight=w_d, classes=[0.0, 1.0])
+            fit_logistic(X_d, y_d, sample_weight=w_d, classes=[0, 1])
     X_d, y_d, _ = spoilt(1, np.nan)
     with pytest.raises(ValueError, match=f"{place}: y holds None or NaN .* for 1 of 50 rows"):
         fit_logistic(X_d, y_d)
@@ -422,25 +422,23 @@ def test_an_error_of_another_kind_is_noted():
         raise MemoryError("too large")
 
     blocks = _dask_blocks.in_blocks(X=da.ones((4, 1), chunks=2), y=None)
-    with pytest.raises(MemoryError, match="^too large$") as caught:
+    with pytest.raises(
+        MemoryError, match=r"^too large\nIn chunk [01] \(rows [02] to [13]\)\.$"
+    ):
         _dask_blocks.sum_blocks(blocks, fails, "test").compute()
-    assert caught.value.__notes__ in (
-        ["In chunk 0 (rows 0 to 1)."],
-        ["In chunk 1 (rows 2 to 3)."],
-    )
 
 
 def test_rows_that_do_not_fit_together():
     X, y, X_val, y_val, weight = problem()
     X_d, y_d = in_chunks(X, y)
-    X_u, y_u = of_unknown_length(X_d, y_d)
+    (X_u,) = of_unknown_length(X_d)
     model = LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="y has 100 rows, and X 140"):
         fit_logistic(X_d, y_d[:100])
-    with pytest.raises(ValueError, match="y has 3 chunks and X has 4, .* compute_chunk_sizes"):
+    with pytest.raises(ValueError, match=r"y has 3 chunks and X has 4, .* compute_chunk_sizes"):
         fit_logistic(X_u, of_unknown_length(da.from_array(y, chunks=50))[0])
     with pytest.raises(
-        ValueError, match=r"^In chunk [013].*: .* inconsistent numbers of samples"
+        ValueError, match=r"^In chunk [0-3]: .* inconsistent numbers of samples"
     ):
         fit_logistic(X_u, of_unknown_length(da.from_array(y, chunks=((36, 51, 2, 51),)))[0])
     with pytest.raises(ValueError, match="y must have one dimension, and has 2"):
@@ -461,7 +459,7 @@ def test_rows_that_do_not_fit_together():
         fi_util(model, X_d[:, :3], y_d, X_val[:, :3], y_val)
     with pytest.raises(ValueError, match="split_every=1 must be at least 2"):
         fit_logistic(X_d, y_d, split_every=1)
-    with pytest.raises(TypeError, match="split_every=2.5 must be an int"):
+    with pytest.raises(TypeError, match=r"split_every=2\.5 must be an int"):
         fit_logistic(X_d, y_d, split_every=2.5)
     for name, value in [("influence", "iv"), ("metric", "l2"), ("unit", "mass")]:
         with pytest.raises(ValueError, match=f"{name}='{value}' is not known"):
@@ -469,7 +467,7 @@ def test_rows_that_do_not_fit_together():
 
 
 def test_frames_of_other_divisions():
-    frame, lazy = frames()
+    _, lazy = frames()
     _, other = frames(n_partitions=2)
     with pytest.raises(ValueError, match=r"y is partitioned otherwise than X. Call y\.repart"):
         fit_logistic(lazy[["a"]], other["label"])
@@ -492,9 +490,9 @@ def test_warns_where_the_fit_is_another():
 def test_a_tree_never_adds_more_than_it_is_told(monkeypatch, split_every):
     widths, add = [], _dask_blocks._add
 
-    def counted(*parts):
+    def counted(parts):
         widths.append(len(parts))
-        return add(*parts)
+        return add(parts)
 
     monkeypatch.setattr(_dask_blocks, "_add", counted)
     blocks = _dask_blocks.in_blocks(X=da.ones((100, 1), chunks=(1, 1)), y=None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 
 from skfi.kernels._active import gradients
 from skfi.kernels._inverse_root import inverse_root
@@ -23,7 +24,7 @@ def problem(K, p, rank, n, seed):
 
 
 @given(
-    K=st.integers(1, 5),
+    K=st.integers(1, 7),
     p=st.integers(1, 7),
     rank=st.integers(1, 6),
     n=st.integers(1, 40),
@@ -39,22 +40,55 @@ def test_both_forms_are_the_definition(K, p, rank, n, seed):
         np.testing.assert_allclose(form.times(u[0]), C @ u[0], rtol=1e-9, atol=1e-9 * scale[0])
 
 
-def test_blocks_and_precision(monkeypatch):
-    _, C, X, c = problem(4, 9, 36, 500, 0)
-    form = Quadratic(4, C)
+@pytest.mark.parametrize("K", [2, 7])
+def test_blocks_and_precision(monkeypatch, K):
+    _, C, X, c = problem(K, 9, 9 * K, 500, 0)
+    form = Quadratic(K, C)
     whole = form(X, c)
     monkeypatch.setattr("skfi.kernels._quadratic._BLOCK_BYTES", 1)
     np.testing.assert_allclose(form(X, c), whole, rtol=1e-12)
-    rough = Quadratic(4, C, dtype=np.float32)
+    rough = Quadratic(K, C, dtype=np.float32)
     assert rough.table.dtype == np.float32
     np.testing.assert_allclose(rough(X, c), whole, rtol=1e-3)
     assert np.abs(rough(X, c) / whole - 1).max() > 1e-9
 
 
+@pytest.mark.parametrize("K", [1, 3, 5])
+def test_pairs_of_outputs_and_the_table_agree(monkeypatch, K):
+    """Two ways to the same numbers, of which each has outputs where it is the quicker."""
+    _, C, X, c = problem(K, 65, 65 * K, 700, 0)
+    pairs = Quadratic(K, C)
+    monkeypatch.setattr("skfi.kernels._quadratic._FEW_OUTPUTS", 0)
+    table = Quadratic(K, C)
+    assert pairs.table.shape == (65, 65 * K * (K + 1) // 2)
+    assert table.table.shape == (K * (K + 1) // 2, 65 * 66 // 2)
+    monkeypatch.undo()
+    found = pairs(X, c)
+    monkeypatch.setattr("skfi.kernels._quadratic._FEW_OUTPUTS", 0)
+    np.testing.assert_allclose(found, table(X, c), rtol=1e-12)
+
+
 def test_which_is_cheaper():
     assert cheaper_by_root(585, 9, 100)
     assert not cheaper_by_root(585, 9, 585)
-    assert cheaper_by_root(5, 1, 3)
+    assert cheaper_by_root(5, 1, 5)
+    assert not cheaper_by_root(5, 1, 6)
+
+
+@pytest.mark.parametrize("K", [1, 3, 7])
+def test_products_stay_under_the_working_memory(monkeypatch, K):
+    """Of which each thread at work has its part, and the rows the other half of that."""
+    _, C, X, c = problem(K, 65, 65 * K, 3000, 0)
+    form = Quadratic(K, C)
+    whole = form(X, c)
+    monkeypatch.setattr("skfi.kernels._quadratic.n_threads", lambda: 4)
+    tracemalloc.start()
+    with config_context(working_memory=4):
+        found = form(X, c)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+    np.testing.assert_allclose(found, whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rank", [3, 20])

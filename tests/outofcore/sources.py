@@ -96,5 +96,5 @@ def source(kind, X, y, weight, folder, size=None):
 
 
 def in_blocks(rows, size):
-    rows.block_rows = lambda working_memory=None: size
+    rows._block_rows = lambda working_memory=None: size
     return rows

@@ -89,7 +89,7 @@ def test_any_block_size_and_blocks_without_weight(size, seed, zeros, n_classes):
 @pytest.mark.parametrize(
     "classifier",
     [
-        SGDClassifier(loss="log_loss", class_weight="balanced", random_state=0),
+        SGDClassifier(loss="log_loss", alpha=0.1, class_weight="balanced", random_state=0),
         OneVsRestClassifier(LogisticRegression(**EXACT)),
         make_pipeline(StandardScaler(), LogisticRegression(**EXACT)),
     ],
@@ -170,6 +170,17 @@ def test_each_pass_is_a_bar():
     with skfi._progress.shown_by(display):
         fi_util(model, in_blocks(ArrayRows(X, y), 70), V, w)
     assert display.bars == [(f"Pass {k} of 3", 140, [70, 140]) for k in (1, 2, 3)]
+
+
+def test_a_bar_is_shown_where_asked_for(capsys):
+    pytest.importorskip("tqdm")
+    model, X, y, V, w, _ = fitted(weighted=False)
+    fi_util(model, ArrayRows(X, y), V, w)
+    assert not capsys.readouterr().err
+    fi_util(model, ArrayRows(X, y), V, w, verbose=1)
+    shown = capsys.readouterr().err
+    assert "Pass 1 of 2" in shown
+    assert "Pass 2 of 2" in shown
 
 
 def test_other_rows_than_those_of_the_fit_are_told():
