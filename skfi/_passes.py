@@ -39,13 +39,26 @@ from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation
 
 @dataclass
 class Totals:
-    """What a pass leaves; adds up over blocks."""
+    """What a pass leaves of a block; adds up over blocks.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows there were.
+    weight : float
+        Sum of their sample weights.
+    curvature : CurvatureSum or None
+        Training loss, gradient and Hessian, summed up, without the penalty.
+    moments : Moments or None
+        Mean and scatter of the rows as the model sees them.
+    class_mass : ndarray of shape (2, K) or None
+        Rows and sums of sample weights of each class.
+    """
 
     n_rows: int
     weight: float
     curvature: CurvatureSum | None = None
-    moments: Moments | None = None  # of the rows as the model sees them
-    # Rows and sums of sample weights of each class (2, K).
+    moments: Moments | None = None
     class_mass: np.ndarray | None = None
 
     def __add__(self, other: Totals) -> Totals:
@@ -113,7 +126,25 @@ def _seen(fitted: Bridge, model: SoftmaxLinear, X, y, sample_weight) -> Rows:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores any block of the training rows; small, and the same for all of them."""
+    """Scores any block of the training rows; small, and the same for all of them.
+
+    Attributes
+    ----------
+    fitted : Bridge
+        The classifier as the measure sees it.
+    model : SoftmaxLinear
+        Its coefficients and penalty.
+    inverse : ndarray of shape (m, m) or (n_outputs, p, p), or KroneckerInverse
+        H⁻¹.
+    h : ndarray of shape (n_outputs, p)
+        H⁻¹u, u the gradient of the mean validation loss.
+    root : ndarray of shape (d, rank) or None
+        R with R Rᵀ the training covariance, for the Mahalanobis metric.
+    unit : {"copy", "row"}
+        What of a weighted row is moved.
+    details : InfluenceDetails
+        How the scores come about.
+    """
 
     fitted: Bridge
     model: SoftmaxLinear

@@ -38,6 +38,7 @@ MODULES = [
     "skfi.datasets",
     "skfi.inspection",
     "skfi.outofcore",
+    "skfi.passes",
     *(
         f"skfi.integrations.{m.name}"
         for m in pkgutil.iter_modules(skfi.integrations.__path__)
@@ -46,8 +47,13 @@ MODULES = [
 ]
 # Not from a paper: the order that all others have to beat, and the contract.
 OF_NO_PAPER = {"skfi.baselines.random", "skfi.queries.Random", "skfi.queries.QueryStrategy"}
-# What `fi_util` returns beside the scores: it refuses nothing, and needs no example.
-RESULTS = {"skfi.influence.InfluenceDetails"}
+# What functions return beside or instead of scores: they refuse nothing, and need no example.
+RESULTS = {
+    "skfi.influence.InfluenceDetails",
+    "skfi.integrations.dask.TrimResult",
+    "skfi.passes.Scorer",
+    "skfi.passes.Totals",
+}
 
 
 def public_names():
