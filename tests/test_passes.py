@@ -7,7 +7,6 @@ from operator import add
 
 import numpy as np
 import pytest
-from joblib.externals import cloudpickle
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
@@ -18,6 +17,11 @@ from skfi import fi_util
 from skfi.baselines import iv
 from skfi.passes import fit_linear, make_scorer
 from tests.conftest import make_split
+
+try:
+    import cloudpickle
+except ImportError:  # older versions of joblib bring their own
+    from joblib.externals import cloudpickle
 
 SOME = {0: 2.0, 1: 1.0, 2: 0.5}
 

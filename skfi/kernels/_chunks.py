@@ -107,9 +107,9 @@ def threads_to_fit(X) -> AbstractContextManager[None]:
     where other work goes on beside them. Threads that a fit starts by itself (boosting,
     forests, torch) are left alone.
     """
-    shape = getattr(X, "shape", ())
-    dense = len(shape) == 2 and not hasattr(X, "tocsr")
-    return one_blas_thread(unless=dense and shape[0] * shape[1] > _LARGE_FIT)
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    dense = len(shape) > 1 and not hasattr(X, "tocsr")
+    return one_blas_thread(unless=dense and int(np.prod(shape)) > _LARGE_FIT)
 
 
 def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterator[T]:
