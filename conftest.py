@@ -8,7 +8,9 @@ import sys
 import pytest
 
 NEEDED = {
+    "dask": ["skfi/integrations/dask.py", "skfi/integrations/_dask_*.py"],
     "matplotlib": ["skfi/inspection/*.py"],
+    "pyarrow": ["skfi/outofcore/_parquet.py"],
     "skactiveml": ["skfi/integrations/skactiveml.py"],
     "torch": [
         "skfi/bridge/_skorch.py",

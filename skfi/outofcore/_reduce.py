@@ -1,0 +1,79 @@
+"""Passes over a source of rows: what its blocks give, added up in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+
+from .._passes import Part, Totals
+from .._progress import Told, progress_bar
+from ._journal import Journal
+from ._source import Block, RowSource, named
+
+
+class Passes:
+    """The `reduce` that `make_scorer` and `fit_linear` take.
+
+    Parameters
+    ----------
+    rows : RowSource
+        The rows.
+    size : int
+        Rows of a block.
+    frames : bool
+        Whether columns keep their names.
+    title : callable
+        Number of a pass -> title of its bar.
+    verbose : bool or int
+        Whether tqdm shows it.
+    journal : Journal, default=None
+        Where sums are kept, so that a killed run can go on.
+    """
+
+    def __init__(
+        self,
+        rows: RowSource,
+        size: int,
+        frames: bool,
+        title: Callable[[int], str],
+        verbose,
+        journal: Journal | None = None,
+    ):
+        self._rows, self._size, self._frames = rows, size, frames
+        self._title, self._verbose, self._journal = title, verbose, journal
+        self._number = 0
+
+    def __call__(self, part: Part) -> Totals:
+        """One pass."""
+        number, self._number = self._number, self._number + 1
+        total, start, done = None, 0, False
+        if self._journal is not None:
+            total, start, done = self._journal.sums(number)
+        if not done:
+            total, start = self._sum(part, number, total, start)
+        assert total is not None
+        if self._journal is not None and not done:
+            self._journal.keep_sums(number, total, start, True)
+        if not total.weight > 0:
+            raise ValueError("The training rows have no weight: all sample weights are zero.")
+        # A penalty is added in place, and what is kept stays without.
+        return total if self._journal is None else deepcopy(total)
+
+    def _sum(self, part: Part, number: int, total: Totals | None, start: int):
+        with progress_bar(self._rows.n_rows or 0, self._title(number), self._verbose) as told:
+            for block in self.blocks(start, told):
+                with named(block.where):
+                    found = part(block.X, block.y, block.sample_weight)
+                total, start = found if total is None else total + found, block.stop
+                if self._journal is not None:
+                    self._journal.keep_sums(number, total, start, False)
+        if total is None:
+            raise ValueError("There are no rows.")
+        return total, start
+
+    def blocks(self, start: int, told: Told | None) -> Iterator[Block]:
+        """Blocks from a row on; a bar hears of each once it is done with."""
+        for block in self._rows._read(self._size, start, self._frames):
+            yield block
+            if told is not None:
+                told(block.stop)

@@ -1,0 +1,200 @@
+"""Fit, score, leave out the rows with the highest influence, and fit again, out of core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._budget import check_budget
+from .._reporting import warn_if_class_shrank
+from .._rows import check_choice, encode_labels
+from ._fit import fit_on, fit_transformer
+from ._scores import score_rows
+from ._select import budget_rows, select_top
+from ._source import RowSource, check_source, named
+
+
+@dataclass(frozen=True)
+class TrimResult:
+    """What `trim` leaves, named as in `FITrimmer`.
+
+    Attributes
+    ----------
+    estimator_ : LogisticRegression or Pipeline
+        Fitted on the rows that were kept.
+    full_estimator_ : LogisticRegression or Pipeline
+        Fitted on all rows; what the scores were computed with.
+    support_ : ndarray of bool of shape (n,)
+        Rows that were kept.
+    influence_ : ndarray of shape (n,)
+        Scores of all rows.
+    n_trimmed_ : int
+        Number of rows that were left out.
+    """
+
+    estimator_: Any
+    full_estimator_: Any
+    support_: np.ndarray
+    influence_: np.ndarray
+    n_trimmed_: int
+
+
+def trim(
+    rows,
+    X_val,
+    y_val,
+    *,
+    budget,
+    sample_weight_val=None,
+    transformer=None,
+    C=1.0,
+    fit_intercept=True,
+    class_weight=None,
+    classes=None,
+    tol=1e-10,
+    max_iter=50,
+    influence="fi_signed",
+    validation_loss="expected_error",
+    metric="mahalanobis",
+    out=None,
+    overwrite=False,
+    verbose=0,
+):
+    """Fit, score, leave out the rows with the highest influence, and fit again.
+
+    What `skfi.FITrimmer` does of a logistic regression with ``step=None`` and `X_val`, for
+    rows of any number: the whole budget goes at once. Rows that go get weight 0 in the second
+    fit and are not copied.
+
+    Parameters
+    ----------
+    rows : ArrayRows, ParquetRows or BatchRows
+        Training rows.
+    X_val : {array-like, sparse matrix, DataFrame} of shape (n_val, n_features)
+        Validation rows to score against, not used in training. They are held in memory.
+    y_val : array-like of shape (n_val,)
+        Their labels.
+    budget : int or float
+        How many rows go: a number (int), or a share in [0, 1) rounded down. A row counts as
+        one whatever its weight, and goes as a whole.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the validation rows.
+    transformer : transformer, default=None
+        What the features go through first, as in `fit_logistic`; fitted once, on all rows.
+    C, fit_intercept, class_weight, classes, tol, max_iter : \
+            default=1.0, True, None, None, 1e-10, 50
+        As in `fit_logistic`.
+    influence : {"fi_signed", "fi", "gain"}, default="fi_signed"
+        What rows are ordered by, the highest first, as in `fi_util`.
+    validation_loss, metric : default="expected_error", "mahalanobis"
+        As in `skfi.FITrimmer`.
+    out : path-like, default=None
+        A .npy file for the scores, as in `fi_util`. A run that was killed fits again, and
+        goes on with the scores where it was.
+    overwrite : bool, default=False
+        Whether `out` may be replaced.
+    verbose : bool or int, default=0
+        Show a progress bar for each pass, where tqdm is installed.
+
+    Returns
+    -------
+    trimmed : TrimResult
+        With `estimator_`, fitted without the rows that went; `full_estimator_`, fitted on
+        all; `support_`, a mask (n,) that is True for rows that were kept; `influence_`, the
+        scores (n,); and `n_trimmed_`.
+
+    Raises
+    ------
+    FileExistsError
+        `out` is there already.
+    FileNotFoundError
+        The folder of `out` is not there.
+    TypeError
+        `rows` is no source of rows.
+    ValueError
+        The budget takes all rows or a whole class, rows cannot be used, or what lies beside
+        `out` is of a run with other settings.
+
+    Warns
+    -----
+    UserWarning
+        More than half of a class went.
+    ConvergenceWarning
+        A fit has not converged.
+
+    See Also
+    --------
+    skfi.FITrimmer : The same of rows in memory, in steps, cross-fitted or for any classifier.
+
+    Notes
+    -----
+    Nobody has chosen the budget here: compare `estimator_` and `full_estimator_` on rows that
+    neither of them has seen, and that are not in `X_val`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skfi.outofcore import ArrayRows, trim
+    >>> X, y = make_classification(500, random_state=0)
+    >>> y[:20] = 1 - y[:20]  # wrong labels
+    >>> trimmed = trim(ArrayRows(X[:300], y[:300]), X[300:], y[300:], budget=20)
+    >>> trimmed.n_trimmed_
+    20
+    >>> int((~trimmed.support_[:20]).sum())  # wrong labels among those that went
+    10
+    """
+    check_source(rows)
+    check_budget(budget)
+    check_choice("influence", influence, ("fi_signed", "fi", "gain"))
+    _check_left(budget, rows.n_rows)
+    classes = rows.classes() if classes is None else np.asarray(classes)
+    fit = dict(
+        C=C, fit_intercept=fit_intercept, class_weight=class_weight, tol=tol, max_iter=max_iter
+    )
+    step = None if transformer is None else fit_transformer(rows, transformer, verbose)
+    full = fit_on(rows, step, classes, fit, verbose, "Fit")
+    held_out = X_val, y_val, sample_weight_val
+    settings = dict(validation_loss=validation_loss, metric=metric, unit="copy")
+    scores, journal = score_rows(
+        full, rows, held_out, settings, influence, out, overwrite, verbose
+    )
+    _check_left(budget, len(scores))
+    gone = select_top(scores, budget)
+    n_trimmed = int(gone.sum())
+    kept = full
+    if n_trimmed:
+        before, after = _class_weights(rows, gone, classes)
+        lost = classes[(before > 0) & (after == 0)].tolist()
+        if lost:
+            raise ValueError(
+                f"budget={budget} would take all rows of {lost[:5]}, and leave a classifier "
+                "that does not know them. Use a smaller one."
+            )
+        warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
+        kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
+    if journal is not None:
+        journal.clear()
+    return TrimResult(kept, full, ~gone, scores, n_trimmed)
+
+
+def _check_left(budget, n_rows: int | None) -> None:
+    if n_rows is not None and budget_rows(budget, n_rows) >= n_rows:
+        raise ValueError(
+            f"budget={budget} would leave none of the {n_rows:,} rows; use a smaller number, "
+            "or a share such as 0.05."
+        )
+
+
+def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray):
+    """Weight of each class before and after, by a pass over the labels."""
+    mass = np.zeros((2, len(classes)))
+    for block in rows._labels(rows._block_rows()):
+        with named(block.where):
+            codes = encode_labels(block.y, classes, "y")
+        weight = np.ones(len(codes)) if block.sample_weight is None else block.sample_weight
+        kept = weight * ~gone[block.start : block.stop]
+        for total, part in zip(mass, (weight, kept), strict=True):
+            total += np.bincount(codes, part, minlength=len(classes))
+    return mass
