@@ -99,11 +99,11 @@ class CurvedLinear:
         """H⁻¹, summed up only now where the rows stood for it."""
         if not isinstance(self.found, RowSpace):
             return self.found
-        model, train = self.model, self.train
-        check_fits(model, len(train.codes), rows=False)
+        model, rows = self.model, self.train
+        check_fits(model, len(rows.codes), rows=False)
         with one_blas_thread(unless=model.beta.size > LARGE):
-            total = fit_curvature(model, train.X, train.codes, self.weight)
-            return invert(model, total.hessian, self.damping)
+            H = fit_curvature(model, rows.X, rows.codes, self.weight).hessian
+            return invert(model, H, self.damping)
 
     def root(self) -> np.ndarray:
         """R with R Rᵀ the training covariance."""

@@ -55,7 +55,8 @@ def fi_util(
 
     The score is exact for the fitted classifier: its whole objective, penalty and
     weights included, and no pseudo-inverse of d×d matrices. The cost is two products
-    of X with d×d matrices (of size d(K-1) for K classes).
+    of X with d×d matrices (of size d(K-1) for K classes); for two classes, an L2 penalty
+    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse.
 
     Parameters
     ----------
@@ -120,6 +121,8 @@ def fi_util(
         one pass over all rows an iteration and K solves a row, for few rows. "auto" is
         exact for a linear classifier; for a network exact or "ggn" up to 1,000
         parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
+        An exact Hessian of two classes with an L2 penalty, and more parameters than rows,
+        is inverted through a matrix of rows by rows, to the same scores.
     damping : float or "auto", default="auto"
         Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
         for a network what lifts the weakest penalty to a tenth of the curvature's mean
@@ -146,7 +149,8 @@ def fi_util(
         the row matters much, not in which direction. 0 for rows of weight 0.
     details : InfluenceDetails
         Only if `return_details`: the curvature and damping that were used, the number
-        of parameters, and the norm of the objective's gradient.
+        of parameters, the norm of the objective's gradient, and the residual of solves
+        through the rows.
 
     Raises
     ------
@@ -155,9 +159,15 @@ def fi_util(
     ValueError
         NaN or infinity, widths that differ, labels the classifier does not know, or
         no weight at all; a network that is no function of each row by itself.
+    MemoryError
+        Neither the Hessian nor a matrix of rows by rows fits into memory; the message
+        names the Hessian's size and what to do.
 
     Warns
     -----
+    UserWarning
+        With more columns than rows, the penalty is so small that solving through the rows
+        left a relative error of more than 1e-8.
     ConvergenceWarning
         The objective's gradient at the fitted coefficients is not near zero, either
         because the solver stopped early or because `X`, `y` or the weights are not
