@@ -71,7 +71,8 @@ bench-wide: .venv-test/ready
 
 # Ten million rows from disk (4 GB), out of core and on two workers of Dask.
 bench-large: .venv-test/ready
-	.venv-test/bin/python benchmarks/out_of_core.py
+	.venv-test/bin/python benchmarks/out_of_core.py --parquet
+	.venv-test/bin/python benchmarks/dask_large.py
 
 # All pairs, and the mean over a million rows, beside what cannot be avoided; three minutes.
 bench-active: .venv-test/ready
