@@ -54,7 +54,7 @@ def main() -> None:
         X, y = chunks_of(file), chunks_of(folder / "y.npy")
         cluster = LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, memory_limit="2GiB",
-            dashboard_address=None, local_directory=name,
+            dashboard_address=":0", local_directory=name,
         )  # fmt: skip
         with cluster, Client(cluster) as client:
             versions = {"skfi": skfi, "dask": dask, "scikit-learn": sklearn, "numpy": np}

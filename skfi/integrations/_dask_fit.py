@@ -1,0 +1,349 @@
+"""Logistic regression of dask collections, and trimming by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dask.array as da
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import _get_feature_names, column_or_1d
+
+from .._budget import check_budget
+from .._passes import fit_linear
+from .._reporting import warn_if_class_shrank
+from .._rows import missing_labels
+from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
+from ._dask_scores import check_columns, reducer, score_blocks
+from ._dask_select import select_top
+
+
+def fit_logistic(
+    X,
+    y,
+    *,
+    sample_weight=None,
+    classes=None,
+    C=1.0,
+    fit_intercept=True,
+    class_weight=None,
+    tol=1e-10,
+    max_iter=50,
+    split_every=SPLIT_EVERY,
+):
+    """Logistic regression by Newton's method on dask collections.
+
+    Every step is one pass over the rows, in which each chunk gives the objective's value,
+    gradient and Hessian, which are added up as a tree; the steps are few, and so are the
+    passes: eight or so. Where the rows fit into the workers' memory, persist them before.
+
+    Parameters
+    ----------
+    X : dask.array.Array or dask.dataframe.DataFrame of shape (n, n_features)
+        Training rows, numbers. Chunk lengths may be unknown. Several chunks of columns are
+        joined in every pass.
+    y : dask.array.Array or dask.dataframe.Series of shape (n,)
+        Labels, chunked as `X`; where all lengths are known they are brought to that.
+    sample_weight : dask.array.Array or dask.dataframe.Series of shape (n,), default=None
+        Weights of the rows.
+    classes : array-like of shape (K,), default=None
+        The labels that there are. None looks them up, in a pass over `y`.
+    C : float, default=1.0
+        Inverse strength of the penalty, as in `LogisticRegression`.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept, which is not penalised.
+    class_weight : dict or "balanced", default=None
+        As in `LogisticRegression`; "balanced" takes a pass over the rows.
+    tol : float, default=1e-10
+        Ends where the next step would lower the objective by no more than this share.
+    max_iter : int, default=50
+        Steps at most.
+    split_every : int, default=8
+        Sums of chunks that one task adds up.
+
+    Returns
+    -------
+    estimator : sklearn.linear_model.LogisticRegression
+        Fitted, in memory, as if by its own solver.
+
+    Raises
+    ------
+    TypeError
+        `X`, `y` or `sample_weight` is no dask collection.
+    ValueError
+        NaN or infinity, a label that is missing or not among `classes`, chunks of `X` and
+        `y` that differ in length: the message names the chunk. Fewer than two classes.
+
+    Warns
+    -----
+    ConvergenceWarning
+        There were too few steps.
+
+    See Also
+    --------
+    fi_util : What each row has to say in the fit.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.datasets import make_classification
+    >>> from skfi.integrations.dask import fit_logistic
+    >>> X, y = make_classification(200, random_state=0)
+    >>> model = fit_logistic(da.from_array(X, chunks=(50, 20)), da.from_array(y))
+    >>> model.predict(X).shape
+    (200,)
+    """
+    blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
+    settings = _Settings(C, fit_intercept, class_weight, tol, max_iter, split_every)
+    if classes is None:
+        classes = _label_mass(blocks, split_every).labels
+    return _fitted(blocks, X, settings, np.unique(np.asarray(classes)))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    C: float
+    fit_intercept: bool
+    class_weight: object
+    tol: float
+    max_iter: int
+    split_every: int
+
+
+def _fitted(blocks: Blocks, X, settings: _Settings, classes) -> LogisticRegression:
+    check_columns(X, "X")
+    estimator = fit_linear(
+        reducer(blocks, settings.split_every),
+        X.shape[1],
+        classes,
+        C=settings.C,
+        fit_intercept=settings.fit_intercept,
+        class_weight=settings.class_weight,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        stacklevel=4,
+    )
+    names = _get_feature_names(getattr(X, "_meta", X))
+    if names is not None:
+        estimator.feature_names_in_ = names
+    return estimator
+
+
+@dataclass(frozen=True)
+class _LabelMass:
+    """Weight of each label; adds up over blocks."""
+
+    labels: np.ndarray
+    weight: np.ndarray
+
+    def __add__(self, other: _LabelMass) -> _LabelMass:
+        labels, place = np.unique(
+            np.concatenate([self.labels, other.labels]), return_inverse=True
+        )
+        return _LabelMass(labels, np.bincount(place, [*self.weight, *other.weight]))
+
+
+def _weigh_labels(y, sample_weight) -> _LabelMass:
+    y = np.asarray(column_or_1d(y))
+    unknown = missing_labels(y).sum()
+    if unknown:
+        raise ValueError(
+            f"y holds None or NaN in place of a label for {unknown} of {len(y)} rows. Drop "
+            "these rows."
+        )
+    labels, place = np.unique(y, return_inverse=True)
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+    return _LabelMass(labels, np.bincount(place, weight).astype(float))
+
+
+def _label_mass(blocks: Blocks, split_every: int) -> _LabelMass:
+    """Weight of each label of all rows; without a look at X."""
+    labels = blocks.without_first()
+    mass = compute_now(sum_blocks(labels, _weigh_labels, "skfi-labels", split_every))
+    if mass is None:
+        raise ValueError("X has no rows.")
+    return mass
+
+
+@dataclass(frozen=True)
+class TrimResult:
+    """What `trim` found.
+
+    Attributes
+    ----------
+    estimator_ : sklearn.linear_model.LogisticRegression
+        Fitted on the rows that were kept.
+    full_estimator_ : sklearn.linear_model.LogisticRegression
+        Fitted on all rows; the scores are its.
+    support_ : dask.array.Array of bool of shape (n,)
+        Rows that were kept, in the chunks of `X`.
+    influence_ : dask.array.Array of shape (n,)
+        Scores by which rows went, the highest first.
+    n_trimmed_ : int
+        Number of rows that were dropped.
+    """
+
+    estimator_: LogisticRegression
+    full_estimator_: LogisticRegression
+    support_: da.Array
+    influence_: da.Array
+    n_trimmed_: int
+
+
+def trim(
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    budget,
+    sample_weight=None,
+    sample_weight_val=None,
+    influence="fi_signed",
+    validation_loss="expected_error",
+    metric="mahalanobis",
+    classes=None,
+    C=1.0,
+    fit_intercept=True,
+    class_weight=None,
+    tol=1e-10,
+    max_iter=50,
+    split_every=SPLIT_EVERY,
+):
+    """Fit, score, drop the rows with the highest influence, and fit again, on dask.
+
+    ``FITrimmer(LogisticRegression(), step=None)`` with validation rows of one's own, for rows
+    that are on many machines: they stay where they are, and those that go get weight 0.
+    Nothing here is lazy but for the two arrays of the result, which are persisted: nine
+    bytes a row.
+
+    Parameters
+    ----------
+    X : dask.array.Array or dask.dataframe.DataFrame of shape (n, n_features)
+        Training rows, numbers. Chunk lengths may be unknown.
+    y : dask.array.Array or dask.dataframe.Series of shape (n,)
+        Labels, chunked as `X`.
+    X_val : {array-like, sparse matrix, DataFrame} of shape (n_val, n_features)
+        Validation rows, in memory, not among the training rows.
+    y_val : array-like of shape (n_val,)
+        Their labels.
+    budget : int or float
+        How many rows to drop, or a share in [0, 1) of all rows, rounded down. Rows are
+        counted once whatever their weight, and go as a whole.
+    sample_weight : dask.array.Array or dask.dataframe.Series of shape (n,), default=None
+        Weights of the rows. Those of weight 0 are left alone.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the validation rows in the mean.
+    influence : {"fi_signed", "fi", "gain"}, default="fi_signed"
+        What rows are ordered by, as in `fi_util`.
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="expected_error"
+        Loss on the validation rows, as in `skfi.fi_util`.
+    metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
+        Metric of the perturbations, as in `skfi.fi_util`.
+    classes, C, fit_intercept, class_weight, tol, max_iter : \
+            default=None, 1.0, True, None, 1e-10, 50
+        The classifier, as in `fit_logistic`.
+    split_every : int, default=8
+        Sums of chunks that one task adds up.
+
+    Returns
+    -------
+    result : TrimResult
+        Both classifiers, the scores, and which rows were kept.
+
+    Raises
+    ------
+    TypeError
+        `X`, `y` or `sample_weight` is no dask collection, or `X_val` or `y_val` is one.
+    ValueError
+        A budget that takes a whole class, or is none; what `fit_logistic` and `fi_util`
+        refuse.
+
+    Warns
+    -----
+    UserWarning
+        More than half of a class went.
+    ConvergenceWarning
+        There were too few steps.
+
+    See Also
+    --------
+    skfi.FITrimmer : For rows in memory; drops them in steps, and finds validation rows.
+
+    Notes
+    -----
+    Whether the rows that went should have gone, other held-out rows must say: compare
+    `estimator_` and `full_estimator_` there.
+
+    References
+    ----------
+    "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
+    Section 3, Algorithms 1 and 3.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.datasets import make_classification
+    >>> from skfi.integrations.dask import trim
+    >>> X, y = make_classification(600, random_state=0)
+    >>> y[:15] = 1 - y[:15]  # wrong labels
+    >>> rows, labels = da.from_array(X[:300], chunks=(90, 20)), da.from_array(y[:300])
+    >>> result = trim(rows, labels, X[300:], y[300:], budget=15)
+    >>> result.n_trimmed_
+    15
+    >>> int((~result.support_[:15]).sum().compute())  # wrong labels among those dropped
+    11
+    """
+    check_budget(budget)
+    blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
+    settings = _Settings(C, fit_intercept, class_weight, tol, max_iter, split_every)
+    before = _label_mass(blocks, split_every)
+    known = before.labels if classes is None else np.unique(np.asarray(classes))
+    full = _fitted(blocks, X, settings, known)
+    held_out = X_val, y_val, sample_weight_val
+    scores, _ = score_blocks(
+        full,
+        blocks,
+        X,
+        held_out,
+        influence,
+        split_every,
+        validation_loss=validation_loss,
+        metric=metric,
+    )
+    scores = scores.persist()
+    order = scores
+    if sample_weight is not None:
+        weighted = in_blocks(scores=scores, sample_weight=sample_weight)
+        order = map_blocks(weighted, _present_first, "skfi-order", np.float64)
+    top = select_top(order, budget, split_every=split_every).persist()
+    gone = in_blocks(gone=top, sample_weight=sample_weight)
+    left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
+    blocks = in_blocks(X=X, y=y, sample_weight=left)
+    after = _label_mass(blocks, split_every)
+    _check_classes(before, after, budget)
+    final = full if not budget else _fitted(blocks, X, settings, known)
+    return TrimResult(final, full, ~top, scores, int(top.sum().compute()))
+
+
+def _present_first(scores: np.ndarray, sample_weight) -> np.ndarray:
+    """Scores by which rows without weight go last."""
+    return np.where(np.asarray(sample_weight) > 0, scores, -np.inf)
+
+
+def _weight_left(gone: np.ndarray, sample_weight) -> np.ndarray:
+    return np.where(gone, 0.0, 1.0 if sample_weight is None else sample_weight)
+
+
+def _check_classes(before: _LabelMass, after: _LabelMass, budget) -> None:
+    """Refuse a budget that takes a class, and warn of one that takes most of it."""
+    taken = before.labels[(before.weight > 0) & (after.weight == 0)]
+    if len(taken):
+        raise ValueError(
+            f"budget={budget} takes all rows of {taken.tolist()[:5]}, and a classifier needs "
+            "some of each class. Use a smaller one."
+        )
+    codes = np.arange(len(before.labels))
+    warn_if_class_shrank(codes, before.labels, before.weight, after.weight)
