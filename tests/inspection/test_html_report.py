@@ -202,7 +202,11 @@ def test_failure_leaves_the_old_file(trimmer, tmp_path, monkeypatch):
         ({"max_rows": True}, ValueError, "max_rows=True"),
         ({"title": 3}, TypeError, "title must be a str"),
         ({"path": 3}, TypeError, "PathLike"),
-        ({"path": "nowhere/page.html"}, FileNotFoundError, r"path=.nowhere.+page.html. lies in"),
+        (
+            {"path": "nowhere/page.html"},
+            FileNotFoundError,
+            r"path=.nowhere.+page.html. lies in",
+        ),
     ],
 )
 def test_bad_arguments(trimmer, given, error, match):
