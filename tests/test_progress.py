@@ -100,7 +100,7 @@ def test_the_path_counts_more_where_each_step_fits_more(data):
     """Five fits a step without validation rows, one a refit."""
     X, y = data
     shares = []
-    for extra in ({}, {"X_val": X, "y_val": y}):
+    for extra in ({}, {"X_val": X[::-1], "y_val": y[::-1]}):
         display = Display()
         with shown_by(display):
             FITrimmerCV(budgets=(0, 0.2), cv=2, influence="iv").fit(X, y, **extra)

@@ -14,7 +14,7 @@ from .._passes import fit_linear
 from .._reporting import warn_if_class_shrank
 from .._rows import missing_labels
 from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
-from ._dask_scores import check_columns, reducer, score_blocks
+from ._dask_scores import check_columns, check_scoring, reducer, score_blocks
 from ._dask_select import select_top
 
 
@@ -297,12 +297,13 @@ def trim(
     11
     """
     check_budget(budget)
+    held_out = X_val, y_val, sample_weight_val
     blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
+    check_scoring(X, held_out, influence)  # before a fit
     settings = _Settings(C, fit_intercept, class_weight, tol, max_iter, split_every)
     before = _label_mass(blocks, split_every)
     known = before.labels if classes is None else np.unique(np.asarray(classes))
     full = _fitted(blocks, X, settings, known)
-    held_out = X_val, y_val, sample_weight_val
     scores, _ = score_blocks(
         full,
         blocks,

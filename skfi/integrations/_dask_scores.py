@@ -143,21 +143,26 @@ def fi_util(
 
 def score_blocks(estimator, blocks: Blocks, X, held_out, influence, split_every, **options):
     """`fi_util` of rows that are in blocks already."""
-    check_choice("influence", influence, ("fi", "fi_signed", "gain"))
-    check_in_memory(X_val=held_out[0], y_val=held_out[1], sample_weight_val=held_out[2])
-    check_columns(X, "X")
     fitted = readable(estimator, "fi_util")
+    check_scoring(X, held_out, influence, of_any_width=bool(fitted.steps))
     check_names(column_names(estimator, fitted), getattr(X, "_meta", X), "X")
-    width = _num_features(held_out[0])
-    if not fitted.steps and width != X.shape[1]:
-        raise ValueError(
-            f"X_val has {width} features, but X has {X.shape[1]}: both must have the same "
-            "columns in the same order."
-        )
     reduce = reducer(blocks, split_every)
     scorer, _ = make_scorer(reduce, estimator, *held_out, **options, stacklevel=4)
     function = partial(_score, scorer, influence)
     return map_blocks(blocks, function, "skfi-influence", np.float64), scorer.details
+
+
+def check_scoring(X, held_out, influence, of_any_width: bool = False) -> None:
+    """Refuse what cannot be scored before there is a pass."""
+    check_choice("influence", influence, ("fi", "fi_signed", "gain"))
+    check_in_memory(X_val=held_out[0], y_val=held_out[1], sample_weight_val=held_out[2])
+    check_columns(X, "X")
+    width = _num_features(held_out[0])
+    if not of_any_width and width != X.shape[1]:
+        raise ValueError(
+            f"X_val has {width} features, but X has {X.shape[1]}: both must have the same "
+            "columns in the same order."
+        )
 
 
 def reducer(blocks: Blocks, split_every: int) -> Reduce:

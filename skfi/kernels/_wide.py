@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 from sklearn.utils.extmath import row_norms
+from threadpoolctl import threadpool_limits
 
 from ._chunks import block_rows, map_blocks, row_blocks
 from ._geometry import fi_binary
@@ -44,6 +46,8 @@ _LITTLE = 0.1
 # Rows whose solves are checked, and the steps that refine H⁻¹u at most.
 _CHECKED_ROWS, _REFINEMENTS = 16, 3
 _GRAM_ROWS = 256
+# Bytes of a matrix that LAPACK may factor by several threads.
+_MOST_SHARED = 2**31
 # A solve of more relative error has lost digits that scores show.
 _LARGEST_RESIDUAL = 1e-8
 
@@ -379,12 +383,24 @@ def _dots(X, dense: np.ndarray) -> np.ndarray:
     return np.einsum("bd,bd->b", X, dense)
 
 
+def _threads_of_lapack(B: np.ndarray) -> AbstractContextManager:
+    """One thread for a matrix of 2 GiB or more, where several crash.
+
+    The OpenBLAS in SciPy's wheels (seen in 1.17.1, x86-64) counts bytes in 32 bits in its
+    parallel Cholesky factorisation: 16,384 rows and more end the process.
+    """
+    if B.nbytes < _MOST_SHARED:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
+
+
 def _invert_in_place(B: np.ndarray) -> None:
     """B⁻¹ in place of B (n, n), whose lower triangle is read; it is at least the identity."""
     # LAPACK counts by columns: its upper triangle of Bᵀ is the lower one here.
-    factor, failed = lapack.dpotrf(B.T, lower=0, clean=0, overwrite_a=1)
-    if not failed:
-        inverse, failed = lapack.dpotri(factor, lower=0, overwrite_c=1)
+    with _threads_of_lapack(B):
+        factor, failed = lapack.dpotrf(B.T, lower=0, clean=0, overwrite_a=1)
+        if not failed:
+            inverse, failed = lapack.dpotri(factor, lower=0, overwrite_c=1)
     if failed:
         raise np.linalg.LinAlgError(
             "The rows' inner products are too large beside the penalty to be solved for. Scale "

@@ -19,6 +19,7 @@ NEEDS = {
     "docs/comparison.md": ["cleanlab"],
     "docs/how-to/any-classifier.md": ["pandas"],
     "docs/how-to/choose-budget.md": ["pandas", "matplotlib"],
+    "docs/how-to/dask.md": ["dask", "pandas"],
     "docs/how-to/imbalanced-learn.md": ["imblearn"],
     "docs/how-to/report-to-colleagues.md": ["pandas", "jinja2"],
     "docs/how-to/scikit-activeml.md": ["skactiveml"],

@@ -369,6 +369,35 @@ def test_trimming_whole_chunks_and_nothing():
     np.testing.assert_array_equal(again.support_.compute(), result.support_.compute())
 
 
+def test_trimming_a_data_frame():
+    frame, lazy = frames()
+    numbers, weight = [*"abcde"], 1.0 + (frame["a"] > 0)
+    lazy = lazy.assign(weight=1.0 + (lazy["a"] > 0))
+    X_val, y_val = frame[numbers].iloc[::3], frame["label"].iloc[::3]
+    X_d, y_d, w_d = lazy[numbers], lazy["label"], lazy["weight"]
+    result = trim(X_d, y_d, X_val, y_val, budget=0.1, sample_weight=w_d)
+    X, y = frame[numbers].to_numpy(), frame["label"].to_numpy().astype(str)
+    expected = trim(
+        *in_chunks(X, y), X_val.to_numpy(), y_val, budget=0.1,
+        sample_weight=in_chunks(weight.to_numpy())[0],
+    )  # fmt: skip
+    np.testing.assert_array_equal(result.support_.compute(), expected.support_.compute())
+    np.testing.assert_allclose(result.estimator_.coef_, expected.estimator_.coef_, rtol=1e-9)
+    assert result.estimator_.feature_names_in_.tolist() == numbers
+
+
+def test_trimming_looks_before_it_fits():
+    X, y, X_val, y_val, _ = problem()
+    rows, (labels,) = Counted(X), in_chunks(y)
+    with pytest.raises(ValueError, match="influence='iv' is not known"):
+        trim(rows.X, labels, X_val, y_val, budget=1, influence="iv")
+    with pytest.raises(ValueError, match="X_val has 3 features, but X has 5"):
+        trim(rows.X, labels, X_val[:, :3], y_val, budget=1)
+    with pytest.raises(TypeError, match=r"Pass y_val\.compute"):
+        trim(rows.X, labels, X_val, labels, budget=1)
+    assert rows.passes == 0
+
+
 def test_trimming_looks_at_its_classes():
     X, y, X_val, y_val, _ = problem()
     X_d, y_d = in_chunks(X, y)

@@ -13,6 +13,7 @@ from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import skfi._solved as solved
 from skfi import FITrimmer, fi_active, fi_util
@@ -223,7 +224,9 @@ def test_too_large_says_what_to_do(monkeypatch):
     three = Bridge.linear(np.ones((3, d)), np.zeros(3), classes=[0, 1, 2], l2=1.0)
     with pytest.raises(MemoryError, match=r"only where there are two classes.*influence_esti"):
         check_fits(three.make_model(1), 10, rows=False)
-    X, y = sparse.random_array((12, d), density=1e-5, rng=0, format="csr"), np.arange(12) % 3
+    rng, y = np.random.default_rng(0), np.arange(12) % 3
+    entries = np.repeat(np.arange(12), 8), rng.integers(0, d, 96)
+    X = sparse.csr_array((rng.random(96), entries), shape=(12, d))
     model = LogisticRegression(C=1e-3).fit(X, y)
     with pytest.raises(MemoryError, match=r"HashingVectorizer\(n_features=2\*\*12\)"):
         fi_util(model, X[:6], y[:6], X[6:], y[6:])
@@ -263,3 +266,23 @@ def test_texts_are_trimmed_through_a_pipeline():
     assert trimmer.n_trimmed_ == 30
     assert wrong[trimmer.trimmed_indices_].mean() > wrong.mean()
     assert all(d.residual < 1e-10 for d in trimmer.influence_details_)
+
+
+def test_a_matrix_of_two_gib_is_factored_by_one_thread(monkeypatch):
+    """Several threads of SciPy's BLAS crash there; here the limit is set to nothing."""
+    seen = []
+    factor = _wide.lapack.dpotrf
+
+    def watched(*args, **kwargs):
+        seen.append([i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"])
+        return factor(*args, **kwargs)
+
+    monkeypatch.setattr(_wide, "_MOST_SHARED", 0)
+    monkeypatch.setattr(_wide.lapack, "dpotrf", watched)
+    A = np.random.default_rng(0).normal(size=(30, 30))
+    B = np.eye(30) + A @ A.T
+    expected = np.linalg.inv(B)
+    with threadpool_limits(2, user_api="blas"):
+        _wide._invert_in_place(B)
+    np.testing.assert_allclose(B, expected, rtol=1e-9)
+    assert {threads for pools in seen for threads in pools} == {1}

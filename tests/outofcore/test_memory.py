@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,7 @@ def test_memory_is_bounded(kind, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), kind],
         cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # each thread has buffers of its own
         capture_output=True,
         text=True,
         timeout=120,
