@@ -11,6 +11,7 @@ NEEDED = {
     "dask": ["skfi/integrations/dask.py", "skfi/integrations/_dask_*.py"],
     "matplotlib": ["skfi/inspection/*.py"],
     "pyarrow": ["skfi/outofcore/_parquet.py"],
+    "rich": ["skfi/_cli/_screen.py"],
     "skactiveml": ["skfi/integrations/skactiveml.py"],
     "torch": [
         "skfi/bridge/_skorch.py",
