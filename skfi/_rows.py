@@ -131,13 +131,23 @@ def is_missing(label) -> bool:
 
 
 def check_all_labelled(y: np.ndarray, remedy: str) -> None:
-    """Refuse rows without a label among objects; scikit-learn sees NaN among floats."""
+    """Refuse rows without a label among objects, and labels that do not order.
+
+    scikit-learn sees NaN among floats.
+    """
     unknown = missing_labels(y) if y.dtype == object else np.zeros(1, dtype=bool)
     if unknown.any():
         raise ValueError(
             f"y holds None or NaN in place of a label for {unknown.sum()} of {len(y)} rows. "
             + remedy
         )
+    if y.dtype == object:
+        kinds = {isinstance(label, str): type(label).__name__ for label in y.tolist()}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"y mixes labels of types {' and '.join(sorted(kinds.values()))}. Make all of "
+                "one type, e.g. [str(label) for label in y]."
+            )
 
 
 def sliceable(X):

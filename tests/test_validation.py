@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
-from skfi import FITrimmer, FITrimmerCV, active_learning_curve, fi_util
+from skfi import FIActiveSampler, FITrimmer, FITrimmerCV, active_learning_curve, fi_util
 from skfi._validation import _same_rows, check_splitter
 from skfi.queries import Margin
 from tests.conftest import classic, make_split
@@ -223,3 +223,10 @@ class TestSameRows:
         assert not _same_rows(make(X), make(other))
         assert not _same_rows(make(X), make(X[:6]))
         assert not _same_rows(make(X), X.tolist())
+
+
+@pytest.mark.parametrize("estimator", [FITrimmer(), FIActiveSampler()])
+def test_labels_of_two_types_are_told_of(estimator):
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    with pytest.raises(ValueError, match=r"y mixes labels of types int and str.*str\(label\)"):
+        estimator.fit(X, np.array(["a", "b", 0] * 4, dtype=object))
