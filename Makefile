@@ -17,9 +17,9 @@ demo: .venv-demo/ready
 test: .venv-test/ready
 	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE)
 
-# The oldest supported scikit-learn, numpy and scipy; no torch. Threads as they come.
+# The oldest supported scikit-learn, numpy and scipy; no torch.
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE)
 
 # The built packages, installed by pip from the package index into clean environments.
 test-install: .venv-test/ready
