@@ -289,7 +289,8 @@ def test_what_is_refused():
     forest = RandomForestClassifier(2)
     with pytest.raises(TypeError, match=r'"laplace" needs .* RandomForestClassifier'):
         BALD(forest, posterior="laplace").fit(LABELLED, LABELS)
-    for estimator in (forest, LogisticRegression(), MLPClassifier((3,), max_iter=2000)):
+    network = MLPClassifier((3,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
+    for estimator in (forest, LogisticRegression(), network):
         with pytest.raises(ValueError, match=r'"dropout" needs a torch network'):
             BALD(estimator, posterior="dropout").fit(LABELLED, LABELS)
     for params in ({"posterior": "exact"}, {"n_draws": 1}):
