@@ -117,7 +117,7 @@ def test_the_page_has_a_row_a_claim_and_no_broken_cell(tmp_path, monkeypatch):
     text = page.read_text("utf-8")
     row = next(line for line in text.splitlines() if "Toy: a" in line)
     assert row == (
-        "| [toy](#toy) | Toy: a \\| b | 1 | 0.500 \\| 4 |  | 4 | **holds** | asked nothing |"
+        "| [toy](#toy) | Toy: a \\| b | **holds** | 1 | 0.500 \\| 4 |  | 4 | asked nothing |"
     )
     assert '<a name="toy"></a>A toy' in text
     assert "![toy](reproduction/images/toy.png)" in text
