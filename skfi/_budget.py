@@ -48,6 +48,14 @@ def budget_mass(budget: Any, weight: np.ndarray) -> float:
     return float(np.floor(mass + 1e-9)) if (weight == np.floor(weight)).all() else mass
 
 
+def budget_rows(budget: Any, n_rows: int) -> int:
+    """The budget as a number of rows, each of which counts as one."""
+    check_budget(budget)
+    if isinstance(budget, Integral):
+        return int(budget)
+    return int(np.floor(float(budget) * n_rows + 1e-9))
+
+
 def step_mass(step: Any, weight: np.ndarray) -> float | None:
     """The step in units of weight, at least one row or copy; None for all at once."""
     if step is None:

@@ -64,7 +64,7 @@ class Checkpoint:
             The folder holds a run of other settings.
         """
         path = self.folder / "settings.json"
-        found = _read(path)
+        found = read_json(path)
         if found is None:
             if self.answers_path.exists():
                 raise ValueError(
@@ -108,7 +108,7 @@ class Checkpoint:
         ValueError
             They are those of a strategy with other parameters.
         """
-        found = _read(self._curve_path(name, repeat))
+        found = read_json(self._curve_path(name, repeat))
         if found is None:
             return []
         if found["digest"] != digest:
@@ -125,7 +125,7 @@ class Checkpoint:
 
     def load_answers(self) -> dict[int, Any]:
         """Labels given so far, by row."""
-        found = _read(self.answers_path)
+        found = read_json(self.answers_path)
         return {} if found is None else dict(zip(found["rows"], found["labels"], strict=True))
 
     def save_answers(self, answers: dict[int, Any]) -> None:
@@ -140,7 +140,7 @@ class Checkpoint:
         return self.folder / f"rounds-{short}-{code}-{repeat}.json"
 
 
-def _read(path: Path):
+def read_json(path: Path):
     """What a file holds; None where there is none."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -75,6 +75,12 @@ def _joined(a, b):
     return b if a is None else a if b is None else a + b
 
 
+# FI and what removing a copy gains, as a `Scorer` gives them -> the score that is asked for.
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "fi": lambda fi, gain: fi,
+    "fi_signed": lambda fi, gain: np.sqrt(fi) * gain,
+    "gain": lambda fi, gain: gain,
+}
 Part = Callable[[Any, Any, Any], Totals]
 Reduce = Callable[[Part], Totals]
 

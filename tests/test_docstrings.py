@@ -50,7 +50,7 @@ OF_NO_PAPER = {"skfi.baselines.random", "skfi.queries.Random", "skfi.queries.Que
 # What functions return beside or instead of scores: they refuse nothing, and need no example.
 RESULTS = {
     "skfi.influence.InfluenceDetails",
-    "skfi.integrations.dask.TrimResult",
+    "skfi.outofcore.TrimResult",
     "skfi.passes.Scorer",
     "skfi.passes.Totals",
 }

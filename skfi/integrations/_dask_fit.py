@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import dask.array as da
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _get_feature_names, column_or_1d
 
 from .._budget import check_budget
 from .._passes import fit_linear
-from .._reporting import warn_if_class_shrank
 from .._rows import missing_labels
+from .._trimmed import TrimResult, check_classes_left
 from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
 from ._dask_scores import check_columns, check_scoring, reducer, score_blocks
 from ._dask_select import select_top
@@ -165,31 +164,6 @@ def _label_mass(blocks: Blocks, split_every: int) -> _LabelMass:
     return mass
 
 
-@dataclass(frozen=True)
-class TrimResult:
-    """What `trim` found.
-
-    Attributes
-    ----------
-    estimator_ : sklearn.linear_model.LogisticRegression
-        Fitted on the rows that were kept.
-    full_estimator_ : sklearn.linear_model.LogisticRegression
-        Fitted on all rows; the scores are its.
-    support_ : dask.array.Array of bool of shape (n,)
-        Rows that were kept, in the chunks of `X`.
-    influence_ : dask.array.Array of shape (n,)
-        Scores by which rows went, the highest first.
-    n_trimmed_ : int
-        Number of rows that were dropped.
-    """
-
-    estimator_: LogisticRegression
-    full_estimator_: LogisticRegression
-    support_: da.Array
-    influence_: da.Array
-    n_trimmed_: int
-
-
 def trim(
     X,
     y,
@@ -324,7 +298,7 @@ def trim(
     left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
     blocks = in_blocks(X=X, y=y, sample_weight=left)
     after = _label_mass(blocks, split_every)
-    _check_classes(before, after, budget)
+    check_classes_left(budget, before.labels, before.weight, after.weight)
     final = full if not budget else _fitted(blocks, X, settings, known)
     return TrimResult(final, full, ~top, scores, int(top.sum().compute()))
 
@@ -336,15 +310,3 @@ def _present_first(scores: np.ndarray, sample_weight) -> np.ndarray:
 
 def _weight_left(gone: np.ndarray, sample_weight) -> np.ndarray:
     return np.where(gone, 0.0, 1.0 if sample_weight is None else sample_weight)
-
-
-def _check_classes(before: _LabelMass, after: _LabelMass, budget) -> None:
-    """Refuse a budget that takes a class, and warn of one that takes most of it."""
-    taken = before.labels[(before.weight > 0) & (after.weight == 0)]
-    if len(taken):
-        raise ValueError(
-            f"budget={budget} takes all rows of {taken.tolist()[:5]}, and a classifier needs "
-            "some of each class. Use a smaller one."
-        )
-    codes = np.arange(len(before.labels))
-    warn_if_class_shrank(codes, before.labels, before.weight, after.weight)

@@ -8,7 +8,7 @@ import numpy as np
 from dask.base import is_dask_collection
 from sklearn.utils.validation import _num_features
 
-from .._passes import Part, Reduce, Scorer, Totals, make_scorer, readable
+from .._passes import SCORES, Part, Reduce, Scorer, Totals, make_scorer, readable
 from .._rows import check_choice, check_names, column_names
 from ..active import _paired, score_pool
 from ..bridge._network import Choices
@@ -154,7 +154,7 @@ def score_blocks(estimator, blocks: Blocks, X, held_out, influence, split_every,
 
 def check_scoring(X, held_out, influence, of_any_width: bool = False) -> None:
     """Refuse what cannot be scored before there is a pass."""
-    check_choice("influence", influence, ("fi", "fi_signed", "gain"))
+    check_choice("influence", influence, tuple(SCORES))
     check_in_memory(X_val=held_out[0], y_val=held_out[1], sample_weight_val=held_out[2])
     check_columns(X, "X")
     width = _num_features(held_out[0])
@@ -178,10 +178,7 @@ def reducer(blocks: Blocks, split_every: int) -> Reduce:
 
 
 def _score(scorer: Scorer, influence: str, X, y, sample_weight) -> np.ndarray:
-    fi, gain = scorer(X, y, sample_weight)
-    if influence == "gain":
-        return gain
-    return fi if influence == "fi" else np.sqrt(fi) * gain
+    return SCORES[influence](*scorer(X, y, sample_weight))
 
 
 def check_in_memory(**values) -> None:

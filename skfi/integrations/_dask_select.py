@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import dask.array as da
 import numpy as np
 
-from .._budget import check_budget
+from .._budget import budget_rows, check_budget
 from .._select import LEVELS, Cut, chosen, count_ties, digit_counts, next_digit
 from ._dask_blocks import (
     SPLIT_EVERY,
@@ -78,7 +77,7 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     blocks = in_blocks(scores=scores)
     n_rows = int(sum(blocks.sizes)) if blocks.known else None
     if n_rows is not None:
-        count_chosen(budget, n_rows)  # says at once what is too much
+        _rows_chosen(budget, n_rows)  # says at once what is too much
     total = sum_blocks(blocks, _count, "skfi-count", split_every)
     cut = combine(partial(_first_cut, budget), "skfi-cut", total)
     for level in range(LEVELS):
@@ -90,13 +89,11 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     return map_blocks(blocks, chosen, "skfi-chosen", np.bool_, given=[cut, before])
 
 
-def count_chosen(budget: Any, n_rows: int) -> int:
-    """The budget as a number of rows."""
-    if not isinstance(budget, Integral):
-        return int(np.floor(float(budget) * n_rows + 1e-9))
-    if int(budget) > n_rows:
+def _rows_chosen(budget: Any, n_rows: int) -> int:
+    number = budget_rows(budget, n_rows)
+    if number > n_rows:
         raise ValueError(f"budget={budget} is more than there are rows: {n_rows}.")
-    return int(budget)
+    return number
 
 
 def _count(scores: np.ndarray) -> int:
@@ -106,7 +103,7 @@ def _count(scores: np.ndarray) -> int:
 
 
 def _first_cut(budget, n_rows: int | None) -> Cut:
-    return Cut(0, count_chosen(budget, n_rows or 0))
+    return Cut(0, _rows_chosen(budget, n_rows or 0))
 
 
 def _digits(level: int, scores: np.ndarray, cut: Cut) -> np.ndarray:

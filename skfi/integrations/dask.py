@@ -19,7 +19,8 @@ from .._extras import require
 
 require("dask.array", __name__)
 
-from ._dask_fit import TrimResult, fit_logistic, trim  # noqa: E402
+from .._trimmed import TrimResult  # noqa: E402
+from ._dask_fit import fit_logistic, trim  # noqa: E402
 from ._dask_scores import fi_active, fi_util  # noqa: E402
 from ._dask_select import select_top  # noqa: E402
 

@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checkpoint import _read as read_json
-from .._checkpoint import write_json
+from .._checkpoint import read_json, write_json
 from .._files import replacing
 from .._passes import Totals
 from ..kernels._covariance import Moments

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .._checkpoint import data_setting, setting
-from .._passes import Scorer, make_scorer, readable
+from .._passes import SCORES, Scorer, make_scorer, readable
 from .._progress import progress_bar
 from .._rows import check_choice, column_names
 from ..bridge import Bridge
@@ -16,13 +14,6 @@ from ..kernels._losses import resolve_validation_loss
 from ._journal import Journal
 from ._reduce import Passes
 from ._source import RowSource, check_source, named
-
-# FI, what removing a copy gains -> score
-_SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "fi": lambda fi, gain: fi,
-    "fi_signed": lambda fi, gain: np.sqrt(fi) * gain,
-    "gain": lambda fi, gain: gain,
-}
 
 
 def fi_util(
@@ -157,7 +148,7 @@ def score_rows(
     """The scores; with ``out`` also what lies beside them, which the caller removes."""
     check_source(rows)
     # Before anything that is there may be replaced.
-    check_choice("influence", influence, tuple(_SCORES))
+    check_choice("influence", influence, tuple(SCORES))
     check_choice("metric", settings["metric"], ("euclidean", "mahalanobis"))
     check_choice("unit", settings["unit"], ("copy", "row"))
     resolve_validation_loss(settings["validation_loss"])
@@ -187,7 +178,7 @@ def score_rows(
         )
         title = f"Pass {n_passes} of {n_passes}"
         with progress_bar(total.n_rows, title, verbose) as told:
-            scores = _score(scorer, passes, total.n_rows, _SCORES[influence], journal, told)
+            scores = _score(scorer, passes, total.n_rows, SCORES[influence], journal, told)
     except (TypeError, ValueError):
         if journal is not None:  # of these rows nothing is to come
             journal.clear()

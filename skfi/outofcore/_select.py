@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from .._budget import check_budget
+from .._budget import budget_rows
 from .._select import chosen, count_ties, digit_counts, find_cut
 from ..kernels._chunks import row_blocks
 
@@ -81,11 +81,3 @@ def select_top(scores, budget, *, chunk=_CHUNK):
         top[rows] = chosen(block, cut, before)
         before += count_ties(block, cut)
     return top
-
-
-def budget_rows(budget, n_rows: int) -> int:
-    """A number of rows behind a number or a share."""
-    check_budget(budget)
-    if isinstance(budget, Integral):
-        return int(budget)
-    return int(np.floor(float(budget) * n_rows + 1e-9))

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from .._budget import check_budget
-from .._reporting import warn_if_class_shrank
+from .._budget import budget_rows, check_budget
+from .._passes import SCORES
 from .._rows import check_choice, encode_labels
+from .._trimmed import TrimResult, check_classes_left
 from ._fit import fit_on, fit_transformer
 from ._scores import score_rows
-from ._select import budget_rows, select_top
+from ._select import select_top
 from ._source import RowSource, check_source, named
-
-
-@dataclass(frozen=True)
-class TrimResult:
-    """What `trim` leaves, named as in `FITrimmer`.
-
-    Attributes
-    ----------
-    estimator_ : LogisticRegression or Pipeline
-        Fitted on the rows that were kept.
-    full_estimator_ : LogisticRegression or Pipeline
-        Fitted on all rows; what the scores were computed with.
-    support_ : ndarray of bool of shape (n,)
-        Rows that were kept.
-    influence_ : ndarray of shape (n,)
-        Scores of all rows.
-    n_trimmed_ : int
-        Number of rows that were left out.
-    """
-
-    estimator_: Any
-    full_estimator_: Any
-    support_: np.ndarray
-    influence_: np.ndarray
-    n_trimmed_: int
 
 
 def trim(
@@ -147,7 +120,7 @@ def trim(
     """
     check_source(rows)
     check_budget(budget)
-    check_choice("influence", influence, ("fi_signed", "fi", "gain"))
+    check_choice("influence", influence, tuple(SCORES))
     _check_left(budget, rows.n_rows)
     classes = rows.classes() if classes is None else np.asarray(classes)
     fit = dict(
@@ -166,13 +139,7 @@ def trim(
     kept = full
     if n_trimmed:
         before, after = _class_weights(rows, gone, classes)
-        lost = classes[(before > 0) & (after == 0)].tolist()
-        if lost:
-            raise ValueError(
-                f"budget={budget} would take all rows of {lost[:5]}, and leave a classifier "
-                "that does not know them. Use a smaller one."
-            )
-        warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
+        check_classes_left(budget, classes, before, after)
         kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
     if journal is not None:
         journal.clear()
