@@ -113,7 +113,7 @@ browser:
 	command -v chromedriver || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends chromium chromium-driver)
 
-# Every table and figure of the paper, in a small version: ten minutes on two cores.
+# Every table and figure of the paper, in a small version: three minutes on two cores.
 paper-quick: .venv-test/ready
 	.venv-test/bin/python -m examples.paper run all --quick
 
@@ -148,4 +148,4 @@ paper: .venv-test/ready
 clean:
 	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output paper-output \
 		docs/_build docs/auto_examples docs/api/generated docs/api/backreferences \
-		docs/sg_execution_times.rst skfi/_version.py *.egg-info
+		skfi/_version.py *.egg-info

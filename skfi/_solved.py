@@ -50,6 +50,11 @@ _STATIONARY = 1e-3
 LARGE = 1500
 # A network's last layer of more parameters is taken by K-FAC: exact costs K² times as much.
 _LARGEST_EXACT_LAYER = 1000
+_FEWER_COLUMNS = (
+    "Cut the columns within the Pipeline (TruncatedSVD, SelectKBest, "
+    "HashingVectorizer(n_features=2**12)), or let a narrower classifier score the rows: "
+    "FITrimmer(..., influence_estimator=...)."
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class CurvedLinear:
         if not isinstance(self.found, RowSpace):
             return self.found
         model, rows = self.model, self.train
-        check_fits(model, len(rows.codes), rows=False)
+        check_fits(model, len(rows.codes), rows=False, remedy=_FEWER_COLUMNS)
         with one_blas_thread(unless=model.beta.size > LARGE):
             H = fit_curvature(model, rows.X, rows.codes, self.weight).hessian
             return invert(model, H, self.damping)
@@ -335,7 +340,7 @@ def _curve_linear(
     kronecker = curvature == "kfac"
     n_present = int(np.count_nonzero(train.weight))
     rows = wide and not kronecker and by_rows(model, n_present)
-    check_fits(model, n_present, rows, kronecker)
+    check_fits(model, n_present, rows, kronecker, _FEWER_COLUMNS)
     damping = choices.damping
     if damping == "auto" and not network:
         damping = 0.0  # at an optimum there is nothing to make up for

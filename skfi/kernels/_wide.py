@@ -62,8 +62,13 @@ def by_rows(model: SoftmaxLinear, n_rows: int) -> bool:
     return dense > _LARGE_BYTES and _SQUARES * 8 * n_rows**2 < _HESSIANS * dense
 
 
-def check_fits(model: SoftmaxLinear, n_rows: int, rows: bool, kronecker: bool = False) -> None:
-    """Refuse what this machine's memory cannot hold, before hours are spent on it."""
+def check_fits(
+    model: SoftmaxLinear, n_rows: int, rows: bool, kronecker: bool = False, remedy: str = ""
+) -> None:
+    """Refuse what this machine's memory cannot hold, before hours are spent on it.
+
+    ``remedy`` is what the caller's user can do about it.
+    """
     memory = _physical_memory()
     dense = 8 * model.beta.shape[1] ** 2 if kronecker else _hessian_bytes(model)
     needed = _SQUARES * 8 * n_rows**2 if rows else _HESSIANS * dense
@@ -82,9 +87,7 @@ def check_fits(model: SoftmaxLinear, n_rows: int, rows: bool, kronecker: bool = 
         )
     raise MemoryError(
         f"The Hessian of {outputs} x {p:,} parameters takes {_size(dense)}, a few times over, "
-        f"of this machine's {_size(memory)}{instead}. Cut the columns within the Pipeline "
-        "(TruncatedSVD, SelectKBest, HashingVectorizer(n_features=2**12)), or let a narrower "
-        "classifier score the rows: FITrimmer(..., influence_estimator=...)."
+        f"of this machine's {_size(memory)}{instead}. {remedy}".rstrip()
     )
 
 
