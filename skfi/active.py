@@ -221,7 +221,8 @@ def fi_active(
     -----
     For n training rows, d features, K classes and m parameters a pool row costs n(K-1)m
     multiplications with the exact Hessian, about n(2d + 2K²) with K-FAC, and m²/4
-    (m²/2 for few classes) with "mean" and "row_trimmed_mean", once the training rows have been summed up.
+    (m²/2 for few classes) with "mean" and "row_trimmed_mean", once the training rows have
+    been summed up.
 
     References
     ----------

@@ -1,11 +1,11 @@
-"""What every query strategy has to keep to. A new one is added to `STRATEGIES`."""
+"""What every query strategy has to keep to. They stand in `strategies.py`."""
 
 from __future__ import annotations
 
 import pickle
 import warnings
 from copy import deepcopy
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,63 +19,16 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skfi import FIActiveSampler
 from skfi.queries import (
-    BADGE,
-    BALD,
-    BatchBALD,
-    CoreSet,
-    Entropy,
-    GradientNorm,
-    InfluenceValue,
-    LeastConfident,
-    Margin,
-    PowerMargin,
-    Random,
-    ShapleyRegression,
     TypiClust,
 )
-
-# Name -> what makes it from (estimator, *, batch_size, random_state).
-STRATEGIES = {
-    "Random": Random,
-    "Margin": Margin,
-    "Entropy": Entropy,
-    "LeastConfident": LeastConfident,
-    "PowerMargin": partial(PowerMargin, exponent=2.0),
-    "GradientNorm": GradientNorm,
-    "BADGE": BADGE,
-    "CoreSet": CoreSet,
-    "TypiClust": partial(TypiClust, n_neighbors=4),
-    "BALD": BALD,
-    "BatchBALD": partial(BatchBALD, n_draws=10),
-    "InfluenceValue": InfluenceValue,
-    # Trees break ties otherwise on sparse rows; neighbours do not.
-    "ShapleyRegression": partial(ShapleyRegression, regressor=KNeighborsRegressor(1)),
-    "FIActiveSampler": FIActiveSampler,
-    "FI, the paper's": partial(
-        FIActiveSampler, utility="fi", selection="top", aggregate="trimmed_mean",
-        curvature="kfac",
-    ),
-    "FI, in its embedding": partial(
-        FIActiveSampler, utility="fi_margin", aggregate="mean", shortlist=None
-    ),
-    "FI, power": partial(FIActiveSampler, selection="power", aggregate="row_trimmed_mean"),
-}  # fmt: skip
-# Those whose batch depends on the seed where no scores tie.
-DRAWN = {
-    "Random", "PowerMargin", "BADGE", "TypiClust", "BALD", "BatchBALD", "ShapleyRegression",
-    "FIActiveSampler", "FI, in its embedding", "FI, power",
-}  # fmt: skip
-# Those that refuse a classifier for its missing bridge.
-NEEDS_BRIDGE = {"InfluenceValue", *(name for name in STRATEGIES if name.startswith("FI"))}
+from tests.queries.strategies import DRAWN, NEEDS_BRIDGE, STRATEGIES
 
 NEEDS_MODEL = [name for name, make in STRATEGIES.items() if make()._needs_model]
 NEEDS_PROBA = [name for name in NEEDS_MODEL if STRATEGIES[name]()._needs_proba]
