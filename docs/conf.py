@@ -1,7 +1,7 @@
 """How the documents are built: ``make docs``, warnings are errors.
 
 Pages are Markdown, so that they read well in the repository too; what they link to there
-(the studies, the README, scripts) is looked up here, in `_links`.
+(the studies, the README) is looked up by `_ext/repository_links.py`.
 """
 
 from __future__ import annotations

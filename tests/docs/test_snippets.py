@@ -10,10 +10,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, blocks, printed
+from tests.packaging.installing import STRICT
 from tests.packaging.test_with_extras import PAGES as FROM_WHEEL
 
-# torch deprecates parts of itself while it is imported; -W takes no pattern.
-FLAGS = ["-W", "error", "-W", "ignore:`torch.jit:DeprecationWarning"]
 # What a page needs beside scikit-learn.
 NEEDS = {
     "docs/comparison.md": ["cleanlab"],
@@ -45,7 +44,7 @@ def test_runs(name, tmp_path):
     assert expected, "a page that prints nothing shows nothing"
     assert code.count("\nprint(") + code.startswith("print(") == len(expected)
     result = subprocess.run(
-        [sys.executable, *FLAGS, "-c", code],
+        [sys.executable, *STRICT, "-c", code],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-import re
 import sys
 from inspect import signature
 from types import ModuleType, SimpleNamespace
@@ -27,6 +26,7 @@ from skfi import FIActiveSampler
 from skfi.integrations.modal import ModALQueryStrategy
 from skfi.queries import Margin
 from tests.conftest import ROOT
+from tests.docs.pages import blocks, printed
 from tests.test_package import run
 
 
@@ -198,9 +198,9 @@ def test_page_runs(monkeypatch, capsys):
         models.ActiveLearner = Learner042
         monkeypatch.setitem(sys.modules, "modAL", package)
         monkeypatch.setitem(sys.modules, "modAL.models", models)
-    page = (ROOT / "docs" / "how-to" / "modal.md").read_text()
-    (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "modAL" in b]
+    page = ROOT / "docs" / "how-to" / "modal.md"
+    (code,) = [block for block in blocks(page) if "modAL" in block]
     exec(code, {})
-    expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)
+    expected = printed(code)
     assert expected
     assert capsys.readouterr().out.splitlines() == expected

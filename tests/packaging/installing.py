@@ -7,7 +7,6 @@ linked from where the tests run. Whatever skfi imports and does not declare is n
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -177,13 +176,3 @@ def _link(distribution: metadata.Distribution, site: Path) -> None:
     for top in tops:
         if not (site / top).exists():  # a folder that several distributions share
             (site / top).symlink_to(Path(str(distribution.locate_file(top))))
-
-
-def blocks(page: Path) -> list[str]:
-    """Python blocks of a page, in order."""
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.S | re.M)
-
-
-def printed(code: str) -> list[str]:
-    """What the comments behind calls of ``print`` say that they print."""
-    return re.findall(r"^print\(.*\)  # (.+)$", code, re.M)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.packaging.installing import blocks, printed, told
+from tests.docs.pages import blocks, printed
+from tests.packaging.installing import told
 
 # Page -> packages that it needs, by name of import.
 PAGES = {

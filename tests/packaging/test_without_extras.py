@@ -14,7 +14,8 @@ import skfi
 from skfi._extras import EXTRAS
 from tests.conftest import ROOT
 from tests.datasets.test_tabular import ADULT_TEST, ADULT_TRAIN
-from tests.packaging.installing import STRICT, blocks, environment, printed
+from tests.docs.pages import blocks, printed
+from tests.packaging.installing import STRICT, environment
 
 PREPARED = """
 from pathlib import Path
