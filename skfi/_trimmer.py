@@ -9,6 +9,7 @@ import numpy as np
 
 from ._base import BaseTrimmer
 from ._budget import budget_mass, check_budget
+from ._repeated import one_of_each
 from ._reporting import warn_if_class_shrank
 
 
@@ -262,9 +263,10 @@ class FITrimmer(BaseTrimmer):
         check_budget(self.budget)
         mass = budget_mass(self.budget, task.weight)
         self._warn_if_step_is_larger()
-        path = self._walk(task, mass, n_jobs=self.n_jobs, verbose=self.verbose)
-        removed = path.removed(mass)
-        final = self._fit_kept(task, task.weight - removed)
+        with one_of_each():
+            path = self._walk(task, mass, n_jobs=self.n_jobs, verbose=self.verbose)
+            removed = path.removed(mass)
+            final = self._fit_kept(task, task.weight - removed)
         self._store(task, path, removed, final)
         warn_if_class_shrank(task.codes, task.classes, task.weight, task.weight - removed)
         if self.verbose:

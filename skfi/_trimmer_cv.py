@@ -31,6 +31,7 @@ from ._budget import budget_mass, check_budget
 from ._budget_curve import accuracy_curve, as_results, masses_of, work_of
 from ._path import RemovalPath
 from ._progress import parts_of, progress_bar
+from ._repeated import one_of_each
 from ._reporting import warn_if_class_shrank
 from ._validation import check_splitter
 
@@ -251,18 +252,20 @@ class FITrimmerCV(BaseTrimmer):
         task = self._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
         budgets = self._candidates(task)
         folds, scorer, seeded = self._folds(task)
-        curves = self._curves(seeded, folds, budgets, scorer)
+        with one_of_each():
+            curves = self._curves(seeded, folds, budgets, scorer)
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
         self._warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
         fold = task
         if not self.refit:
             fold = folds[0][0]
-        path, index = self._final_path(seeded, fold, budgets, best, curves)
-        removed = path.removed(budget_mass(budgets[index], fold.weight))
-        started = perf_counter()
-        final = seeded._fit_kept(fold, fold.weight - removed)
-        took = perf_counter() - started
+        with one_of_each():
+            path, index = self._final_path(seeded, fold, budgets, best, curves)
+            removed = path.removed(budget_mass(budgets[index], fold.weight))
+            started = perf_counter()
+            final = seeded._fit_kept(fold, fold.weight - removed)
+            took = perf_counter() - started
 
         self._store(fold, path, removed, final)
         self.budget_ = budgets[index]
