@@ -5,6 +5,8 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 # Tests run side by side in so many processes; those that share what they build, in one.
 JOBS ?= logical
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
+# More for pytest, e.g. what is to be left out.
+PYTEST_FLAGS ?=
 
 .PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
 	bench-ratios bench-asv bench-growth bench-active bench-queries bench-subsample \
@@ -15,11 +17,11 @@ demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
 
 test: .venv-test/ready
-	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
 # The oldest supported scikit-learn, numpy and scipy; no torch.
 test-oldest: .venv-oldest/ready
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
 # The built packages, installed by pip from the package index into clean environments.
 test-install: .venv-test/ready
