@@ -9,13 +9,17 @@ functions of the scores ``z``:
 - ``residual``: first derivative of the training loss, r (b, n_outputs);
 - ``curvature``: second derivative S, its diagonal (b, n_outputs) or the whole
   matrix (b, n_outputs, n_outputs);
+- ``curvature_sum``: their weighted sum over the rows, a matrix over the classes of a
+  softmax and over the outputs of all else;
 - ``log_proba``: log P (b, n_classes), and ``pull_back``, the derivative of log P
   applied to a gradient: what a validation loss needs;
-- ``contrasts``: derivatives of the scores turned into n_classes - 1 independent
-  log-odds, which is where the metric tensor has a closed form.
+- ``class_scores``: derivatives of the scores turned into those of log P, up to what is
+  common to all classes;
+- ``contrasts``: the same as n_classes - 1 independent log-odds, which is where the metric
+  tensor has a closed form.
 
-Residuals are computed without the cancellation in ``p - 1``: scores of confident
-rows divide one tiny number by another.
+Residuals and curvatures are computed without the cancellation in ``1 - p``: scores of
+confident rows divide one tiny number by another.
 """
 
 from __future__ import annotations
@@ -30,6 +34,21 @@ from scipy.special import expit, log_expit
 def _log_softmax(z: np.ndarray) -> np.ndarray:
     shifted = z - z.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _sum_to_zero(S: np.ndarray) -> None:
+    """Set the diagonals so that all rows do, without the cancellation in ``p (1 - p)``."""
+    diagonal = np.einsum("...kk->...k", S)
+    diagonal[...] = 0.0
+    diagonal[...] = -S.sum(axis=-1)
+
+
+def curve(p: np.ndarray, top: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """``(diag(p) - ppᵀ) v`` of each row, from a softmax's p and its likeliest class (b, 1)."""
+    v = v - np.take_along_axis(v, top, axis=1)  # whose p would cancel with 1
+    v -= np.einsum("bc,bc->b", p, v)[:, None]
+    v *= p
+    return v
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,9 @@ class Sigmoid:
     def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
         return dz
 
+    def class_scores(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.zeros_like(dz), dz], axis=1)
+
 
 @dataclass(frozen=True)
 class Softmax:
@@ -76,16 +98,12 @@ class Softmax:
     smoothing: float = 0.0
     basis: np.ndarray = field(init=False, repr=False)  # U (K, n_outputs)
     helmert: np.ndarray = field(init=False, repr=False)  # (K, K - 1)
-    _pairs: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         contrasts = helmert(self.n_classes).T
         basis = contrasts if self.reduced else np.eye(self.n_classes)
-        # S = U'diag(p)U - (U'p)(U'p)': the first term is p times this matrix.
-        pairs = (basis[:, :, None] * basis[:, None, :]).reshape(self.n_classes, -1)
         object.__setattr__(self, "helmert", contrasts)
         object.__setattr__(self, "basis", basis)
-        object.__setattr__(self, "_pairs", pairs)
 
     @property
     def n_outputs(self) -> int:
@@ -106,21 +124,45 @@ class Softmax:
         return loss
 
     def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        p = np.exp(self.log_proba(z))
+        return self.class_residual(np.exp(self.log_proba(z)), y) @ self.basis
+
+    def class_residual(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """First derivative in the scores of all classes (b, n_classes), from P."""
+        r = p.copy()
         rows = np.arange(len(y))
-        p[rows, y] = 0.0
-        p[rows, y] = -p.sum(axis=1)
+        r[rows, y] = 0.0
+        r[rows, y] = -r.sum(axis=1)
         if self.smoothing:
-            p -= self.smoothing / self.n_classes
-            p[rows, y] += self.smoothing
-        return p @ self.basis
+            r -= self.smoothing / self.n_classes
+            r[rows, y] += self.smoothing
+        return r
 
     def curvature(self, z: np.ndarray) -> np.ndarray:
         p = np.exp(self.log_proba(z))
-        mean = p @ self.basis
-        second = (p @ self._pairs).reshape(len(p), self.n_outputs, self.n_outputs)
-        S = second - mean[:, :, None] * mean[:, None, :]
+        if not self.reduced:
+            S = -p[:, :, None] * p[:, None, :]
+            _sum_to_zero(S)
+            return S
+        # Contrast a sets classes up to a against class a + 1, and contrast b > a is the same
+        # in all of them: S_ab is a product of two means. No term below is negative.
+        U, scale, size = self.basis, self.basis[0], np.arange(1.0, self.n_classes)
+        before, behind = (U > 0) * scale, (U == 0) * scale
+        mean, rest = p @ U, p @ (scale - U)
+        variance = p @ ((size + 1) ** 2 * scale * before + size**2 * scale * behind)
+        variance *= p[:, 1:]
+        variance += (p @ before) * (p @ behind)
+        S = np.empty((len(p), self.n_outputs, self.n_outputs))
+        for a in range(self.n_outputs):
+            S[:, a, a] = variance[:, a]
+            np.multiply(mean[:, a, None], rest[:, a + 1 :], out=S[:, a, a + 1 :])
+            S[:, a + 1 :, a] = S[:, a, a + 1 :]
         return S if self.coupled else S[:, 0]
+
+    def curvature_sum(self, z: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        p = np.exp(self.log_proba(z))
+        S = -(weight[:, None] * p).T @ p
+        _sum_to_zero(S)
+        return S
 
     def log_proba(self, z: np.ndarray) -> np.ndarray:
         return _log_softmax(self._scores(z))
@@ -133,6 +175,9 @@ class Softmax:
         if self.reduced:
             return dz
         return np.matmul(self.helmert.T, dz)
+
+    def class_scores(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return np.matmul(self.basis, dz) if self.reduced else dz
 
 
 @dataclass(frozen=True)
@@ -172,8 +217,11 @@ class OneVsRest:
         p = np.exp(self.log_proba(z))
         return (gradient - p * gradient.sum(axis=1, keepdims=True)) * expit(-z)
 
+    def class_scores(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return expit(-z)[:, :, None] * dz
+
     def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
-        return np.matmul(self.helmert.T, expit(-z)[:, :, None] * dz)
+        return np.matmul(self.helmert.T, self.class_scores(z, dz))
 
 
 @dataclass(frozen=True)
@@ -232,6 +280,9 @@ class OneVsOne:
         up = self.helmert[self.second].T * expit(-z)[:, None, :]
         up -= self.helmert[self.first].T * expit(z)[:, None, :]
         return np.matmul(up, dz)
+
+    def class_scores(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        return np.matmul(self.helmert, self.contrasts(z, dz))
 
 
 Link = Sigmoid | Softmax | OneVsRest | OneVsOne

@@ -9,7 +9,7 @@ import pytest
 from scipy.linalg import helmert
 from scipy.special import expit
 
-from skfi.kernels._links import OneVsOne, OneVsRest, Sigmoid, Softmax
+from skfi.kernels._links import OneVsOne, OneVsRest, Sigmoid, Softmax, curve
 
 LINKS = [
     Sigmoid(),
@@ -76,6 +76,25 @@ def test_contrasts(case):
         step = 1e-6 * dz[:, :, j]
         slope = (log_odds(z + step) - log_odds(z - step)) / 2e-6
         np.testing.assert_allclose(actual[:, :, j], slope, atol=1e-7)
+    if link.n_outputs > 1:
+        spread = basis.T @ link.class_scores(z, dz)
+        np.testing.assert_allclose(actual, spread, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_curvature_of_confident_rows_keeps_its_digits(reduced):
+    link = Softmax(5, reduced=reduced)
+    z = 40 * np.random.default_rng(0).standard_normal((30, 5)) @ link.basis
+    p, U = np.exp(link.log_proba(z)), link.basis
+    assert p.max(axis=1).max() == 1.0
+    apart = U[:, None] - U[None]
+    expected = 0.5 * np.einsum("bi,bj,ijk,ijl->bkl", p, p, apart, apart)
+    scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(link.curvature(z) / scale, expected / scale, atol=1e-13)
+    v = np.random.default_rng(1).standard_normal((30, 5))
+    Sv = curve(p, p.argmax(axis=1)[:, None], v)
+    expected = np.einsum("bi,bj,bij->bi", p, p, v[:, :, None] - v[:, None])
+    np.testing.assert_allclose(Sv, expected, rtol=1e-10)
 
 
 def test_one_vs_one_multiplies_the_pairs():
