@@ -6,9 +6,12 @@ rank. Then ``G = Zᵀ S Z`` with ``S = Uᵀ(diag p - ppᵀ)U``, whose inverse is
 
     FI = aᵀ S⁻¹ a = Σ_c (U a)_c² / p_c    with    a = (Z Zᵀ)⁻¹ Z gᵀ.
 
-No eigenvalue is cut off, so a class of probability 1e-30 counts exactly; where Z
-has dependent rows (fewer features than K - 1, say) the pseudo-inverse is taken by
-a singular value decomposition instead.
+No eigenvalue is cut off, so a class of probability 1e-30 counts exactly.
+
+With fewer columns than contrasts G is of full rank as a rule, and ``G = AᵀA = RᵀR`` by a QR
+decomposition of A = diag(√P) D, written so that small probabilities keep their digits there,
+too (`fi_few_columns`). Where rows or columns depend on each other, the pseudo-inverse is taken
+by a singular value decomposition instead.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ def fi_multiclass(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray
         Log probabilities.
     """
     n_classes = log_p.shape[1]
+    if Z.shape[2] < Z.shape[1]:
+        return fi_few_columns(g, np.matmul(helmert(n_classes).T, Z), log_p)
     # Rows of Z may differ in length by orders; scaling them keeps ZZᵀ honest.
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
@@ -55,8 +60,69 @@ def fi_multiclass(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray
         a = np.linalg.solve(gram[rows], target)[:, :, 0] / length[rows]
         fi[rows] = _norm_in_probabilities(a @ helmert(n_classes), log_p[rows])
     if not regular.all():
-        fi[~regular] = _fi_by_svd(g[~regular], Z[~regular], log_p[~regular])
+        D = np.matmul(helmert(n_classes).T, Z[~regular])
+        fi[~regular] = _fi_by_svd(g[~regular], D, log_p[~regular])
     return fi
+
+
+def fi_few_columns(g: np.ndarray, D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """FI of each row, for fewer columns than contrasts.
+
+    Parameters
+    ----------
+    g : ndarray of shape (b, d)
+        Derivative of the validation loss in the row's perturbation.
+    D : ndarray of shape (b, K, d)
+        Derivatives of log P, but for what is common to all classes.
+    log_p : ndarray of shape (b, K)
+        Log probabilities.
+    """
+    if not D.shape[2]:
+        return np.zeros(len(g))
+    fi = np.empty(len(g))
+    A = _likeliest_first(D, log_p)
+    R = np.linalg.qr(A, mode="r")
+    length = np.sqrt(np.einsum("bij,bij->bj", R, R))
+    pivots = np.abs(np.einsum("bjj->bj", R)) / np.where(length > 0, length, 1.0)
+    sound = pivots.min(axis=1) ** 2 > _DEPENDENT
+    if not sound.all():
+        # Small pivots are right where probabilities are small, and columns do not depend.
+        small = np.flatnonzero(~sound)
+        apart = D[small] - D[small].mean(axis=1, keepdims=True)
+        length = np.sqrt(np.einsum("bcd,bcd->bd", apart, apart))
+        apart /= np.where(length > 0, length, 1.0)[:, None]
+        gram = np.matmul(apart.transpose(0, 2, 1), apart)
+        sound[small] = _full_rank(gram) & (pivots[small] > 0).all(axis=1)
+    if sound.any():
+        rows = slice(None) if sound.all() else sound
+        with np.errstate(over="ignore", invalid="ignore"):
+            w = np.linalg.solve(R[rows].transpose(0, 2, 1), g[rows][:, :, None])
+            squared = np.einsum("bdi,bdi->b", w, w)
+        fi[rows] = np.nan_to_num(np.minimum(squared, _MAX), nan=_MAX)
+    if not sound.all():
+        fi[~sound] = _fi_by_svd(g[~sound], D[~sound], log_p[~sound])
+    return fi
+
+
+def _likeliest_first(D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """A (b, K - 1, d) with ``AᵀA = G``, from D that is known but for a common row.
+
+    Classes go by probability. Each is set against the mean of those before it, so that nothing
+    cancels, and the lengths of rows fall with √p: of a matrix with such rows a QR decomposition
+    keeps the digits of the small ones.
+    """
+    rows, order = np.arange(len(D))[:, None], np.argsort(-log_p, axis=1)
+    p = np.exp(np.maximum(log_p[rows, order], np.log(_TINY)))
+    A = D[rows, order]
+    A -= A[:, :1].copy()
+    mean = p[:, :, None] * A
+    np.cumsum(mean, axis=1, out=mean)
+    mass = np.cumsum(p, axis=1)
+    mean /= mass[:, :, None]
+    A = A[:, 1:]
+    A -= mean[:, :-1]
+    A *= np.sqrt(p[:, 1:] * mass[:, :-1] / mass[:, 1:])[:, :, None]
+    return A
 
 
 def _norm_in_probabilities(a: np.ndarray, log_p: np.ndarray) -> np.ndarray:
@@ -76,9 +142,9 @@ def _full_rank(gram: np.ndarray) -> np.ndarray:
         return np.linalg.eigvalsh(gram)[:, 0] > _DEPENDENT
 
 
-def _fi_by_svd(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+def _fi_by_svd(g: np.ndarray, D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """The definition's pseudo-inverse by A = diag(√P) D, G = AᵀA: ‖A⁺ᵀ gᵀ‖²."""
-    _, inverse, Vt = _metric_svd(Z, log_p)
+    _, inverse, Vt = _metric_svd(D, log_p)
     with np.errstate(over="ignore"):
         terms = inverse * np.matmul(Vt, g[:, :, None])[:, :, 0]
         fi = np.einsum("br,br->b", terms, terms)
@@ -110,7 +176,8 @@ def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
         N[regular] = R @ towards
     if not regular.all():
         # A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, and F = σ⁺ Vᵀ = σ⁺² Lᵀ A.
-        left, inverse, _ = _metric_svd(Z[~regular], log_p[~regular])
+        D = np.matmul(helmert(n_classes).T, Z[~regular])
+        left, inverse, _ = _metric_svd(D, log_p[~regular])
         p = np.exp(log_p[~regular])
         root = np.sqrt(p)[:, :, None] * (np.eye(n_classes) - p[:, None, :])
         small = (inverse**2)[:, :, None] * (
@@ -121,10 +188,9 @@ def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     return N
 
 
-def _metric_svd(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _metric_svd(D: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A = diag(√P) D = L σ Vᵀ, with G = AᵀA: L, the inverse of σ on its range, and Vᵀ."""
     p = np.exp(log_p)
-    D = np.matmul(helmert(log_p.shape[1]).T, Z)
     D = D - np.einsum("bc,bcd->bd", p, D)[:, None, :]
     left, sigma, Vt = np.linalg.svd(np.sqrt(p)[:, :, None] * D, full_matrices=False)
     cut = sigma[:, :1] * (max(D.shape[1:]) * np.finfo(np.float64).eps)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.linalg import helmert
 
-from skfi.kernels._geometry import fi_binary, fi_multiclass
+from skfi.kernels._geometry import _fi_by_svd, fi_binary, fi_few_columns, fi_multiclass
 
 
 def naive(g, Z, p):
@@ -23,6 +25,64 @@ def test_equals_pseudo_inverse(n_classes, d):
     p = rng.dirichlet(np.ones(n_classes), 30)
     expected = [naive(*row) for row in zip(g, Z, p, strict=True)]
     np.testing.assert_allclose(fi_multiclass(g, Z, np.log(p)), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("n_classes", "d"), [(60, 5), (60, 40), (30, 28)])
+def test_few_columns_equal_the_pseudo_inverse(n_classes, d):
+    rng = np.random.default_rng(0)
+    g, D = rng.standard_normal((20, d)), rng.standard_normal((20, n_classes, d))
+    D[:5] *= 10.0 ** rng.integers(-3, 3, d)
+    z = 2 * rng.standard_normal((20, n_classes))
+    log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    expected = _fi_by_svd(g, D, log_p)
+    np.testing.assert_allclose(fi_few_columns(g, D, log_p), expected, rtol=1e-8)
+    shifted = fi_few_columns(g, D + rng.standard_normal((20, 1, d)), log_p)
+    np.testing.assert_allclose(shifted, expected, rtol=1e-8)
+
+
+def exact(g, D, p):
+    """g G⁻¹ gᵀ in rational numbers; p is scaled to a sum of 1."""
+    g, D = [Fraction(v) for v in g], [[Fraction(v) for v in row] for row in D]
+    p = [Fraction(v) / sum(map(Fraction, p)) for v in p]
+    d = range(len(g))
+    mean = [sum(q * row[j] for q, row in zip(p, D, strict=True)) for j in d]
+    D = [[row[j] - mean[j] for j in d] for row in D]
+    rows = [
+        [sum(q * r[i] * r[j] for q, r in zip(p, D, strict=True)) for j in d] + [g[i]] for i in d
+    ]
+    fi = Fraction(0)
+    for k in d:  # elimination leaves gᵀ G⁻¹ g as a sum over pivots
+        fi += rows[k][-1] ** 2 / rows[k][k]
+        for i in range(k + 1, len(g)):
+            share = rows[i][k] / rows[k][k]
+            rows[i] = [a - share * b for a, b in zip(rows[i], rows[k], strict=True)]
+    return float(fi)
+
+
+@pytest.mark.parametrize("likely", [1, 3, 6])
+def test_few_columns_know_tiny_probabilities(likely):
+    """A direction that only classes of 1e-30 and less can tell: no digit is cut off."""
+    rng = np.random.default_rng(likely)
+    g, D = rng.standard_normal((1, 4)), rng.standard_normal((1, 9, 4))
+    p = np.where(np.arange(9) < likely, rng.random(9), 10.0 ** -rng.integers(30, 40, 9))
+    p = rng.permutation(p / p.sum())
+    actual = fi_few_columns(g, D, np.log(p)[None])[0]
+    assert actual == pytest.approx(exact(g[0], D[0], p), rel=1e-8)
+
+
+def test_few_columns_that_depend_among_others():
+    rng = np.random.default_rng(0)
+    g, D = rng.standard_normal((5, 4)), rng.standard_normal((5, 9, 4))
+    D[1, :, 2] = 2 * D[1, :, 0] - D[1, :, 1]
+    D[2, :, 1] = 0
+    D[3] = 0
+    log_p = np.log(rng.dirichlet(np.ones(9), 5))
+    log_p[4, :8], log_p[4, 8] = np.log(1 / 8), -5000.0
+    actual = fi_few_columns(g, D, log_p)
+    np.testing.assert_allclose(actual, _fi_by_svd(g, D, log_p), rtol=1e-8)
+    assert actual[3] == 0
+    log_p[0] = np.where(np.arange(9) == 3, 0.0, -5000.0)
+    assert np.isfinite(fi_few_columns(g, D, log_p)).all()
 
 
 def test_dependent_and_vanishing_rows_among_others():
