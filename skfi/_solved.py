@@ -37,7 +37,14 @@ from .kernels._losses import resolve_validation_loss
 from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
 from .kernels._removal import removal_all
 from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
-from .kernels._wide import RowSpace, by_rows, check_fits, sparse_gradient, warn_if_rough
+from .kernels._wide import (
+    RowSpace,
+    by_rows,
+    check_fits,
+    kronecker_remedy,
+    sparse_gradient,
+    warn_if_rough,
+)
 
 if TYPE_CHECKING:
     from .kernels._network import Network, Theta
@@ -340,7 +347,10 @@ def _curve_linear(
     kronecker = curvature == "kfac"
     n_present = int(np.count_nonzero(train.weight))
     rows = wide and not kronecker and by_rows(model, n_present)
-    check_fits(model, n_present, rows, kronecker, _FEWER_COLUMNS)
+    remedy = _FEWER_COLUMNS
+    if choices.curvature == "auto":
+        remedy = kronecker_remedy(model) + remedy
+    check_fits(model, n_present, rows, kronecker, remedy)
     damping = choices.damping
     if damping == "auto" and not network:
         damping = 0.0  # at an optimum there is nothing to make up for

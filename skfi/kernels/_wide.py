@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from ._chunks import block_rows, map_blocks, row_blocks
 from ._geometry import fi_binary
+from ._links import Softmax
 from ._losses import ValidationLoss, checked_loss
 from ._softmax import SoftmaxLinear
 
@@ -70,11 +71,16 @@ def check_fits(
     ``remedy`` is what the caller's user can do about it.
     """
     memory = _physical_memory()
-    dense = 8 * model.beta.shape[1] ** 2 if kronecker else _hessian_bytes(model)
+    dense = _factor_bytes(model) if kronecker else _hessian_bytes(model)
     needed = _SQUARES * 8 * n_rows**2 if rows else _HESSIANS * dense
     if needed <= memory:
         return
     outputs, p = model.beta.shape
+    if kronecker:
+        raise MemoryError(
+            f"K-FAC's factors of {outputs} x {p:,} parameters take {_size(dense)}, a few times "
+            f"over, of this machine's {_size(memory)}. {remedy}".rstrip()
+        )
     square = f"a matrix of {n_rows:,} rows by rows takes {_size(8 * n_rows**2)}"
     if rows:
         instead = f", and {square}"
@@ -106,6 +112,23 @@ def _one_penalty(model: SoftmaxLinear) -> bool:
 def _hessian_bytes(model: SoftmaxLinear) -> int:
     outputs, p = model.beta.shape
     return 8 * outputs * p * p * (outputs if model.link.coupled else 1)
+
+
+def kronecker_remedy(model: SoftmaxLinear) -> str:
+    """What to say of K-FAC where a Hessian does not fit; empty where that would not either."""
+    factors = _factor_bytes(model)
+    alike = not model.l1.any() and bool((model.l2 == model.l2[0]).all())
+    fits = _HESSIANS * factors <= _physical_memory()
+    if not (isinstance(model.link, Softmax) and alike and fits):
+        return ""
+    return (
+        'Use curvature="kfac" where it can be chosen (in influence_params of a trimmer), whose '
+        f"factors take {_size(factors)}. For exact scores: "
+    )
+
+
+def _factor_bytes(model: SoftmaxLinear) -> int:
+    return 8 * (model.beta.shape[1] ** 2 + model.full_outputs**2)
 
 
 def _physical_memory() -> float:

@@ -234,6 +234,22 @@ def test_too_large_says_what_to_do(monkeypatch):
         fi_util(model, X[:6], y[:6], X[6:], y[6:])
 
 
+def test_too_many_classes_take_kfac(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 8)), np.arange(300) % 40
+    model = LogisticRegression(C=0.1, tol=1e-8).fit(X[:200], y[:200])
+    data = X[:200], y[:200], X[200:], y[200:]
+    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**20)
+    with pytest.raises(MemoryError, match=r'Use curvature="kfac".*factors take 13.1 KiB.*Cut'):
+        fi_util(model, *data)
+    assert np.isfinite(fi_util(model, *data, curvature="kfac")).all()
+    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**14)
+    with pytest.raises(MemoryError, match=r"^The Hessian.*two classes.*L1\. Cut"):
+        fi_util(model, *data)
+    with pytest.raises(MemoryError, match=r"^K-FAC's factors of 39 x 9 parameters take"):
+        fi_util(model, *data, curvature="kfac")
+
+
 def test_a_million_columns_make_no_matrix_of_columns():
     """Nor is a row ever dense, but for the few whose solves are checked."""
     texts, y = words(120)
