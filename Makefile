@@ -10,8 +10,8 @@ PYTEST_FLAGS ?=
 
 .PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
 	bench-ratios bench-asv bench-growth bench-active bench-queries bench-subsample \
-	bench-wide bench-large plan figure-approximation study study-cnn study-queries study-cli \
-	paper paper-quick browser clean
+	bench-wide bench-classes bench-large plan figure-approximation study study-cnn \
+	study-queries study-cli paper paper-quick browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -70,6 +70,10 @@ bench-ratios: .venv-test/ready .venv-peers/ready
 # 20,000 texts of 100,000 hashed columns; ten minutes.
 bench-wide: .venv-test/ready
 	.venv-test/bin/python benchmarks/wide_text.py
+
+# K-FAC as classes become many, beside the fit; about a minute.
+bench-classes: .venv-test/ready
+	.venv-test/bin/python benchmarks/many_classes.py
 
 # Ten million rows from disk (4 GB), out of core and on two workers of Dask.
 bench-large: .venv-test/ready
