@@ -31,16 +31,19 @@ _MIN_ROWS, _MAX_ROWS = 64, 4096
 _LARGE_FIT = 5_000_000
 
 
-def block_rows(doubles_per_row: int, working_memory: float | None = None) -> int:
+def block_rows(
+    doubles_per_row: int, working_memory: float | None = None, least: int = _MIN_ROWS
+) -> int:
     """Rows a block may have when each needs ``doubles_per_row`` float64 temporaries.
 
     ``working_memory`` is in MiB, for all blocks that run at once; None reads
-    scikit-learn's configuration.
+    scikit-learn's configuration. ``least`` rows are taken wherever it allows them: as many as
+    are worth what a block costs beside its rows.
     """
     if working_memory is None:
         working_memory = get_config()["working_memory"]
     allowed = int(working_memory * 2**20 // (8 * doubles_per_row * n_threads()))
-    wanted = min(max(_BLOCK_DOUBLES // doubles_per_row, _MIN_ROWS), _MAX_ROWS)
+    wanted = min(max(_BLOCK_DOUBLES // doubles_per_row, least), _MAX_ROWS)
     return max(1, min(allowed, wanted))
 
 

@@ -21,7 +21,7 @@ from ._curvature import inverse_on_range
 class KroneckerSum:
     """Sums over rows of both factors; adds up over blocks."""
 
-    outputs: np.ndarray  # Σ s S, (q, q)
+    outputs: np.ndarray  # Σ s S, (K, K): of a softmax in the scores of all classes
     inputs: np.ndarray  # Σ s x̃x̃ᵀ, (p, p)
     weight: float  # Σ s
 
@@ -35,13 +35,16 @@ class KroneckerSum:
         """Of ``w S̄ ⊗ Ā``."""
         return float(np.trace(self.outputs) * np.trace(self.inputs)) / self.weight
 
-    def invert(self, penalty: np.ndarray, n_outputs: int) -> KroneckerInverse:
+    def invert(self, penalty: np.ndarray, basis: np.ndarray | None) -> KroneckerInverse:
         """The inverse of ``w S̄ ⊗ Ā`` with ``penalty`` (p,), the same for every output.
 
-        ``n_outputs`` is K also where S̄ is written in K - 1 contrasts: on them the result
-        is then that of all K.
+        ``basis`` (K, q) has the outputs that a softmax is written in, as columns; on them the
+        result is that of all K.
         """
         S, A = self.outputs / self.weight, self.inputs / self.weight
+        n_outputs = len(S)
+        if basis is not None:
+            S = basis.T @ S @ basis
         share = penalty / self.weight
         strongest = float(share.max())
         if strongest > 0:

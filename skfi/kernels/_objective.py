@@ -10,6 +10,7 @@ import numpy as np
 from ._chunks import block_rows, dense_rows, map_blocks
 from ._curvature import inverse_on_range
 from ._kronecker import KroneckerInverse, KroneckerSum
+from ._links import Softmax
 from ._softmax import CurvatureSum, SoftmaxLinear, curvature_sum
 
 
@@ -24,8 +25,15 @@ def training_sum(
     """``curvature_sum`` over all rows, in blocks."""
     outputs, p = model.beta.shape
     if chunk is None:
-        wide = outputs if model.link.coupled and not kronecker else 1
-        chunk = block_rows(p * (3 + wide) + 6 * outputs**2)
+        # Each block makes a matrix of its own, which rows should outweigh.
+        if kronecker:
+            K = model.full_outputs
+            chunk = block_rows(4 * p + 6 * K, least=max(64, (p + K) // 4))
+        elif model.link.coupled:
+            doubles = p * (3 + outputs) + 6 * outputs**2
+            chunk = block_rows(doubles, least=max(64, outputs * p // 8))
+        else:
+            chunk = block_rows(4 * p + 6 * outputs)
     total = no_rows(model, kronecker)
 
     def part(rows: slice) -> CurvatureSum:
@@ -42,7 +50,8 @@ def no_rows(model: SoftmaxLinear, kronecker: bool = False) -> CurvatureSum:
     m = outputs * p
     hessian: np.ndarray | KroneckerSum
     if kronecker:
-        hessian = KroneckerSum(np.zeros((outputs, outputs)), np.zeros((p, p)), 0.0)
+        q = model.full_outputs
+        hessian = KroneckerSum(np.zeros((q, q)), np.zeros((p, p)), 0.0)
     else:
         hessian = np.zeros((m, m) if model.link.coupled else (outputs, p, p))
     return CurvatureSum(0.0, np.zeros((outputs, p)), hessian)
@@ -113,7 +122,8 @@ def invert(
                 'curvature="kfac" needs an L2 penalty that is the same for all classes, '
                 'and none of L1. Use curvature="exact".'
             )
-        inverse = hessian.invert(model.l2[0] + damping, model.full_outputs)
+        basis = model.link.basis if isinstance(model.link, Softmax) else None
+        inverse = hessian.invert(model.l2[0] + damping, basis)
         if model.link.coupled:
             return inverse
         # Outputs that do not mix have an inverse each.

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._chunks import block_rows, dense_rows, map_blocks
-from ._geometry import fi_binary, fi_multiclass
+from ._geometry import fi_binary, fi_few_columns, fi_multiclass
 from ._kronecker import KroneckerInverse, KroneckerSum
+from ._kronecker_rows import KroneckerRows
 from ._links import Link, Softmax
 from ._losses import ValidationLoss, checked_loss
 
@@ -132,14 +133,13 @@ def curvature_sum(
     w = _columns(weight)
     loss = link.loss(z, y)
     gradient = model.moment(X, w * link.residual(z, y))
-    S = link.curvature(z)
     hessian: np.ndarray | KroneckerSum
     if kronecker:
-        hessian = _kronecker_sum(model, X, S, weight)
+        hessian = _kronecker_sum(model, X, z, weight)
     elif link.coupled:
-        hessian = _coupled_hessian(model, X, S * w[:, :, None])
+        hessian = _coupled_hessian(model, X, link.curvature(z) * w[:, :, None])
     else:
-        hessian = _diagonal_hessian(model, X, S * w)
+        hessian = _diagonal_hessian(model, X, link.curvature(z) * w)
     return CurvatureSum(float((_columns(loss) * w).sum()), gradient, hessian)
 
 
@@ -171,19 +171,20 @@ def _coupled_hessian(model: SoftmaxLinear, X: np.ndarray, sS: np.ndarray) -> np.
 
 
 def _kronecker_sum(
-    model: SoftmaxLinear, X: np.ndarray, S: np.ndarray, weight: np.ndarray
+    model: SoftmaxLinear, X: np.ndarray, z: np.ndarray, weight: np.ndarray
 ) -> KroneckerSum:
     if weight.ndim == 2:
         raise ValueError(
             'curvature="kfac" needs one weight a row, and these class weights differ from '
             'output to output. Use curvature="exact".'
         )
-    mean_S = np.tensordot(weight, S, 1)
-    if S.ndim == 2:  # outputs do not mix
-        mean_S = np.diag(mean_S)
+    if isinstance(model.link, Softmax):
+        S = model.link.curvature_sum(z, weight)
+    else:  # outputs do not mix
+        S = np.diag(weight @ model.link.curvature(z))
     Xt = np.concatenate([X, np.ones((len(X), 1))], axis=1) if model.fit_intercept else X
     root = np.sqrt(weight)[:, None] * Xt
-    return KroneckerSum(mean_S, root.T @ root, float(weight.sum()))
+    return KroneckerSum(S, root.T @ root, float(weight.sum()))
 
 
 def validation_gradient(
@@ -308,22 +309,24 @@ def score_rows(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray | KroneckerInverse,
+    inverse: np.ndarray,
     h: np.ndarray,
     root: np.ndarray | None = None,
 ) -> np.ndarray:
-    """FI of each row of a block, shape (b,).
+    """FI of each row of a block, shape (b,), by the whole inverse.
 
     ``root`` is R with R Rᵀ the perturbation metric's inverse (the training
     covariance for Mahalanobis); None is the Euclidean metric.
     """
     if model.link.n_outputs == 1:
-        assert not isinstance(inverse, KroneckerInverse)  # a single output has none
         return _score_binary(model, X, y, weight, inverse[0], h[0], root)
     g, Z, z = perturb_rows(model, X, y, weight, inverse, h)
     if root is not None:
         g, Z = g @ root, Z @ root
-    return fi_multiclass(g, model.link.contrasts(z, Z), model.link.log_proba(z))
+    log_p = model.link.log_proba(z)
+    if Z.shape[2] < model.link.n_classes - 1:
+        return fi_few_columns(g, model.link.class_scores(z, Z), log_p)
+    return fi_multiclass(g, model.link.contrasts(z, Z), log_p)
 
 
 def _score_binary(
@@ -385,17 +388,25 @@ def score_all(
     root: np.ndarray | None = None,
     chunk: int | None = None,
 ) -> np.ndarray:
-    """``score_rows`` over all rows in blocks."""
+    """FI of all rows, in blocks."""
+    if isinstance(inverse, KroneckerInverse):
+        prepared = KroneckerRows(model, inverse, h, root)
+        chunk = chunk or prepared.block_rows()
     if chunk is None:
         outputs, p = model.beta.shape
         # A binary block makes two temporaries as large as itself, others many more.
-        wide = 6 * outputs if model.link.coupled else 2 * outputs
-        if isinstance(inverse, KroneckerInverse):
-            wide = 4 * outputs
-        chunk = block_rows(p * (wide + 4) + 6 * outputs**2)
+        if outputs == 1:
+            chunk = block_rows(6 * p + 6)
+        elif model.link.coupled:
+            chunk = block_rows(p * (6 * outputs + 4) + 6 * outputs**2)
+        else:
+            smaller = min(model.link.n_classes - 1, p)  # of the metric tensor and its dual
+            chunk = block_rows(p * (4 * outputs + 4) + 3 * smaller**2)
 
     def part(rows: slice) -> np.ndarray:
         block = dense_rows(X, rows)
+        if isinstance(inverse, KroneckerInverse):
+            return prepared.score(block, y[rows], weight[rows])
         return score_rows(model, block, y[rows], weight[rows], inverse, h, root)
 
     return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))

@@ -66,7 +66,9 @@ def test_rows_follow_the_memory_limit(monkeypatch):
         assert block_rows(1000) == 2**20 // (8 * 1000 * 2)
     with config_context(working_memory=1e-9):
         assert block_rows(1000) == 1
+        assert block_rows(1000, least=1000) == 1
     assert 64 <= block_rows(10**6) <= block_rows(1) <= 4096
+    assert block_rows(10**4) < block_rows(10**4, least=1000) == 1000
 
 
 def test_dense_rows_is_a_view_where_it_can_be():
