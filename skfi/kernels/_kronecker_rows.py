@@ -92,15 +92,15 @@ class KroneckerRows:
         if self.root is not None:
             self.W, self.hx = self.W @ self.root, self.hx @ self.root
 
-    def block_rows(self) -> int:
-        """Rows that a block may have."""
+    def rows_at_once(self) -> int:
+        """How many rows `score` takes at a time at best."""
         if self._least_squares is None:
-            return self._large_rows
+            return self._written_at_once
         return block_rows(16 * self.link.n_classes + 5 * self.model.beta.shape[1])
 
     @property
-    def _large_rows(self) -> int:
-        """Rows that a block may have whose derivatives are written out."""
+    def _written_at_once(self) -> int:
+        """The same of rows whose Z is written out."""
         return block_rows(4 * self.link.n_classes * self.model.beta.shape[1])
 
     def score(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ class KroneckerRows:
         else:
             return self._written_out(rows)
         rest = np.flatnonzero(~sound)
-        for at in row_blocks(len(rest), self._large_rows):
+        for at in row_blocks(len(rest), self._written_at_once):
             fi[rest[at]] = self._written_out(rows.take(rest[at]))
         return fi
 
@@ -237,6 +237,7 @@ class KroneckerRows:
 
     def _y(self, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
         x, solved = self._refitted(rows, rows.sr)
+        x[~solved] = 0.0
         return x @ self.O, solved
 
     def _refitted(self, rows: _Rows, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -298,15 +299,16 @@ def _solve(
     left = f - apply(x, seen)
     step, seen = left, metric(left)
     energy = _dot(left, seen)
-    for _ in range(most_steps):
-        if (energy <= enough).all():
-            break
-        moved = apply(step, seen)
-        along = _ratio(energy, _dot(seen, moved))
-        x += along * step
-        left = left - along * moved
-        towards = metric(left)
-        energy, before = _dot(left, towards), energy
-        share = _ratio(energy, before)
-        step, seen = left + share * step, towards + share * seen
+    with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not solved
+        for _ in range(most_steps):
+            if (energy <= enough).all():
+                break
+            moved = apply(step, seen)
+            along = _ratio(energy, _dot(seen, moved))
+            x += along * step
+            left = left - along * moved
+            towards = metric(left)
+            energy, before = _dot(left, towards), energy
+            share = _ratio(energy, before)
+            step, seen = left + share * step, towards + share * seen
     return x, left, (energy <= enough)[:, 0]

@@ -391,7 +391,7 @@ def score_all(
     """FI of all rows, in blocks."""
     if isinstance(inverse, KroneckerInverse):
         prepared = KroneckerRows(model, inverse, h, root)
-        chunk = chunk or prepared.block_rows()
+        chunk = chunk or prepared.rows_at_once()
     if chunk is None:
         outputs, p = model.beta.shape
         # A binary block makes two temporaries as large as itself, others many more.
