@@ -185,7 +185,7 @@ def pydvl_peers() -> None:
         for start in range(0, len(X), 2000):
             got.influences(T[2], T[3], T[0][start : start + 2000], T[1][start : start + 2000])
 
-    score, peer = medians(lambda: fi_util(model, X, y, V, w), influences, repeats=1)
+    score, peer = medians(lambda: fi_util(model, X, y, V, w), influences)
     note = "30,000 × 100 training, 1,000 validation rows; pyDVL gives every pair's influence"
     line("`fi_util`", "pyDVL's DirectInfluence", (score, peer), note)
     n, m = 50, 20

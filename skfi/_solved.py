@@ -114,6 +114,10 @@ class CurvedLinear:
         """R with R Rᵀ the training covariance."""
         return covariance_root(self.train.X, self.train.weight)
 
+    def moved(self, unit: str) -> np.ndarray:
+        """Weights of what is perturbed: one copy of each row, or the row with all of them."""
+        return self.copy if unit == "copy" else self.weight
+
 
 @dataclass(frozen=True)
 class SolvedLinear:
@@ -126,14 +130,18 @@ class SolvedLinear:
     def details(self) -> InfluenceDetails:
         return self.curved.details
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
         curved, model, train = self.curved, self.curved.model, self.curved.train
-        moved = curved.copy if unit == "copy" else curved.weight
+        moved = curved.moved(unit)
         with one_blas_thread(unless=model.beta.size > LARGE):
             root = curved.root() if metric == "mahalanobis" else None
-            fi = score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
-            return fi, self.gain(moved)
+            return score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
+
+    def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what the removal of what moves gains."""
+        with one_blas_thread(unless=self.curved.model.beta.size > LARGE):
+            return self.influence(metric, unit), self.gain(self.curved.moved(unit))
 
     def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
         """First-order decrease of the validation loss when each row goes."""
@@ -153,13 +161,12 @@ class SolvedWide(SolvedLinear):
     def details(self) -> InfluenceDetails:
         return replace(self.curved.details, residual=self.residual)
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
-        curved, train = self.curved, self.curved.train
-        moved = curved.copy if unit == "copy" else curved.weight
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
+        train = self.curved.train
         spread = (train.X, train.weight) if metric == "mahalanobis" else None
         with one_blas_thread():
-            return self.space.influence(moved, self.h, spread), self.gain(moved)
+            return self.space.influence(self.curved.moved(unit), self.h, spread)
 
     def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
         """First-order decrease of the validation loss when each row goes."""
@@ -197,8 +204,12 @@ class SolvedNetwork:
     def details(self) -> InfluenceDetails:
         return self.curved.details
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
+        return self.influence_and_gain(metric, unit)[0]
+
+    def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what the removal of what moves gains."""
         from .kernels._network_scores import score_network
 
         curved, train, choices = self.curved, self.curved.train, self.curved.choices
@@ -368,6 +379,8 @@ def _curve_linear(
 
 def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
     """What one copy's loss counts: class weights stay, the sample weight goes."""
+    if (sample_weight == 1.0).all():
+        return weight
     share = np.divide(
         1.0, sample_weight, out=np.zeros_like(sample_weight), where=sample_weight > 0
     )

@@ -209,27 +209,30 @@ def fi_util(
     >>> bool(influence[0] > np.quantile(influence, 0.8))
     True
     """
-    found = fi_and_gain(
+    solved = _solve(
         estimator,
         X,
         y,
         X_val,
         y_val,
-        sample_weight=sample_weight,
-        sample_weight_val=sample_weight_val,
-        validation_loss=validation_loss,
-        metric=metric,
-        unit=unit,
-        params=params,
-        perturbation=perturbation,
-        curvature=curvature,
-        damping=damping,
-        approximation=approximation,
-        n_components=n_components,
-        dtype=dtype,
-        random_state=random_state,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        Choices(
+            params,
+            perturbation,
+            curvature,
+            damping,
+            approximation,
+            n_components,
+            dtype,
+            random_state,
+        ),
+        metric,
+        unit,
     )
-    return (found.scores, found.details) if return_details else found.scores
+    influence = solved.influence(metric, unit)
+    return (influence, solved.details) if return_details else influence
 
 
 def fi_signed(
@@ -321,6 +324,28 @@ def fi_signed(
     return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
 
 
+def _solve(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    sample_weight,
+    sample_weight_val,
+    validation_loss,
+    choices: Choices,
+    metric,
+    unit,
+):
+    """What scores stand on, every choice checked."""
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("unit", unit, ("copy", "row"))
+    check_choice("perturbation", choices.perturbation, ("features", "input"))
+    check_choice("approximation", choices.approximation, (None, "kfsvd"))
+    training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
+    return solve_fitted(*training, validation_loss, choices, stacklevel=5)
+
+
 def fi_and_gain(
     estimator,
     X,
@@ -347,11 +372,7 @@ def fi_and_gain(
     FI has no sign; the second tells in which direction a row pulls. Both stand on the
     same curvature, so that together they cost little more than either.
     """
-    check_choice("metric", metric, ("euclidean", "mahalanobis"))
-    check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", perturbation, ("features", "input"))
-    check_choice("approximation", approximation, (None, "kfsvd"))
-    solved = solve_fitted(
+    solved = _solve(
         estimator,
         X,
         y,
@@ -370,9 +391,11 @@ def fi_and_gain(
             dtype,
             random_state,
         ),
-        stacklevel=5,
+        metric,
+        unit,
     )
-    return Scores(*solved.influence(metric, unit), solved.details)
+    influence, gain = solved.influence_and_gain(metric, unit)
+    return Scores(influence, gain, solved.details)
 
 
 def signed_fi_and_gain(

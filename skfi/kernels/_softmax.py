@@ -18,6 +18,7 @@ Appendix A cancels), everything is a product with matrices:
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -394,8 +395,11 @@ def score_all(
             wide = 4 * outputs
         chunk = block_rows(p * (wide + 4) + 6 * outputs**2)
 
-    def part(rows: slice) -> np.ndarray:
-        block = dense_rows(X, rows)
-        return score_rows(model, block, y[rows], weight[rows], inverse, h, root)
+    fi = np.empty(X.shape[0])
 
-    return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))
+    def part(rows: slice) -> None:
+        block = dense_rows(X, rows)
+        fi[rows] = score_rows(model, block, y[rows], weight[rows], inverse, h, root)
+
+    deque(map_blocks(part, X.shape[0], chunk), maxlen=0)
+    return fi
