@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._rows import check_choice
-from ._solved import InfluenceDetails, solve_fitted
+from ._solved import InfluenceDetails, SolvedLinear, SolvedNetwork, solve_fitted
 from .bridge._network import Choices
 
 __all__ = ["InfluenceDetails", "fi_signed", "fi_util"]
@@ -218,18 +218,16 @@ def fi_util(
         sample_weight,
         sample_weight_val,
         validation_loss,
-        Choices(
-            params,
-            perturbation,
-            curvature,
-            damping,
-            approximation,
-            n_components,
-            dtype,
-            random_state,
-        ),
         metric,
         unit,
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
     )
     influence = solved.influence(metric, unit)
     return (influence, solved.details) if return_details else influence
@@ -333,15 +331,32 @@ def _solve(
     sample_weight,
     sample_weight_val,
     validation_loss,
-    choices: Choices,
     metric,
     unit,
-):
+    params,
+    perturbation,
+    curvature,
+    damping,
+    approximation,
+    n_components,
+    dtype,
+    random_state,
+) -> SolvedLinear | SolvedNetwork:
     """What scores stand on, every choice checked."""
     check_choice("metric", metric, ("euclidean", "mahalanobis"))
     check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", choices.perturbation, ("features", "input"))
-    check_choice("approximation", choices.approximation, (None, "kfsvd"))
+    check_choice("perturbation", perturbation, ("features", "input"))
+    check_choice("approximation", approximation, (None, "kfsvd"))
+    choices = Choices(
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
+    )
     training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
     return solve_fitted(*training, validation_loss, choices, stacklevel=5)
 
@@ -381,18 +396,16 @@ def fi_and_gain(
         sample_weight,
         sample_weight_val,
         validation_loss,
-        Choices(
-            params,
-            perturbation,
-            curvature,
-            damping,
-            approximation,
-            n_components,
-            dtype,
-            random_state,
-        ),
         metric,
         unit,
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
     )
     influence, gain = solved.influence_and_gain(metric, unit)
     return Scores(influence, gain, solved.details)
