@@ -29,14 +29,20 @@ from ._rows import (
 from .bridge import Bridge, bridge
 from .bridge._base import innermost
 from .bridge._network import Choices, NetworkBridge
-from .kernels._chunks import one_blas_thread
+from .kernels._chunks import dense_rows, one_blas_thread
 from .kernels._covariance import covariance_root
 from .kernels._curvature import resolve_damping
 from .kernels._kronecker import KroneckerInverse
 from .kernels._losses import resolve_validation_loss
 from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
 from .kernels._removal import removal_all
-from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
+from .kernels._softmax import (
+    CurvatureSum,
+    SoftmaxLinear,
+    score_all,
+    score_rows,
+    validation_gradient,
+)
 from .kernels._wide import RowSpace, by_rows, check_fits, sparse_gradient, warn_if_rough
 
 if TYPE_CHECKING:
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
 _STATIONARY = 1e-3
 # A Hessian of more parameters is worth all of BLAS's threads; a smaller one goes with one.
 LARGE = 1500
+# Rows whose scores are taken in float64 as well, where float32 was asked for.
+_ROUNDED = 200
 # A network's last layer of more parameters is taken by K-FAC: exact costs K² times as much.
 _LARGEST_EXACT_LAYER = 1000
 _FEWER_COLUMNS = (
@@ -76,7 +84,8 @@ class InfluenceDetails:
     residual : float or None
         Relative error where a matrix of rows by rows stands for H: the larger of
         ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
-        changes in a sample of the rows' solves. None where H itself was inverted.
+        changes in a sample of the rows' solves. For products in float32 the largest relative
+        difference from float64 in the scores of 200 rows. Otherwise None.
     """
 
     curvature: str
@@ -98,6 +107,7 @@ class CurvedLinear:
     found: np.ndarray | KroneckerInverse | RowSpace  # H⁻¹, or what stands for it
     details: InfluenceDetails
     damping: float = 0.0  # in units of the summed loss
+    dtype: str | None = None  # of the products with H⁻¹, where it is one matrix
 
     @cached_property
     def inverse(self) -> np.ndarray | KroneckerInverse:
@@ -109,6 +119,14 @@ class CurvedLinear:
         with one_blas_thread(unless=model.beta.size > LARGE):
             H = fit_curvature(model, rows.X, rows.codes, self.weight).hessian
             return invert(model, H, self.damping)
+
+    @property
+    def product_inverse(self) -> np.ndarray | KroneckerInverse:
+        """H⁻¹ in the precision that products with it are wanted in."""
+        found = self.inverse
+        if self.dtype == "float32" and isinstance(found, np.ndarray):
+            return found.astype(np.float32)
+        return found
 
     def root(self) -> np.ndarray:
         """R with R Rᵀ the training covariance."""
@@ -128,7 +146,22 @@ class SolvedLinear:
 
     @property
     def details(self) -> InfluenceDetails:
-        return self.curved.details
+        curved = self.curved
+        if curved.product_inverse is curved.inverse:
+            return curved.details
+        return replace(curved.details, residual=self._rounding())
+
+    def _rounding(self) -> float:
+        """Largest relative difference from float64 in the scores of a sample of rows."""
+        curved, train = self.curved, self.curved.train
+        rows = np.linspace(0, len(train.codes) - 1, min(_ROUNDED, len(train.codes)), dtype=int)
+        data = dense_rows(train.X, rows), train.codes[rows], curved.copy[rows]
+        rough, exact = (
+            score_rows(curved.model, *data, inverse, self.h)
+            for inverse in (curved.product_inverse, curved.inverse)
+        )
+        scored = exact > 0
+        return float(np.abs(rough[scored] / exact[scored] - 1.0).max(initial=0.0))
 
     def influence(self, metric: str, unit: str) -> np.ndarray:
         """FI of each row."""
@@ -136,7 +169,8 @@ class SolvedLinear:
         moved = curved.moved(unit)
         with one_blas_thread(unless=model.beta.size > LARGE):
             root = curved.root() if metric == "mahalanobis" else None
-            return score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
+            inverse = curved.product_inverse
+            return score_all(model, train.X, train.codes, moved, inverse, self.h, root)
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""
@@ -373,7 +407,10 @@ def _curve_linear(
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = one_copy(weight, train.weight)
-    curved = CurvedLinear(fitted, model, train, weight, copy, found, details, used * unit)
+    dtype = None if network else choices.dtype
+    curved = CurvedLinear(
+        fitted, model, train, weight, copy, found, details, used * unit, dtype
+    )
     return curved, others
 
 

@@ -135,7 +135,9 @@ def fi_util(
     n_components : int, default=None
         Rank of the approximation.
     dtype : {None, "float32", "float64"}, default=None
-        Precision of a network's derivatives; None is the network's own.
+        Precision of a network's derivatives; None is the network's own. For a linear
+        classifier that of the products of rows with H⁻¹, which are most of the cost; None
+        is "float64". The Hessian is summed up and inverted in float64 all the same.
     random_state : int, RandomState instance or None, default=None
         Start of the power iteration.
     return_details : bool, default=False
