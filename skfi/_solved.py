@@ -43,7 +43,16 @@ from .kernels._softmax import (
     score_rows,
     validation_gradient,
 )
-from .kernels._wide import RowSpace, by_rows, check_fits, sparse_gradient, warn_if_rough
+from .kernels._wide import (
+    RowInverse,
+    RowSpace,
+    by_rows,
+    check_fits,
+    kronecker_fits,
+    sparse_gradient,
+    warn_if_rough,
+)
+from .kernels._wide_kronecker import RowKronecker
 
 if TYPE_CHECKING:
     from .kernels._network import Network, Theta
@@ -62,6 +71,10 @@ _FEWER_COLUMNS = (
     "Cut the columns within the Pipeline (TruncatedSVD, SelectKBest, "
     "HashingVectorizer(n_features=2**12)), or let a narrower classifier score the rows: "
     "FITrimmer(..., influence_estimator=...)."
+)
+_KFAC = (
+    'Pass curvature="kfac" (to a trimmer: influence_params={"curvature": "kfac"}), an '
+    "approximation whose matrices fit here. Or: "
 )
 
 
@@ -82,7 +95,7 @@ class InfluenceDetails:
         Euclidean norm of the gradient of the mean objective in these parameters; 0 at
         the optimum that the formulas differentiate.
     residual : float or None
-        Relative error where a matrix of rows by rows stands for H: the larger of
+        Relative error where a matrix of rows by rows stands for H, or K-FAC's: the larger of
         ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
         changes in a sample of the rows' solves. For products in float32 the largest relative
         difference from float64 in the scores of 200 rows. Otherwise None.
@@ -104,7 +117,8 @@ class CurvedLinear:
     train: Rows
     weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
     copy: np.ndarray  # what one copy of it counts
-    found: np.ndarray | KroneckerInverse | RowSpace  # H⁻¹, or what stands for it
+    # H⁻¹, or what stands for it
+    found: np.ndarray | KroneckerInverse | RowSpace | RowKronecker
     details: InfluenceDetails
     damping: float = 0.0  # in units of the summed loss
     dtype: str | None = None  # of the products with H⁻¹, where it is one matrix
@@ -112,12 +126,13 @@ class CurvedLinear:
     @cached_property
     def inverse(self) -> np.ndarray | KroneckerInverse:
         """H⁻¹, summed up only now where the rows stood for it."""
-        if not isinstance(self.found, RowSpace):
+        if not isinstance(self.found, RowInverse):
             return self.found
-        model, rows = self.model, self.train
-        check_fits(model, len(rows.codes), rows=False, remedy=_FEWER_COLUMNS)
+        model, rows, kronecker = self.model, self.train, isinstance(self.found, RowKronecker)
+        check_fits(model, len(rows.codes), False, kronecker, _FEWER_COLUMNS)
         with one_blas_thread(unless=model.beta.size > LARGE):
-            H = fit_curvature(model, rows.X, rows.codes, self.weight).hessian
+            data = model, rows.X, rows.codes, self.weight
+            H = fit_curvature(*data, kronecker=kronecker).hessian
             return invert(model, H, self.damping)
 
     @property
@@ -188,7 +203,7 @@ class SolvedLinear:
 class SolvedWide(SolvedLinear):
     """A softmax-linear model, solved through its rows."""
 
-    space: RowSpace
+    space: RowSpace | RowKronecker
     residual: float
 
     @property
@@ -292,7 +307,7 @@ def solve_fitted(
         data = rows.X, rows.codes, rows.weight
         return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
     space = curved.found
-    if isinstance(space, RowSpace):
+    if isinstance(space, RowInverse):
         u = sparse_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         h, residual = space.solve(u)
         residual = max(residual, space.error_of_rows())
@@ -384,17 +399,21 @@ def _curve_linear(
         curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
     kronecker = curvature == "kfac"
     n_present = int(np.count_nonzero(train.weight))
-    rows = wide and not kronecker and by_rows(model, n_present)
-    check_fits(model, n_present, rows, kronecker, _FEWER_COLUMNS)
+    rows = wide and by_rows(model, n_present, kronecker)
+    remedy = _FEWER_COLUMNS
+    if wide and choices.curvature == "auto" and weight.ndim == 1:
+        remedy = (_KFAC if kronecker_fits(model, n_present) else "") + remedy
+    check_fits(model, n_present, rows, kronecker, remedy)
     damping = choices.damping
     if damping == "auto" and not network:
         damping = 0.0  # at an optimum there is nothing to make up for
     penalty = float(model.l2.min()) / unit
-    total: CurvatureSum | RowSpace
-    found: np.ndarray | KroneckerInverse | RowSpace
+    total: CurvatureSum | RowInverse
+    found: np.ndarray | KroneckerInverse | RowSpace | RowKronecker
     with one_blas_thread(unless=(n_present if rows else model.beta.size) > LARGE):
         if rows:
-            total = found = RowSpace(model, train.X, train.codes, weight)
+            kind = RowKronecker if kronecker else RowSpace
+            total = found = kind(model, train.X, train.codes, weight)
             mean = found.trace() / model.n_parameters / unit
             used = resolve_damping(damping, mean, penalty)
             found.invert(used * unit)
@@ -425,14 +444,14 @@ def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
 
 
 def check_stationary(
-    total: CurvatureSum | RowSpace,
-    inverse: np.ndarray | KroneckerInverse | RowSpace,
+    total: CurvatureSum | RowInverse,
+    inverse: np.ndarray | KroneckerInverse | RowInverse,
     weight: float,
     own_name: str,
     stacklevel: int,
 ) -> None:
     """Warn where the coefficients are not the optimum the formulas differentiate."""
-    if isinstance(inverse, RowSpace):
+    if isinstance(inverse, RowInverse):
         step, _ = inverse.solve(total.gradient)
     else:
         step = solve(inverse, total.gradient)

@@ -56,7 +56,8 @@ def fi_util(
     The score is exact for the fitted classifier: its whole objective, penalty and
     weights included, and no pseudo-inverse of d×d matrices. The cost is two products
     of X with d×d matrices (of size d(K-1) for K classes); for two classes, an L2 penalty
-    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse.
+    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse; for more
+    classes that takes ``curvature="kfac"``, an approximation.
 
     Parameters
     ----------
@@ -121,8 +122,9 @@ def fi_util(
         one pass over all rows an iteration and K solves a row, for few rows. "auto" is
         exact for a linear classifier; for a network exact or "ggn" up to 1,000
         parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
-        An exact Hessian of two classes with an L2 penalty, and more parameters than rows,
-        is inverted through a matrix of rows by rows, to the same scores.
+        With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
+        K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
+        scores.
     damping : float or "auto", default="auto"
         Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
         for a network what lifts the weakest penalty to a tenth of the curvature's mean
