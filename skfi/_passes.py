@@ -22,8 +22,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_consistent_length
 
+from ._curved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
 from ._rows import Rows, check_choice, check_names, column_names, linear_rows
-from ._solved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
 from .bridge import Bridge, bridge
 from .bridge._linear import balanced, balances
 from .bridge._network import NetworkBridge

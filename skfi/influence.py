@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._curved import InfluenceDetails
 from ._rows import check_choice
-from ._solved import InfluenceDetails, SolvedLinear, SolvedNetwork, solve_fitted
+from ._solved import SolvedLinear, SolvedNetwork, solve_fitted
 from .bridge._network import Choices
 
 __all__ = ["InfluenceDetails", "fi_signed", "fi_util"]

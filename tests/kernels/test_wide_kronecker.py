@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
-import skfi._solved as solved
+import skfi._curved as curved
 from skfi import FITrimmer, FITrimmerCV, fi_signed, fi_util
 from skfi.baselines import iv
 from skfi.bridge import Bridge, bridge
@@ -172,7 +172,7 @@ def test_scores_are_those_of_columns(monkeypatch, metric):
         yield iv(model, *rows, sample_weight=weight, validation_loss="gce", **KFAC)
 
     found = list(scores())
-    monkeypatch.setattr(solved, "by_rows", lambda *_: False)
+    monkeypatch.setattr(curved, "by_rows", lambda *_: False)
     for ours, theirs in zip(found, scores(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8)
     _, narrow = fi_util(model, *rows, **rest, return_details=True)
@@ -189,7 +189,7 @@ def test_a_class_without_weight_counts_in_the_covariance_alone(monkeypatch):
     rows = X, y, X_val[y_val != 3], y_val[y_val != 3]
     found = fi_util(model, *rows, metric="mahalanobis", **KFAC)
     assert (found[y == 3] == 0).all()
-    monkeypatch.setattr(solved, "by_rows", lambda *_: False)
+    monkeypatch.setattr(curved, "by_rows", lambda *_: False)
     other = fi_util(model, *rows, metric="mahalanobis", **KFAC)
     np.testing.assert_allclose(found[y != 3], other[y != 3], rtol=1e-8)
 
@@ -203,7 +203,7 @@ def test_a_last_layer_of_more_features_than_rows(monkeypatch):
     found, details = fi_util(network, X, y, X_val, y_val, **KFAC, return_details=True)
     assert details.damping > 0
     assert details.residual < 1e-12
-    monkeypatch.setattr(solved, "by_rows", lambda *_: False)
+    monkeypatch.setattr(curved, "by_rows", lambda *_: False)
     other = fi_util(network, X, y, X_val, y_val, **KFAC)
     np.testing.assert_allclose(found, other, rtol=1e-8)
 
