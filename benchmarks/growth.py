@@ -108,7 +108,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # convergence is not what is timed
     print("| | size: seconds | exponent | peak MiB, from a memory map |")
     print("| --- | --- | --- | --- |")
-    rows = (20_000, 40_000, 80_000, 160_000)
+    rows = (80_000, 160_000, 320_000, 640_000)
     with tempfile.TemporaryDirectory() as folder, config_context(working_memory=64):
         memory = mapped(rows, Path(folder))
     tell(
@@ -126,9 +126,9 @@ def main() -> None:
         "classes K (4,000 rows, 20 columns)",
         shortest(training(classes, lambda K: (4_000, 20, K))),
     )
-    pool = (20_000, 40_000, 80_000, 160_000)
+    pool = (80_000, 160_000, 320_000, 640_000)
     tell("pool U, mean", shortest(pools(pool, "mean")))
-    tell("pool U, trimmed mean", shortest(pools((5_000, 10_000, 20_000), "trimmed_mean")))
+    tell("pool U, trimmed mean", shortest(pools((10_000, 20_000, 40_000), "trimmed_mean")))
     threads = {info["user_api"]: info["num_threads"] for info in threadpool_info()}
     print(f"\nShortest of {REPEATS}, seed 0; skfi {skfi.__version__}, ", end="")
     print(f"scikit-learn {sklearn.__version__}, numpy {np.__version__}, ", end="")

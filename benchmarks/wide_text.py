@@ -2,9 +2,11 @@
 
     python benchmarks/wide_text.py
     python benchmarks/wide_text.py --rows 3000 --columns 20000
+    python benchmarks/wide_text.py --rows 11000 --classes 20
 
 Texts of 100 words by Zipf's law, hashed, of two classes, a fifth of the labels wrong. A Hessian
 of 100,001 parameters would take 75 GiB; through the rows it is one matrix of 20,000 by 20,000.
+More classes are scored by K-FAC, whose factor of the inputs is such a matrix.
 """
 
 from __future__ import annotations
@@ -32,13 +34,17 @@ WORDS = 200_000
 WRONG = 0.2
 
 
-def texts(n_rows: int, n_columns: int, seed: int):
+def texts(n_rows: int, n_columns: int, seed: int, n_classes: int = 2):
     """Hashed texts (n_rows, n_columns), and their labels."""
     rng = np.random.default_rng(seed)
     share = 1.0 / np.arange(1, WORDS + 1)
     drawn = rng.choice(WORDS, (n_rows, LENGTH), p=share / share.sum())
-    tone = rng.normal(size=WORDS)
-    y = (tone[drawn].mean(axis=1) > 0).astype(int)
+    if n_classes == 2:
+        tone = rng.normal(size=WORDS)
+        y = (tone[drawn].mean(axis=1) > 0).astype(int)
+    else:
+        tones = [rng.normal(size=WORDS)[drawn].mean(axis=1) for _ in range(n_classes)]
+        y = np.argmax(tones, axis=0)
     # Each word is hashed once, as HashingVectorizer would.
     names = [[f"w{k}"] for k in range(WORDS)]
     hashed = FeatureHasher(n_columns, input_type="string").transform(names)
@@ -46,7 +52,8 @@ def texts(n_rows: int, n_columns: int, seed: int):
     counts = sparse.csr_array((np.ones(drawn.size), drawn.ravel(), start), (n_rows, WORDS))
     X = sparse.csr_array(normalize(counts @ sparse.csr_array(hashed)))
     wrong = rng.random(n_rows) < WRONG
-    return X, np.where(wrong, 1 - y, y)
+    shift = rng.integers(1, n_classes, n_rows)
+    return X, np.where(wrong, (y + shift) % n_classes, y)
 
 
 def peak() -> float:
@@ -59,14 +66,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--columns", type=int, default=100_000)
+    parser.add_argument("--classes", type=int, default=2)
     parser.add_argument("--validation-rows", type=int, default=2000)
     parser.add_argument("--metric", choices=("euclidean", "mahalanobis"), default="euclidean")
     args = parser.parse_args()
     n = args.rows
-    X, y = texts(n + args.validation_rows, args.columns, seed=0)
+    X, y = texts(n + args.validation_rows, args.columns, 0, args.classes)
     threads = max(pool["num_threads"] for pool in threadpool_info())
     print(
-        f"{n:,} × {args.columns:,}, {X.nnz / X.shape[0]:.0f} entries a row, {threads} threads; "
+        f"{n:,} × {args.columns:,}, {args.classes} classes, {X.nnz / X.shape[0]:.0f} entries "
+        f"a row, {threads} threads; "
         f"skfi {skfi.__version__}, scikit-learn {sklearn.__version__}, numpy "
         f"{np.__version__}, scipy {scipy.__version__}, {platform.machine()}, seed 0"
     )
@@ -76,9 +85,9 @@ def main() -> None:
     model = LogisticRegression(max_iter=1000, tol=1e-6).fit(X[:n], y[:n])
     print(f"{'fit':<24} {perf_counter() - start:8.1f} {peak():9.2f}", flush=True)
     start = perf_counter()
-    scores, details = fi_util(
-        model, X[:n], y[:n], X[n:], y[n:], metric=args.metric, return_details=True
-    )
+    curvature = "auto" if args.classes == 2 else "kfac"
+    options = {"metric": args.metric, "curvature": curvature, "return_details": True}
+    scores, details = fi_util(model, X[:n], y[:n], X[n:], y[n:], **options)
     seconds = perf_counter() - start
     print(f"{'fi_util, ' + args.metric:<24} {seconds:8.1f} {peak():9.2f}")
     assert np.isfinite(scores).all()

@@ -214,9 +214,10 @@ def draw_rows(name, example, path):
     plt.close(fig)
 
 
-def main(output: Path, data_folder) -> None:
+def main(output: Path, data_folder, fewer: int | None = None) -> None:
     """Run all seeds, print the table and save the pictures."""
     name, X, y, classifier, n_train, n_seeds = load(data_folder)
+    n_seeds = n_seeds if fewer is None else fewer
     results = [experiment(X, y, classifier, n_train, seed) for seed in range(n_seeds)]
     accuracy = {m: np.array([r[0][m] for r in results]) for m in METHODS}
     caught = {m: np.mean([r[1][m] for r in results]) for m in METHODS}
@@ -249,5 +250,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     parser.add_argument("--data", default=os.environ.get("SKFI_DATA"))
+    parser.add_argument("--seeds", type=int, help="default: 20, or 5 of Adult")
     options = parser.parse_args()
-    main(options.output, options.data)
+    if options.seeds is not None and options.seeds < 2:
+        parser.error("--seeds: a spread takes at least 2")
+    main(options.output, options.data, options.seeds)

@@ -19,8 +19,8 @@ from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
+from ._curved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
 from ._rows import check_names, column_names, encode_labels, sliceable
-from ._solved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
 from .bridge import Bridge
 from .bridge._network import Choices, linear_part
 from .kernels._active import LinearPairs, extend

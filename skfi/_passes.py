@@ -22,8 +22,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_consistent_length
 
+from ._curved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
 from ._rows import Rows, check_choice, check_names, column_names, linear_rows
-from ._solved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
 from .bridge import Bridge, bridge
 from .bridge._linear import balanced, balances
 from .bridge._network import NetworkBridge
@@ -122,12 +122,16 @@ def _rows_of_block(fitted: Bridge, X, y, sample_weight) -> Rows:
 
 def _seen(fitted: Bridge, model: SoftmaxLinear, X, y, sample_weight) -> Rows:
     rows = _rows_of_block(fitted, X, y, sample_weight)
+    _check_width(rows, model, "X")
+    return rows
+
+
+def _check_width(rows: Rows, model: SoftmaxLinear, name: str) -> None:
     if rows.X.shape[1] != model.n_features:
         raise ValueError(
-            f"X has {rows.X.shape[1]} features where the model sees it, but the model "
+            f"{name} has {rows.X.shape[1]} features where the model sees it, but the model "
             f"was fitted on {model.n_features}. Pass the columns it was fitted on."
         )
-    return rows
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,7 @@ def make_scorer(
         assert mass is not None
         fitted = balanced(fitted, mass)
     model = fitted.make_model(1)  # how many rows there are matters to the penalty alone
+    _check_width(held_out, model, "X_val")
     total = reduce(partial(sum_rows, fitted, model, metric == "mahalanobis"))
     if not total.weight > 0:
         raise ValueError("The training rows have no weight: there is nothing to score.")
@@ -227,6 +232,21 @@ def make_scorer(
     return Scorer(fitted, model, inverse, solve(inverse, u), root, unit, details), total
 
 
+def _check_start(start, estimator: LogisticRegression) -> None:
+    """Refuse to begin at coefficients of other columns or classes."""
+    if not (hasattr(start, "coef_") and hasattr(start, "intercept_")):
+        raise TypeError(
+            f"start={start!r} must be a fitted linear classifier, with coef_ and intercept_."
+        )
+    given, wanted = np.shape(start.coef_), estimator.coef_.shape
+    if given != wanted or not np.array_equal(start.classes_, estimator.classes_):
+        raise ValueError(
+            f"start has coefficients of shape {given} for classes {start.classes_.tolist()}; "
+            f"this fit needs {wanted} for {estimator.classes_.tolist()}. Pass a model of the "
+            "same columns and classes, or leave start out."
+        )
+
+
 def fit_linear(
     reduce: Reduce,
     n_features: int,
@@ -237,6 +257,7 @@ def fit_linear(
     class_weight=None,
     tol: float = 1e-10,
     max_iter: int = 50,
+    start=None,
     told: Callable[[int], None] | None = None,
     stacklevel: int = 3,
 ) -> LogisticRegression:
@@ -260,6 +281,11 @@ def fit_linear(
     estimator.n_features_in_ = n_features
     estimator.coef_ = np.zeros((n_outputs, n_features))
     estimator.intercept_ = np.zeros(n_outputs)
+    if start is not None:
+        _check_start(start, estimator)
+        estimator.coef_ = np.array(start.coef_, dtype=np.float64)
+        if fit_intercept:
+            estimator.intercept_ = np.array(start.intercept_, dtype=np.float64)
     fitted = bridge(estimator)
     assert isinstance(fitted, Bridge)
     if class_weight == "balanced":
@@ -272,8 +298,8 @@ def fit_linear(
         assert total.curvature is not None
         return add_penalty(model, total.curvature)
 
-    start = fitted.make_model(1)
-    model, n_iter, converged = newton(objective, start, tol=tol, max_iter=max_iter, told=told)
+    model = fitted.make_model(1)
+    model, n_iter, converged = newton(objective, model, tol=tol, max_iter=max_iter, told=told)
     if not converged:
         warnings.warn(
             f"Newton's method has not converged in {n_iter} passes. Scale the features, "

@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
     _check_n_features,
     _check_sample_weight,
     _get_feature_names,
+    _num_samples,
     check_array,
     check_consistent_length,
     column_or_1d,
@@ -159,7 +160,9 @@ def sliceable(X):
 
 def check_weight(sample_weight, X, name: str) -> np.ndarray:
     """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
-    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
+    if sample_weight is None:
+        return np.broadcast_to(1.0, _num_samples(X))  # one number, however many rows
+    if not np.any(np.asarray(sample_weight)):
         raise ValueError(f"{name} is zero for every row; leave out weights or rows.")
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
@@ -173,8 +176,8 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
         lookup = {label: code for code, label in enumerate(classes.tolist())}
         codes = np.array([lookup.get(label, -1) for label in y.tolist()], dtype=np.intp)
     else:
-        codes = np.minimum(position, len(classes) - 1)
-        codes = np.where(classes[codes] == y, codes, -1)
+        codes = np.minimum(position, len(classes) - 1, out=position)
+        codes[classes[codes] != y] = -1
     if (codes < 0).any():
         unknown = sorted(set(y[codes < 0].tolist()), key=repr)
         known = classes.tolist()

@@ -1,125 +1,31 @@
 """A fitted classifier with its curvature and the solved validation gradient.
 
 Whatever is asked of a row afterwards (its influence, what its removal gains) stands on the
-same H⁻¹u. Softmax-linear models are solved in closed form, the last layer of a network among
-them; other networks by torch.
+same H⁻¹u.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
 
-from ._rows import (
-    Rows,
-    check_names,
-    check_same_columns,
-    check_sliceable,
-    column_names,
-    labelled,
-    linear_rows,
-)
-from .bridge import Bridge, bridge
-from .bridge._base import innermost
-from .bridge._network import Choices, NetworkBridge
-from .kernels._chunks import one_blas_thread
-from .kernels._covariance import covariance_root
-from .kernels._curvature import resolve_damping
-from .kernels._kronecker import KroneckerInverse
+from ._curved import LARGE, CurvedLinear, CurvedNetwork, InfluenceDetails, curve_fitted
+from .bridge._network import Choices
+from .kernels._chunks import dense_rows, one_blas_thread
 from .kernels._losses import resolve_validation_loss
-from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
+from .kernels._objective import solve
 from .kernels._removal import removal_all
-from .kernels._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
-from .kernels._wide import (
-    RowSpace,
-    by_rows,
-    check_fits,
-    kronecker_remedy,
-    sparse_gradient,
-    warn_if_rough,
-)
+from .kernels._softmax import score_all, score_rows, validation_gradient
+from .kernels._wide import RowInverse, RowSpace, sparse_gradient, warn_if_rough
+from .kernels._wide_kronecker import RowKronecker
 
 if TYPE_CHECKING:
-    from .kernels._network import Network, Theta
-    from .kernels._network_scores import Curvature
+    from .kernels._network import Theta
 
-# A fit is taken as converged when one Newton step would lower its objective by less than this
-# share. LogisticRegression's default tolerance on scaled features stays under it.
-_STATIONARY = 1e-3
-# A Hessian of more parameters is worth all of BLAS's threads; a smaller one goes with one.
-LARGE = 1500
-# A network's last layer of more parameters is taken by K-FAC: exact costs K² times as much.
-_LARGEST_EXACT_LAYER = 1000
-_FEWER_COLUMNS = (
-    "Cut the columns within the Pipeline (TruncatedSVD, SelectKBest, "
-    "HashingVectorizer(n_features=2**12)), or let a narrower classifier score the rows: "
-    "FITrimmer(..., influence_estimator=...)."
-)
-
-
-@dataclass(frozen=True)
-class InfluenceDetails:
-    """How scores came about.
-
-    Attributes
-    ----------
-    curvature : str
-        What stood for the Hessian: "exact", "ggn", "kfac", "ekfac" or "cg".
-    damping : float
-        What was added to its diagonal, in units of the mean loss: the value behind
-        ``damping="auto"``.
-    n_parameters : int
-        Parameters that move.
-    gradient_norm : float
-        Euclidean norm of the gradient of the mean objective in these parameters; 0 at
-        the optimum that the formulas differentiate.
-    residual : float or None
-        Relative error where a matrix of rows by rows stands for H: the larger of
-        ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
-        changes in a sample of the rows' solves. None where H itself was inverted.
-    """
-
-    curvature: str
-    damping: float
-    n_parameters: int
-    gradient_norm: float
-    residual: float | None = None
-
-
-@dataclass(frozen=True)
-class CurvedLinear:
-    """A softmax-linear model with its curvature."""
-
-    fitted: Bridge
-    model: SoftmaxLinear
-    train: Rows
-    weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
-    copy: np.ndarray  # what one copy of it counts
-    found: np.ndarray | KroneckerInverse | RowSpace  # H⁻¹, or what stands for it
-    details: InfluenceDetails
-    damping: float = 0.0  # in units of the summed loss
-
-    @cached_property
-    def inverse(self) -> np.ndarray | KroneckerInverse:
-        """H⁻¹, summed up only now where the rows stood for it."""
-        if not isinstance(self.found, RowSpace):
-            return self.found
-        model, rows = self.model, self.train
-        check_fits(model, len(rows.codes), rows=False, remedy=_FEWER_COLUMNS)
-        with one_blas_thread(unless=model.beta.size > LARGE):
-            H = fit_curvature(model, rows.X, rows.codes, self.weight).hessian
-            return invert(model, H, self.damping)
-
-    def root(self) -> np.ndarray:
-        """R with R Rᵀ the training covariance."""
-        return covariance_root(self.train.X, self.train.weight)
+# Rows whose scores are taken in float64 as well, where float32 was asked for.
+_ROUNDED = 200
 
 
 @dataclass(frozen=True)
@@ -131,16 +37,36 @@ class SolvedLinear:
 
     @property
     def details(self) -> InfluenceDetails:
-        return self.curved.details
+        curved = self.curved
+        if curved.product_inverse is curved.inverse:
+            return curved.details
+        return replace(curved.details, residual=self._rounding())
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
+    def _rounding(self) -> float:
+        """Largest relative difference from float64 in the scores of a sample of rows."""
+        curved, train = self.curved, self.curved.train
+        rows = np.linspace(0, len(train.codes) - 1, min(_ROUNDED, len(train.codes)), dtype=int)
+        data = dense_rows(train.X, rows), train.codes[rows], curved.copy[rows]
+        rough, exact = (
+            score_rows(curved.model, *data, inverse, self.h)
+            for inverse in (curved.product_inverse, curved.inverse)
+        )
+        scored = exact > 0
+        return float(np.abs(rough[scored] / exact[scored] - 1.0).max(initial=0.0))
+
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
         curved, model, train = self.curved, self.curved.model, self.curved.train
-        moved = curved.copy if unit == "copy" else curved.weight
+        moved = curved.moved(unit)
         with one_blas_thread(unless=model.beta.size > LARGE):
             root = curved.root() if metric == "mahalanobis" else None
-            fi = score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
-            return fi, self.gain(moved)
+            inverse = curved.product_inverse
+            return score_all(model, train.X, train.codes, moved, inverse, self.h, root)
+
+    def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what the removal of what moves gains."""
+        with one_blas_thread(unless=self.curved.model.beta.size > LARGE):
+            return self.influence(metric, unit), self.gain(self.curved.moved(unit))
 
     def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
         """First-order decrease of the validation loss when each row goes."""
@@ -153,44 +79,23 @@ class SolvedLinear:
 class SolvedWide(SolvedLinear):
     """A softmax-linear model, solved through its rows."""
 
-    space: RowSpace
+    space: RowSpace | RowKronecker
     residual: float
 
     @property
     def details(self) -> InfluenceDetails:
         return replace(self.curved.details, residual=self.residual)
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
-        curved, train = self.curved, self.curved.train
-        moved = curved.copy if unit == "copy" else curved.weight
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
+        train = self.curved.train
         spread = (train.X, train.weight) if metric == "mahalanobis" else None
         with one_blas_thread():
-            return self.space.influence(moved, self.h, spread), self.gain(moved)
+            return self.space.influence(self.curved.moved(unit), self.h, spread)
 
     def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
         """First-order decrease of the validation loss when each row goes."""
         return self.space.gain(self.curved.copy if moved is None else moved, self.h)
-
-
-@dataclass(frozen=True)
-class CurvedNetwork:
-    """A network whose parameters move as they were chosen, with its curvature."""
-
-    fitted: NetworkBridge
-    network: Network
-    choices: Choices
-    train: Rows
-    weight: np.ndarray
-    copy: np.ndarray
-    curvature: Curvature
-    details: InfluenceDetails
-
-    def root(self) -> np.ndarray:
-        """R with R Rᵀ the covariance of what is perturbed."""
-        from .kernels._network_scores import metric_root
-
-        return metric_root(self.network, self.train.X, self.train.weight)
 
 
 @dataclass(frozen=True)
@@ -204,8 +109,12 @@ class SolvedNetwork:
     def details(self) -> InfluenceDetails:
         return self.curved.details
 
-    def influence(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row, and what one copy's removal gains."""
+    def influence(self, metric: str, unit: str) -> np.ndarray:
+        """FI of each row."""
+        return self.influence_and_gain(metric, unit)[0]
+
+    def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
+        """FI of each row, and what the removal of what moves gains."""
         from .kernels._network_scores import score_network
 
         curved, train, choices = self.curved, self.curved.train, self.curved.choices
@@ -254,7 +163,7 @@ def solve_fitted(
         data = rows.X, rows.codes, rows.weight
         return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
     space = curved.found
-    if isinstance(space, RowSpace):
+    if isinstance(space, RowInverse):
         u = sparse_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         h, residual = space.solve(u)
         residual = max(residual, space.error_of_rows())
@@ -263,203 +172,3 @@ def solve_fitted(
     with one_blas_thread(unless=curved.model.beta.size > LARGE):
         u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         return SolvedLinear(curved, solve(curved.inverse, u))
-
-
-def curve_fitted(
-    estimator,
-    X,
-    y,
-    sample_weight,
-    choices: Choices | None = None,
-    held_out: tuple[Any, Any, Any] | None = None,
-    stacklevel: int = 4,
-    wide: bool = False,
-) -> tuple[CurvedLinear | CurvedNetwork, Rows | None]:
-    """Check the data, and sum up the objective's curvature; with it the checked held-out rows.
-
-    ``held_out`` are validation rows, labels and weights, as they come. ``wide`` lets the rows
-    stand for H where there are fewer of them than columns.
-    """
-    choices = Choices() if choices is None else choices
-    fitted = bridge(estimator)
-    check_sliceable(X, "X")
-    if held_out is not None:
-        check_sliceable(held_out[0], "X_val")
-    training = X, y, sample_weight
-    if isinstance(fitted, NetworkBridge):
-        fitted.check_weight(sample_weight)
-        if not choices.closed_form:
-            return _curve_network(fitted, choices, training, held_out, stacklevel)
-        fitted = fitted.last_layer(choices, X)
-        return _curve_linear(fitted, choices, training, held_out, network=True, wide=wide)
-    choices.check_linear(type(estimator).__name__)
-    names = column_names(estimator, fitted)
-    check_names(names, X, "X")
-    if held_out is not None:
-        check_names(names, held_out[0], "X_val")
-    return _curve_linear(
-        fitted,
-        choices,
-        training,
-        held_out,
-        own_class(estimator),
-        stacklevel=stacklevel + 1,
-        wide=wide,
-    )
-
-
-def own_class(estimator) -> str:
-    """Name of a classifier that is not scikit-learn's; empty for those that are."""
-    inner = innermost(estimator)
-    while isinstance(inner, FrozenEstimator):
-        inner = innermost(inner.estimator)
-    kind = type(inner)
-    return "" if kind.__module__.partition(".")[0] == "sklearn" else kind.__name__
-
-
-def _curve_linear(
-    fitted: Bridge,
-    choices: Choices,
-    training: tuple[Any, Any, Any],
-    held_out: tuple[Any, Any, Any] | None,
-    own_name: str = "",
-    network: bool = False,
-    stacklevel: int = 0,
-    wide: bool = False,
-) -> tuple[CurvedLinear, Rows | None]:
-    train = linear_rows(fitted, *training)
-    others = None if held_out is None else linear_rows(fitted, *held_out, "_val")
-    if others is not None:
-        check_same_columns(train, others)
-    model = fitted.make_model(train.X.shape[0])
-    if model.n_features != train.X.shape[1]:
-        raise ValueError(
-            f"X has {train.X.shape[1]} features where the model sees it, but the model "
-            f"was fitted on {model.n_features}. Pass the columns it was fitted on."
-        )
-    weight = fitted.loss_weight(train.codes, train.weight)
-    # What a penalty beside the mean loss is multiplied by beside the sum.
-    unit = float(train.X.shape[0] if network else train.weight.sum())
-    curvature = choices.curvature
-    if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
-        small = not network or model.n_parameters <= _LARGEST_EXACT_LAYER
-        curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
-    kronecker = curvature == "kfac"
-    n_present = int(np.count_nonzero(train.weight))
-    rows = wide and not kronecker and by_rows(model, n_present)
-    remedy = _FEWER_COLUMNS
-    if choices.curvature == "auto":
-        remedy = kronecker_remedy(model) + remedy
-    check_fits(model, n_present, rows, kronecker, remedy)
-    damping = choices.damping
-    if damping == "auto" and not network:
-        damping = 0.0  # at an optimum there is nothing to make up for
-    penalty = float(model.l2.min()) / unit
-    total: CurvatureSum | RowSpace
-    found: np.ndarray | KroneckerInverse | RowSpace
-    with one_blas_thread(unless=(n_present if rows else model.beta.size) > LARGE):
-        if rows:
-            total = found = RowSpace(model, train.X, train.codes, weight)
-            mean = found.trace() / model.n_parameters / unit
-            used = resolve_damping(damping, mean, penalty)
-            found.invert(used * unit)
-        else:
-            total = fit_curvature(model, train.X, train.codes, weight, kronecker=kronecker)
-            used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
-            found = invert(model, total.hessian, used * unit)
-    if not network:
-        check_stationary(total, found, float(train.weight.sum()), own_name, stacklevel)
-    norm = float(np.linalg.norm(total.gradient)) / unit
-    details = InfluenceDetails(curvature, used, model.n_parameters, norm)
-    copy = one_copy(weight, train.weight)
-    curved = CurvedLinear(fitted, model, train, weight, copy, found, details, used * unit)
-    return curved, others
-
-
-def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    """What one copy's loss counts: class weights stay, the sample weight goes."""
-    share = np.divide(
-        1.0, sample_weight, out=np.zeros_like(sample_weight), where=sample_weight > 0
-    )
-    return (weight.T * share).T
-
-
-def check_stationary(
-    total: CurvatureSum | RowSpace,
-    inverse: np.ndarray | KroneckerInverse | RowSpace,
-    weight: float,
-    own_name: str,
-    stacklevel: int,
-) -> None:
-    """Warn where the coefficients are not the optimum the formulas differentiate."""
-    if isinstance(inverse, RowSpace):
-        step, _ = inverse.solve(total.gradient)
-    else:
-        step = solve(inverse, total.gradient)
-    excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
-    if excess > _STATIONARY:
-        own = ""
-        if own_name:
-            own = (
-                f" Otherwise the bridge of {own_name} states another penalty than its fit "
-                "minimises: check l2, l1 and l2_per_row of Bridge.linear."
-            )
-        size = np.abs(total.gradient).max() / weight
-        warnings.warn(
-            f"The classifier is not at its optimum on these rows: the gradient of its "
-            f"objective is {size:.2g} per unit of weight, and one Newton step would "
-            f"lower the objective by {100 * excess:.2g} %. Influence describes the "
-            "optimum, so the scores are off. Let the solver finish (larger max_iter, "
-            "smaller tol, scaled features), and pass the X, y and sample_weight that "
-            f"the classifier was fitted on.{own}",
-            ConvergenceWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _curve_network(
-    fitted: NetworkBridge,
-    choices: Choices,
-    training: tuple[Any, Any, Any],
-    held_out: tuple[Any, Any, Any] | None,
-    stacklevel: int,
-) -> tuple[CurvedNetwork, Rows | None]:
-    train = _network_rows(fitted, training, "")
-    network = fitted.network(choices, training[0])  # says so where there is no torch
-    from .kernels._network_scores import curve_network
-
-    others = None if held_out is None else _network_rows(fitted, held_out, "_val")
-    if others is not None:
-        check_same_columns(train, others)
-    weight = fitted.loss_weight(train.codes, train.weight)
-    curvature, facts = curve_network(
-        network,
-        (train.X, train.codes, weight),
-        choices.curvature,
-        choices.damping,
-        low_rank=choices.approximation is not None,
-    )
-    smallest = getattr(curvature, "smallest", 0.0)
-    if smallest < 0:
-        warnings.warn(
-            "The network is not at a minimum: its Hessian has eigenvalues down to "
-            f"{smallest:.2g}. Scores then describe a stationary point that training would "
-            'leave. Use curvature="ggn", or more damping than so far by that much.',
-            UserWarning,
-            stacklevel=stacklevel,
-        )
-    copy = one_copy(weight, train.weight)
-    details = InfluenceDetails(**facts)
-    curved = CurvedNetwork(fitted, network, choices, train, weight, copy, curvature, details)
-    return curved, others
-
-
-def _network_rows(fitted: NetworkBridge, data: tuple[Any, Any, Any], suffix: str) -> Rows:
-    X, y, sample_weight = data
-    X = fitted.transform(X)
-    if sparse.issparse(X):
-        raise ValueError(
-            f"X{suffix} is sparse, and torch differentiates dense rows. Call X.toarray(), or "
-            'leave params and perturbation at "last_layer" and "features".'
-        )
-    return labelled(X, y, sample_weight, fitted.classes, suffix)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._curved import InfluenceDetails
 from ._rows import check_choice
-from ._solved import InfluenceDetails, solve_fitted
+from ._solved import SolvedLinear, SolvedNetwork, solve_fitted
 from .bridge._network import Choices
 
 __all__ = ["InfluenceDetails", "fi_signed", "fi_util"]
@@ -56,7 +57,8 @@ def fi_util(
     The score is exact for the fitted classifier: its whole objective, penalty and
     weights included, and no pseudo-inverse of d×d matrices. The cost is two products
     of X with d×d matrices (of size d(K-1) for K classes); for two classes, an L2 penalty
-    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse.
+    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse; for more
+    classes that takes ``curvature="kfac"``, an approximation.
 
     Parameters
     ----------
@@ -121,8 +123,9 @@ def fi_util(
         one pass over all rows an iteration and K solves a row, for few rows. "auto" is
         exact for a linear classifier; for a network exact or "ggn" up to 1,000
         parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
-        An exact Hessian of two classes with an L2 penalty, and more parameters than rows,
-        is inverted through a matrix of rows by rows, to the same scores.
+        With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
+        K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
+        scores.
     damping : float or "auto", default="auto"
         Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
         for a network what lifts the weakest penalty to a tenth of the curvature's mean
@@ -135,7 +138,9 @@ def fi_util(
     n_components : int, default=None
         Rank of the approximation.
     dtype : {None, "float32", "float64"}, default=None
-        Precision of a network's derivatives; None is the network's own.
+        Precision of a network's derivatives; None is the network's own. For a linear
+        classifier that of the products of rows with H⁻¹, which are most of the cost; None
+        is "float64". The Hessian is summed up and inverted in float64 all the same.
     random_state : int, RandomState instance or None, default=None
         Start of the power iteration.
     return_details : bool, default=False
@@ -209,27 +214,28 @@ def fi_util(
     >>> bool(influence[0] > np.quantile(influence, 0.8))
     True
     """
-    found = fi_and_gain(
+    solved = _solve(
         estimator,
         X,
         y,
         X_val,
         y_val,
-        sample_weight=sample_weight,
-        sample_weight_val=sample_weight_val,
-        validation_loss=validation_loss,
-        metric=metric,
-        unit=unit,
-        params=params,
-        perturbation=perturbation,
-        curvature=curvature,
-        damping=damping,
-        approximation=approximation,
-        n_components=n_components,
-        dtype=dtype,
-        random_state=random_state,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        metric,
+        unit,
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
     )
-    return (found.scores, found.details) if return_details else found.scores
+    influence = solved.influence(metric, unit)
+    return (influence, solved.details) if return_details else influence
 
 
 def fi_signed(
@@ -321,6 +327,45 @@ def fi_signed(
     return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
 
 
+def _solve(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    sample_weight,
+    sample_weight_val,
+    validation_loss,
+    metric,
+    unit,
+    params,
+    perturbation,
+    curvature,
+    damping,
+    approximation,
+    n_components,
+    dtype,
+    random_state,
+) -> SolvedLinear | SolvedNetwork:
+    """What scores stand on, every choice checked."""
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("unit", unit, ("copy", "row"))
+    check_choice("perturbation", perturbation, ("features", "input"))
+    check_choice("approximation", approximation, (None, "kfsvd"))
+    choices = Choices(
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
+    )
+    training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
+    return solve_fitted(*training, validation_loss, choices, stacklevel=5)
+
+
 def fi_and_gain(
     estimator,
     X,
@@ -347,11 +392,7 @@ def fi_and_gain(
     FI has no sign; the second tells in which direction a row pulls. Both stand on the
     same curvature, so that together they cost little more than either.
     """
-    check_choice("metric", metric, ("euclidean", "mahalanobis"))
-    check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", perturbation, ("features", "input"))
-    check_choice("approximation", approximation, (None, "kfsvd"))
-    solved = solve_fitted(
+    solved = _solve(
         estimator,
         X,
         y,
@@ -360,19 +401,19 @@ def fi_and_gain(
         sample_weight,
         sample_weight_val,
         validation_loss,
-        Choices(
-            params,
-            perturbation,
-            curvature,
-            damping,
-            approximation,
-            n_components,
-            dtype,
-            random_state,
-        ),
-        stacklevel=5,
+        metric,
+        unit,
+        params,
+        perturbation,
+        curvature,
+        damping,
+        approximation,
+        n_components,
+        dtype,
+        random_state,
     )
-    return Scores(*solved.influence(metric, unit), solved.details)
+    influence, gain = solved.influence_and_gain(metric, unit)
+    return Scores(influence, gain, solved.details)
 
 
 def signed_fi_and_gain(

@@ -23,6 +23,7 @@ def fit_linear(
     class_weight=None,
     tol=1e-10,
     max_iter=50,
+    start=None,
 ):
     """Logistic regression on rows that are anywhere, by Newton's method.
 
@@ -51,6 +52,10 @@ def fit_linear(
         Ends where the next step would lower the objective by less than this share of it.
     max_iter : int, default=50
         Most steps.
+    start : estimator, default=None
+        A fitted linear classifier of the same columns and classes, such as that of
+        yesterday's rows: the steps begin at its coefficients, and fewer are needed. None
+        begins at zero. The minimum is the same.
 
     Returns
     -------
@@ -59,9 +64,11 @@ def fit_linear(
 
     Raises
     ------
+    TypeError
+        `start` has no coefficients.
     ValueError
-        `C` is not positive, there are fewer than two classes, or a block holds NaN, other
-        columns or labels that are not among the classes.
+        `C` is not positive, `start` has other columns or classes, there are fewer than two
+        classes, or a block holds NaN, other columns or labels that are not among the classes.
 
     Warns
     -----
@@ -97,6 +104,7 @@ def fit_linear(
         class_weight=class_weight,
         tol=tol,
         max_iter=max_iter,
+        start=start,
         stacklevel=4,
     )
 

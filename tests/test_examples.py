@@ -17,7 +17,7 @@ def test_demo(tmp_path, dataset, request):
     options = []
     if dataset == "adult":
         request.getfixturevalue("adult")
-        options = ["--data", str(request.getfixturevalue("data_folder"))]
+        options = ["--seeds", "2", "--data", str(request.getfixturevalue("data_folder"))]
     environment = {k: v for k, v in os.environ.items() if k != "SKFI_DATA"}
     result = subprocess.run(
         [sys.executable, "examples/demo.py", "--output", str(tmp_path), *options],
@@ -45,7 +45,7 @@ def test_crescents(tmp_path):
     result = subprocess.run(
         [
             *(sys.executable, "examples/crescents.py", "--output", str(tmp_path)),
-            *("--seeds", "2", "--jobs", "1", "--epochs", "10"),
+            *("--seeds", "2", "--jobs", "1", "--epochs", "4"),
         ],
         cwd=ROOT,
         env=os.environ | {"MPLBACKEND": "Agg"},

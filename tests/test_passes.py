@@ -60,6 +60,22 @@ def test_the_fit_is_that_of_rows_in_memory(n_classes, class_weight, fit_intercep
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_start_nearby_saves_passes(n_classes, fit_intercept):
+    X, y, _, _, weight = make_split(n_classes)
+    classes, params = np.unique(y), {"C": 0.7, "fit_intercept": fit_intercept}
+    first = fit_linear(over(X, y, weight), 5, classes, **params)
+    again = fit_linear(over(X, y, weight), 5, classes, start=first, **params)
+    assert again.n_iter_[0] == 1
+    np.testing.assert_allclose(again.coef_, first.coef_, atol=1e-9)
+    fewer = over(X[5:], y[5:])
+    cold = fit_linear(fewer, 5, classes, **params)
+    warm = fit_linear(fewer, 5, classes, start=first, **params)
+    assert warm.n_iter_[0] < cold.n_iter_[0]
+    np.testing.assert_allclose(warm.coef_, cold.coef_, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis"])
 @pytest.mark.parametrize("unit", ["copy", "row"])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
@@ -97,6 +113,14 @@ def test_what_is_refused():
         fit_linear(over(X, y), 5, [1, 2])
     with pytest.raises(ValueError, match=r"4 features.*fitted on 5"):
         make_scorer(over(X[:, :4], y), model, X_val, y_val)
+    with pytest.raises(ValueError, match=r"X_val has 4 features.*fitted on 5"):
+        make_scorer(over(X, y), model, X_val[:, :4], y_val)
+    with pytest.raises(ValueError, match=r"shape \(1, 5\).*needs \(1, 4\)"):
+        fit_linear(over(X[:, :4], y), 4, [0, 1], start=model)
+    with pytest.raises(ValueError, match=r"classes \[0, 1\].*for \[1, 2\]"):
+        fit_linear(over(X, y), 5, [1, 2], start=model)
+    with pytest.raises(TypeError, match=r"start=StandardScaler.*coef_ and intercept_"):
+        fit_linear(over(X, y), 5, [0, 1], start=StandardScaler())
     net = MLPClassifier((3,), solver="lbfgs", random_state=0).fit(X, y)
     with pytest.raises(TypeError, match=r"make_scorer takes linear.*block by block"):
         make_scorer(over(X, y), net, X_val, y_val)

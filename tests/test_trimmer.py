@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-import skfi._solved
+import skfi._curved
 from skfi import fi_util
 from skfi.bridge._base import innermost
 from tests.conftest import classic, make_split
@@ -310,14 +310,14 @@ class TestMeta:
     def test_memory_scores_once_per_fold(self, noisy, tmp_path, monkeypatch):
         X, y, _, _ = noisy
         calls = tmp_path / "calls"
-        original = skfi._solved.fit_curvature
+        original = skfi._curved.fit_curvature
 
         def counting(*args, **kwargs):
             with calls.open("a") as file:
                 file.write("x")
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(skfi._solved, "fit_curvature", counting)
+        monkeypatch.setattr(skfi._curved, "fit_curvature", counting)
         budgets, results = {"budget": [0, 5, 10, 20]}, []
         for memory, expected in ((None, 13), (str(tmp_path / "cache"), 4)):
             calls.write_text("")

@@ -76,13 +76,13 @@ class TestIsTheGridSearch:
         )
 
     def test_scores_a_fold_once_a_step(self, noisy, monkeypatch):
-        import skfi._solved
+        import skfi._curved
 
         X, y, _, _ = noisy
         calls = []
-        original = skfi._solved.fit_curvature
+        original = skfi._curved.fit_curvature
         monkeypatch.setattr(
-            skfi._solved,
+            skfi._curved,
             "fit_curvature",
             lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs),
         )

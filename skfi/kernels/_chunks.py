@@ -142,8 +142,8 @@ def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterat
             yield waiting.popleft().result()
 
 
-def dense_rows(X, rows: slice) -> np.ndarray:
-    """A block of rows as dense float64; a view where X is that already."""
+def dense_rows(X, rows: slice | np.ndarray) -> np.ndarray:
+    """Some rows as dense float64; a view where a block of X is that already."""
     block = X[rows]
     if hasattr(block, "toarray"):
         block = block.toarray()

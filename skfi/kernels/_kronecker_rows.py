@@ -28,17 +28,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._chunks import block_rows, row_blocks
 from ._geometry import _norm_in_probabilities, fi_few_columns, fi_multiclass
-from ._kronecker import KroneckerInverse
 from ._links import Softmax, curve
-
-if TYPE_CHECKING:
-    from ._softmax import SoftmaxLinear
 
 # Relative error of the solves for y and a. That of G enters the scores squared.
 _SOLVED, _SOLVED_METRIC = 1e-13, 1e-5
@@ -56,7 +51,7 @@ class _Rows:
 
     log_p: np.ndarray  # (b, K)
     p: np.ndarray
-    top: np.ndarray  # likeliest class (b, 1)
+    top: np.ndarray  # likeliest class (b,)
     scale: np.ndarray  # c (b, 1)
     sr: np.ndarray  # s r (b, K)
     g: np.ndarray  # (b, d)
@@ -72,40 +67,59 @@ class _Rows:
 
 @dataclass
 class KroneckerRows:
-    """A model whose rows are to be scored.
+    """A model whose rows are to be scored, in coordinates whose lengths are the metric's."""
 
-    ``root`` is that of `skfi.kernels._softmax.score_rows`.
-    """
-
-    model: SoftmaxLinear
-    inverse: KroneckerInverse
-    h: np.ndarray  # H⁻¹u (n_outputs, p)
-    root: np.ndarray | None = None
+    link: Softmax
+    outputs: np.ndarray  # O in the model's outputs (q, q)
+    W: np.ndarray  # (q, d); from here on of all classes (K, d)
+    h: np.ndarray  # H⁻¹u without the intercept (q, d); from here on (K, d)
 
     def __post_init__(self) -> None:
-        link, d = self.model.link, self.model.n_features
-        assert isinstance(link, Softmax)  # other links have an inverse for each output
-        self.link = link
-        self.O = link.basis @ self.inverse.outputs @ link.basis.T
-        self.towards_h = (link.basis @ self.h).T
-        self.W, self.hx = link.basis @ self.model.W, self.towards_h[:d].T
-        if self.root is not None:
-            self.W, self.hx = self.W @ self.root, self.hx @ self.root
-
-    def rows_at_once(self) -> int:
-        """How many rows `score` takes at a time at best."""
-        if self._least_squares is None:
-            return self._written_at_once
-        return block_rows(16 * self.link.n_classes + 5 * self.model.beta.shape[1])
+        U = self.link.basis
+        # A contrast of little length would lose its digits on the way to classes and back.
+        self.contrasts = self.W if self.link.reduced else self.link.helmert.T @ self.W
+        self.O = U @ self.outputs @ U.T
+        self.W, self.h = U @ self.W, U @ self.h
 
     @property
-    def _written_at_once(self) -> int:
-        """The same of rows whose Z is written out."""
-        return block_rows(4 * self.link.n_classes * self.model.beta.shape[1])
+    def doubles_per_row(self) -> int:
+        """Of temporaries in `score`."""
+        if self._least_squares is None:
+            return self._doubles_written
+        return 16 * self.link.n_classes + 3 * self.W.shape[1]
 
-    def score(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """FI of each row of a block (b,)."""
-        rows = self._rows(X, y, weight)
+    @property
+    def _doubles_written(self) -> int:
+        """The same of rows whose Z is written out."""
+        return 4 * self.link.n_classes * (self.W.shape[1] + 1)
+
+    def score(
+        self,
+        z: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray,
+        leverage: np.ndarray,
+        eta: np.ndarray,
+        t: np.ndarray,
+    ) -> np.ndarray:
+        """FI of each row of a block (b,).
+
+        Parameters
+        ----------
+        z : ndarray of shape (b, q)
+            Scores.
+        y : ndarray of shape (b,)
+            Codes of classes.
+        weight : ndarray of shape (b,)
+            What of each row moves.
+        leverage : ndarray of shape (b,)
+            ``x̃ᵀ I x̃``.
+        eta : ndarray of shape (b, q)
+            ``hᵀx̃``, with the intercept.
+        t : ndarray of shape (b, d)
+            ``I x̃`` without the intercept.
+        """
+        rows = self._rows(z, y, weight, leverage, eta, t)
         if self._least_squares is not None:
             fi, sound = self._many_columns(rows)
         elif self._steps_pay:
@@ -113,25 +127,27 @@ class KroneckerRows:
         else:
             return self._written_out(rows)
         rest = np.flatnonzero(~sound)
-        for at in row_blocks(len(rest), self._written_at_once):
+        for at in row_blocks(len(rest), block_rows(self._doubles_written)):
             fi[rest[at]] = self._written_out(rows.take(rest[at]))
         return fi
 
-    def _rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> _Rows:
-        model, link, d = self.model, self.link, self.model.n_features
-        log_p = link.log_proba(model.scores(X))
-        p, s = np.exp(log_p), weight[:, None]
-        T = model.affine(X, self.inverse.inputs)
-        leverage = _dot(T[:, :d], X)
-        if model.fit_intercept:
-            leverage += T[:, d:]
-        sr = s * link.class_residual(p, y)
-        top = p.argmax(axis=1)[:, None]
-        g = (s * curve(p, top, model.affine(X, self.towards_h))) @ self.W
-        g += sr @ self.hx
+    def _rows(
+        self,
+        z: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray,
+        leverage: np.ndarray,
+        eta: np.ndarray,
+        t: np.ndarray,
+    ) -> _Rows:
+        log_p, s = self.link.log_proba(z), weight[:, None]
+        p = np.exp(log_p)
+        top = p.argmax(axis=1)
+        sr = s * self.link.class_residual(p, y)
+        g = (s * curve(p, top, eta @ self.link.basis.T)) @ self.W
+        g += sr @ self.h
         np.negative(g, out=g)
-        t = T[:, :d] if self.root is None else T[:, :d] @ self.root
-        return _Rows(log_p, p, top, s * leverage, sr, g, t)
+        return _Rows(log_p, p, top, s * leverage[:, None], sr, g, t)
 
     @property
     def _steps_pay(self) -> bool:
@@ -141,9 +157,10 @@ class KroneckerRows:
     def _written_out(self, rows: _Rows) -> np.ndarray:
         """FI of each row from the whole of Z."""
         few = self.W.shape[1] < self.link.n_classes - 1
-        left, W = (self.O, self.W) if few else self._contrasts
+        left, W = (self.O, self.W) if few else (self._left, self.contrasts)
         SW = self.W - np.matmul(rows.p[:, None], self.W)
         SW *= (-rows.scale * rows.p)[:, :, None]
+        SW[np.arange(len(SW)), rows.top] -= SW.sum(axis=1)  # as `curve` does
         Z = np.matmul(left, SW)
         del SW
         Z += W
@@ -151,10 +168,11 @@ class KroneckerRows:
         return (fi_few_columns if few else fi_multiclass)(rows.g, Z, rows.log_p)
 
     @cached_property
-    def _contrasts(self) -> tuple[np.ndarray, np.ndarray]:
-        """O and W with contrasts for rows (K - 1, K) and (K - 1, d)."""
-        contrasts = self.link.helmert.T
-        return contrasts @ self.O, contrasts @ self.W
+    def _left(self) -> np.ndarray:
+        """O with contrasts for rows (K - 1, K)."""
+        if self.link.reduced:
+            return self.outputs @ self.link.basis.T
+        return self.link.helmert.T @ self.O
 
     @cached_property
     def _least_squares(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -164,7 +182,7 @@ class KroneckerRows:
         """
         if self.W.shape[1] < self.link.n_classes - 1:
             return None
-        W = self.link.helmert.T @ self.W
+        W = self.contrasts
         length = np.sqrt(np.einsum("kd,kd->k", W, W))
         if not length.all():
             return None

@@ -44,10 +44,12 @@ def _sum_to_zero(S: np.ndarray) -> None:
 
 
 def curve(p: np.ndarray, top: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """``(diag(p) - ppᵀ) v`` of each row, from a softmax's p and its likeliest class (b, 1)."""
-    v = v - np.take_along_axis(v, top, axis=1)  # whose p would cancel with 1
+    """``(diag(p) - ppᵀ) v`` of each row, from a softmax's p and its likeliest class (b,)."""
+    rows = np.arange(len(p)), top
+    v = v - v[rows][:, None]  # whose p would cancel with 1
     v -= np.einsum("bc,bc->b", p, v)[:, None]
     v *= p
+    v[rows] -= v.sum(axis=1)  # nothing is left, however p is rounded
     return v
 
 

@@ -8,6 +8,8 @@ mean validation loss by ``uᵀH⁻¹ ∂_θL_i``, and everything is a product wi
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from ._chunks import block_rows, dense_rows, map_blocks
@@ -34,7 +36,10 @@ def removal_all(
     if chunk is None:
         chunk = block_rows(3 * X.shape[1] + 12 * model.link.n_classes)
 
-    def part(rows: slice) -> np.ndarray:
-        return removal_rows(model, dense_rows(X, rows), y[rows], weight[rows], h)
+    gain = np.empty(X.shape[0])
 
-    return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))
+    def part(rows: slice) -> None:
+        gain[rows] = removal_rows(model, dense_rows(X, rows), y[rows], weight[rows], h)
+
+    deque(map_blocks(part, X.shape[0], chunk), maxlen=0)
+    return gain

@@ -18,6 +18,7 @@ Appendix A cancels), everything is a product with matrices:
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -257,6 +258,7 @@ def _diagonal_jacobian(
 ) -> np.ndarray:
     d = model.n_features
     Z = np.empty((len(X), sr.shape[1], d))
+    X = X.astype(inverse.dtype, copy=False)
     for k in range(sr.shape[1]):
         Q = model.affine(X, inverse[k])
         leverage = np.einsum("bj,bj->b", Q[:, :d], X)
@@ -274,13 +276,14 @@ def _coupled_jacobian(
     d = model.n_features
     blocks = inverse.reshape(outputs, p, outputs, p)
     Z = np.empty((len(X), outputs, d))
-    leverage = np.empty((len(X), outputs, outputs))
+    leverage = np.empty((len(X), outputs, outputs), dtype=inverse.dtype)
+    X, share = X.astype(inverse.dtype, copy=False), sr.astype(inverse.dtype, copy=False)
     for a in range(outputs):
         Q = model.affine(X, blocks[a].reshape(p, -1)).reshape(len(X), outputs, p)
         np.matmul(Q[:, :, :d], X[:, :, None], out=leverage[:, a, :, None])
         if model.fit_intercept:
             leverage[:, a] += Q[:, :, d]
-        np.matmul(-sr[:, None, :], Q[:, :, :d], out=Z[:, a, None, :])
+        np.matmul(-share[:, None, :], Q[:, :, :d], out=Z[:, a, None, :])
     Z += (np.eye(outputs) - np.matmul(leverage, sS)) @ model.W
     return Z
 
@@ -309,15 +312,17 @@ def score_rows(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray,
+    inverse: np.ndarray | KroneckerInverse,
     h: np.ndarray,
     root: np.ndarray | None = None,
 ) -> np.ndarray:
     """FI of each row of a block, shape (b,), by the whole inverse.
 
     ``root`` is R with R Rᵀ the perturbation metric's inverse (the training
-    covariance for Mahalanobis); None is the Euclidean metric.
+    covariance for Mahalanobis); None is the Euclidean metric. The products with an inverse
+    of float32 are taken in float32.
     """
+    assert not isinstance(inverse, KroneckerInverse)  # `score_all` prepares for that once
     if model.link.n_outputs == 1:
         return _score_binary(model, X, y, weight, inverse[0], h[0], root)
     g, Z, z = perturb_rows(model, X, y, weight, inverse, h)
@@ -352,6 +357,7 @@ def _score_binary(
     S = model.link.curvature(z)
     sr = (w * model.link.residual(z, y))[:, 0]
     sS = (w * S)[:, 0]
+    X = X.astype(inverse.dtype, copy=False)
     tau = model.affine(X, inverse[:, :d])
     leverage = np.einsum("bj,bj->b", tau, X)
     if model.fit_intercept:
@@ -390,8 +396,7 @@ def score_all(
 ) -> np.ndarray:
     """FI of all rows, in blocks."""
     if isinstance(inverse, KroneckerInverse):
-        prepared = KroneckerRows(model, inverse, h, root)
-        chunk = chunk or prepared.rows_at_once()
+        return _score_kronecker(model, X, y, weight, inverse, h, root, chunk)
     if chunk is None:
         outputs, p = model.beta.shape
         # A binary block makes two temporaries as large as itself, others many more.
@@ -403,10 +408,45 @@ def score_all(
             smaller = min(model.link.n_classes - 1, p)  # of the metric tensor and its dual
             chunk = block_rows(p * (4 * outputs + 4) + 3 * smaller**2)
 
-    def part(rows: slice) -> np.ndarray:
-        block = dense_rows(X, rows)
-        if isinstance(inverse, KroneckerInverse):
-            return prepared.score(block, y[rows], weight[rows])
-        return score_rows(model, block, y[rows], weight[rows], inverse, h, root)
+    fi = np.empty(X.shape[0])
 
-    return np.concatenate(list(map_blocks(part, X.shape[0], chunk)))
+    def part(rows: slice) -> None:
+        block = dense_rows(X, rows)
+        fi[rows] = score_rows(model, block, y[rows], weight[rows], inverse, h, root)
+
+    deque(map_blocks(part, X.shape[0], chunk), maxlen=0)
+    return fi
+
+
+def _score_kronecker(
+    model: SoftmaxLinear,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    inverse: KroneckerInverse,
+    h: np.ndarray,
+    root: np.ndarray | None,
+    chunk: int | None,
+) -> np.ndarray:
+    assert isinstance(model.link, Softmax)  # other links have an inverse for each output
+    d = model.n_features
+    W, hx = model.W, h[:, :d]
+    if root is not None:
+        W, hx = W @ root, hx @ root
+    prepared = KroneckerRows(model.link, inverse.outputs, W, hx)
+    if chunk is None:
+        chunk = block_rows(prepared.doubles_per_row + 2 * model.beta.shape[1])
+    fi = np.empty(X.shape[0])
+
+    def part(rows: slice) -> None:
+        block = dense_rows(X, rows)
+        T = model.affine(block, inverse.inputs)
+        leverage = np.einsum("bj,bj->b", T[:, :d], block)
+        if model.fit_intercept:
+            leverage += T[:, d]
+        t = T[:, :d] if root is None else T[:, :d] @ root
+        z, eta = model.scores(block), model.affine(block, h.T)
+        fi[rows] = prepared.score(z, y[rows], weight[rows], leverage, eta, t)
+
+    deque(map_blocks(part, X.shape[0], chunk), maxlen=0)
+    return fi

@@ -1,4 +1,4 @@
-"""Wide data: a single output's H⁻¹ through a matrix of rows by rows.
+"""Wide data: H⁻¹ through a matrix of rows by rows, of a single output.
 
 With more columns than rows, H of two classes is a penalty plus something of low rank. Let
 ``Q = diag(q) X`` with ``q² = s S``, λ the penalty of the weights and μ that of the intercept:
@@ -11,7 +11,8 @@ the intercept). Then, of the x-part and the intercept of ``H⁻¹x̃_i``,
     τ_i = Qᵀ P̃_i / (λ q_i),   e_i / (q_i σ),   and   1 - s_i S_i x̃_iᵀH⁻¹x̃_i = P̃_ii,
 
 which loses no digits to cancellation where P̃_ii is small. P is held alone, in place of B: n²
-numbers. X stays sparse, and there is never a matrix of columns by columns.
+numbers. X stays sparse, and there is never a matrix of columns by columns. `_wide_kronecker`
+does the same for K-FAC's factor of the inputs, and so for several outputs.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ from threadpoolctl import threadpool_limits
 
 from ._chunks import block_rows, map_blocks, row_blocks
 from ._geometry import fi_binary
-from ._links import Softmax
 from ._losses import ValidationLoss, checked_loss
-from ._softmax import SoftmaxLinear
+from ._softmax import SoftmaxLinear, _columns
 
 # A Hessian of more bytes is left alone where rows by rows take less.
 _LARGE_BYTES = 2 * 2**30
@@ -53,14 +53,26 @@ _MOST_SHARED = 2**31
 _LARGEST_RESIDUAL = 1e-8
 
 
-def by_rows(model: SoftmaxLinear, n_rows: int) -> bool:
-    """Whether a matrix of rows by rows is the cheaper way to H⁻¹, and an exact one."""
-    if not _one_penalty(model):
+def by_rows(model: SoftmaxLinear, n_rows: int, kronecker: bool = False) -> bool:
+    """Whether a matrix of rows by rows is the cheaper way to H⁻¹, and the same.
+
+    ``kronecker``: to K-FAC's, of any number of outputs.
+    """
+    if not _possible(model, kronecker):
         return False
-    if model.beta.size > n_rows:
+    if model.beta.shape[1] > n_rows:
         return True
-    dense = _hessian_bytes(model)
-    return dense > _LARGE_BYTES and _SQUARES * 8 * n_rows**2 < _HESSIANS * dense
+    dense = _hessian_bytes(model, kronecker)
+    needed = _needed_bytes(model, n_rows, True, kronecker)
+    return dense > _LARGE_BYTES and needed < _HESSIANS * dense
+
+
+def kronecker_fits(model: SoftmaxLinear, n_rows: int) -> bool:
+    """Whether K-FAC takes the model's penalty, and memory its factors."""
+    if model.l1.any() or (model.l2 != model.l2[0]).any():
+        return False
+    rows = by_rows(model, n_rows, kronecker=True)
+    return _needed_bytes(model, n_rows, rows, True) <= _physical_memory()
 
 
 def check_fits(
@@ -70,27 +82,20 @@ def check_fits(
 
     ``remedy`` is what the caller's user can do about it.
     """
-    memory = _physical_memory()
-    dense = _factor_bytes(model) if kronecker else _hessian_bytes(model)
-    needed = _SQUARES * 8 * n_rows**2 if rows else _HESSIANS * dense
-    if needed <= memory:
+    memory, dense = _physical_memory(), _hessian_bytes(model, kronecker)
+    if _needed_bytes(model, n_rows, rows, kronecker) <= memory:
         return
     outputs, p = model.beta.shape
-    if kronecker:
-        raise MemoryError(
-            f"K-FAC's factors of {outputs} x {p:,} parameters take {_size(dense)}, a few times "
-            f"over, of this machine's {_size(memory)}. {remedy}".rstrip()
-        )
     square = f"a matrix of {n_rows:,} rows by rows takes {_size(8 * n_rows**2)}"
     if rows:
         instead = f", and {square}"
-    elif _one_penalty(model):
+    elif _possible(model, kronecker):
         instead = f"; {square}, and stands in for it in scores against validation rows only"
     else:
-        instead = (
-            "; a matrix of rows by rows stands in for it only where there are two classes, "
-            "an L2 penalty and none of L1"
-        )
+        where = "there are two classes, an L2 penalty and none of L1"
+        if kronecker:
+            where = "all classes share an L2 penalty, and there is none of L1"
+        instead = f"; a matrix of rows by rows stands in for it only where {where}"
     raise MemoryError(
         f"The Hessian of {outputs} x {p:,} parameters takes {_size(dense)}, a few times over, "
         f"of this machine's {_size(memory)}{instead}. {remedy}".rstrip()
@@ -104,31 +109,24 @@ def float_rows(X):
     return np.asarray(X, dtype=np.float64)
 
 
-def _one_penalty(model: SoftmaxLinear) -> bool:
+def _possible(model: SoftmaxLinear, kronecker: bool) -> bool:
     l2 = model.l2[:, : model.n_features]
-    return len(model.beta) == 1 and not model.l1.any() and bool(0 < l2.min() == l2.max())
+    even = bool((model.l2 == model.l2[0]).all())  # the intercepts', too
+    one_penalty = even and not model.l1.any() and bool(0 < l2.min() == l2.max())
+    return one_penalty and (kronecker or len(model.beta) == 1)
 
 
-def _hessian_bytes(model: SoftmaxLinear) -> int:
+def _hessian_bytes(model: SoftmaxLinear, kronecker: bool) -> int:
     outputs, p = model.beta.shape
+    if kronecker:
+        return 8 * (p * p + model.full_outputs**2)
     return 8 * outputs * p * p * (outputs if model.link.coupled else 1)
 
 
-def kronecker_remedy(model: SoftmaxLinear) -> str:
-    """What to say of K-FAC where a Hessian does not fit; empty where that would not either."""
-    factors = _factor_bytes(model)
-    alike = not model.l1.any() and bool((model.l2 == model.l2[0]).all())
-    fits = _HESSIANS * factors <= _physical_memory()
-    if not (isinstance(model.link, Softmax) and alike and fits):
-        return ""
-    return (
-        'Use curvature="kfac" where it can be chosen (in influence_params of a trimmer), whose '
-        f"factors take {_size(factors)}. For exact scores: "
-    )
-
-
-def _factor_bytes(model: SoftmaxLinear) -> int:
-    return 8 * (model.beta.shape[1] ** 2 + model.full_outputs**2)
+def _needed_bytes(model: SoftmaxLinear, n_rows: int, rows: bool, kronecker: bool) -> float:
+    if rows:
+        return _SQUARES * 8 * n_rows**2
+    return _HESSIANS * _hessian_bytes(model, kronecker)
 
 
 def _physical_memory() -> float:
@@ -173,15 +171,17 @@ def sparse_gradient(
 
 
 @dataclass
-class RowSpace:
-    """The objective's curvature over its training rows, inverted by rows."""
+class RowInverse:
+    """``(Σ q² x̃x̃ᵀ + penalty)⁻¹`` over the rows of an objective that count, by rows."""
 
-    model: SoftmaxLinear  # of one output, with an L2 penalty that its weights share
+    model: SoftmaxLinear  # with an L2 penalty that its weights share
     X: Any  # ndarray or CSR (n, d); from here on rows that count, float64
     y: np.ndarray
     weight: np.ndarray  # what each counts in the objective (n,)
     n_all: int = field(init=False)  # rows, those of weight 0 among them
-    damping: float = field(init=False, default=0.0)  # added to the penalty
+    q: np.ndarray = field(init=False, repr=False)
+    penalty: float = field(init=False, default=0.0)  # λ
+    penalty_of_intercept: float = field(init=False, default=0.0)  # μ
     P: np.ndarray = field(init=False, repr=False)  # P̃ (n, n)
     e: np.ndarray = field(init=False, repr=False)
     sigma: float = field(init=False, default=1.0)
@@ -201,23 +201,25 @@ class RowSpace:
             self.X = self.X[self.present]
         self.y, self.weight = self.y[self.present], self.weight[self.present]
         model, link = self.model, self.model.link
-        z = model.scores(self.X)
-        self.S = link.curvature(z)[:, 0]
-        self.r = link.residual(z, self.y)[:, 0]
-        self.q = np.maximum(np.sqrt(self.weight * self.S), _LEAST_Q)
-        lost = float((link.loss(z, self.y) * self.weight).sum())
+        self.z = model.scores(self.X)
+        self.r = link.residual(self.z, self.y)
+        counted = self.weight[:, None]
+        lost = float((_columns(link.loss(self.z, self.y)) * counted).sum())
         self.loss = lost + 0.5 * float((model.l2 * model.beta**2).sum())
-        pull = (self.weight * self.r)[:, None]
-        self.gradient = model.moment(self.X, pull) + model.l2 * model.beta
+        self.gradient = model.moment(self.X, counted * self.r) + model.l2 * model.beta
 
-    def trace(self) -> float:
-        """Of H without the penalty."""
+    @cached_property
+    def S(self) -> np.ndarray:
+        """Second derivatives of the loss in the scores."""
+        return self.model.link.curvature(self.z)
+
+    def _trace(self) -> float:
+        """Of ``Σ q² x̃x̃ᵀ``."""
         lengths = row_norms(self.X, squared=True) + float(self.model.fit_intercept)
         return float(self.q**2 @ lengths)
 
-    def invert(self, damping: float = 0.0) -> None:
-        """P̃, with ``damping``, in units of the summed loss, added to the penalty."""
-        self.damping = damping
+    def _invert(self) -> None:
+        """P̃, of q and the penalties."""
         self.P = self._gram()
         self.own = self.P.diagonal() - 1.0  # of B - I
         _invert_in_place(self.P)
@@ -225,23 +227,19 @@ class RowSpace:
         if not self.model.fit_intercept:
             return  # there is nothing to border with
         self.e = self.P @ self.q
-        self.sigma = float(self.q @ self.e + self._penalty_of_intercept)
+        self.sigma = float(self.q @ self.e + self.penalty_of_intercept)
         for rows in row_blocks(len(self.P), _GRAM_ROWS):
             self.P[rows] -= np.outer(self.e[rows], self.e / self.sigma)
 
-    @property
-    def penalty(self) -> float:
-        """λ."""
-        return float(self.model.l2[0, 0]) + self.damping
-
-    @property
-    def _penalty_of_intercept(self) -> float:
-        return float(self.model.l2[0, -1]) + self.damping
+    @cached_property
+    def _narrow(self):
+        """X, of the columns that are not empty."""
+        return self.X[:, self.columns] if sparse.issparse(self.X) else self.X
 
     @cached_property
     def _Xt(self):
         """Xᵀ, of the columns that are not empty."""
-        return self.X[:, self.columns].T.tocsr() if sparse.issparse(self.X) else self.X.T
+        return self._narrow.T.tocsr() if sparse.issparse(self.X) else self.X.T
 
     def _gram(self) -> np.ndarray:
         """``I + Q Qᵀ/λ``, of which the lower triangle is what counts."""
@@ -268,7 +266,7 @@ class RowSpace:
         np.multiply(H[:, :d], self.penalty, out=weights)
         weights[:, self.columns] += (self._Xt @ seen).T
         if model.fit_intercept:
-            out[:, d] = seen.sum(axis=0) + self._penalty_of_intercept * H[:, d]
+            out[:, d] = seen.sum(axis=0) + self.penalty_of_intercept * H[:, d]
         return out
 
     def _solve_once(self, U: np.ndarray) -> np.ndarray:
@@ -319,16 +317,43 @@ class RowSpace:
         lifted /= self.q[rows] * self.penalty
         return self._Xt @ lifted
 
+    def _leverage(self, rows, tau: np.ndarray) -> np.ndarray:
+        """x̃ᵀH⁻¹x̃ of some rows, of which ``tau`` is τ (columns, b)."""
+        leverage = _dots(self._narrow[rows], tau.T)
+        if self.model.fit_intercept:
+            leverage += self.e[rows] / (self.q[rows] * self.sigma)
+        return leverage
+
     def gain(self, moved: np.ndarray, h: np.ndarray) -> np.ndarray:
         """First-order decrease of the validation loss when ``moved`` of each row goes."""
-        eta = self.model.affine(self.X, h.T)[:, 0]
-        return self._spread_out(-moved.ravel()[self.present] * self.r * eta)
+        eta = self.model.affine(self.X, h.T)
+        along = np.einsum("nk,nk->n", self.r, eta)
+        return self._spread_out(-moved.ravel()[self.present] * along)
 
     def _spread_out(self, values: np.ndarray) -> np.ndarray:
         """One number a row (n_all,): 0 where it does not count."""
         out = np.zeros(self.n_all)
         out[self.present] = values
         return out
+
+
+@dataclass
+class RowSpace(RowInverse):
+    """The curvature of a single output's objective over its rows, inverted by rows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.q = np.maximum(np.sqrt(self.weight * self.S[:, 0]), _LEAST_Q)
+
+    def trace(self) -> float:
+        """Of H without the penalty."""
+        return self._trace()
+
+    def invert(self, damping: float = 0.0) -> None:
+        """P̃, with ``damping``, in units of the summed loss, added to the penalty."""
+        self.penalty = float(self.model.l2[0, 0]) + damping
+        self.penalty_of_intercept = float(self.model.l2[0, -1]) + damping
+        self._invert()
 
     def influence(
         self,
@@ -346,7 +371,6 @@ class RowSpace:
         eta = self.model.affine(self.X, h.T)[:, 0]
         both = np.stack([self.model.W[0], h[0, :d]], axis=1)
         W, directions = both[self.columns, 0], both[self.columns]
-        X = self._Xt.T.tocsr() if sparse.issparse(self.X) else self.X
         metric, empty = None, both.copy()
         empty[self.columns] = 0.0
         beyond = empty[:, 0] @ empty  # of W with itself and h, in empty columns
@@ -355,23 +379,21 @@ class RowSpace:
 
         def part(rows: slice) -> np.ndarray:
             tau = self._tau(rows)
-            S, m, share = self.S[rows], moved[rows], moved[rows] / self.weight[rows]
-            own = self.P.diagonal()[rows]
-            leverage = _dots(X[rows], tau.T)
-            if self.model.fit_intercept:
-                leverage += self.e[rows] / (self.q[rows] * self.sigma)
+            S, r = self.S[rows, 0], self.r[rows, 0]
+            m, share = moved[rows], moved[rows] / self.weight[rows]
+            own, leverage = self.P.diagonal()[rows], self._leverage(rows, tau)
             alpha = np.where(
                 self.own[rows] < _LITTLE, 1.0 - m * S * leverage, (1.0 - share) + share * own
             )
             v: np.ndarray = tau
-            v *= -(m * self.r[rows])
+            v *= -(m * r)
             v += W[:, None] * alpha
             if metric is None:
                 v_dot = v.T @ directions + np.outer(alpha, beyond)
                 v_dot_v = np.einsum("db,db->b", v, v) + alpha**2 * beyond[0]
             else:
                 v_dot_v, v_dot = metric.products(v)
-            g_dot_v = -m * (S * eta[rows] * v_dot[:, 0] + self.r[rows] * v_dot[:, 1])
+            g_dot_v = -m * (S * eta[rows] * v_dot[:, 0] + r * v_dot[:, 1])
             return fi_binary(g_dot_v, v_dot_v, S)
 
         wide = n if metric is None else n + 2 * metric.X.shape[0]

@@ -14,8 +14,8 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _num_samples
 
+from .._curved import CurvedLinear, curve_fitted
 from .._rows import Rows, encode_labels
-from .._solved import CurvedLinear, curve_fitted
 from .._validation import Split
 from ..bridge import Bridge
 from ..bridge._base import require_bridge

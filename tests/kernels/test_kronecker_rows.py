@@ -59,6 +59,16 @@ def by_definition(model, X, y, weight, inverse, h, root=None):
     return np.array(fi)
 
 
+def prepared(model, X, y, weight, inverse, h):
+    """What scores rows, and what it needs of each."""
+    d = model.n_features
+    T = model.affine(X, inverse.inputs)
+    leverage = (model.affine(X, T.T) * np.eye(len(X))).sum(axis=0)
+    rows = KroneckerRows(model.link, inverse.outputs, model.W, h[:, :d])
+    data = model.scores(X), y, weight, leverage, model.affine(X, h.T), T[:, :d]
+    return rows, data, rows._rows(*data)
+
+
 @pytest.fixture
 def eager(monkeypatch):
     """Steps in place of products wherever either is possible."""
@@ -81,10 +91,8 @@ def test_equals_definition(n_classes, d, fit_intercept):
 @pytest.mark.usefixtures("eager")
 def test_steps_equal_definition(d):
     args = problem(60, d)
-    model, X, y, weight, inverse, h = args
-    rows = KroneckerRows(model, inverse, h)
-    prepared = rows._rows(X, y, weight)
-    fi, sound = rows._some_columns(prepared) if d < 59 else rows._many_columns(prepared)
+    rows, _, block = prepared(*args)
+    fi, sound = rows._some_columns(block) if d < 59 else rows._many_columns(block)
     assert sound.mean() > 0.95
     np.testing.assert_allclose(fi[sound], by_definition(*args)[sound], rtol=1e-8)
 
@@ -131,24 +139,21 @@ def test_a_softmax_in_all_classes_is_the_same():
 @pytest.mark.usefixtures("eager")
 def test_steps_and_products_agree_where_probabilities_vanish(d, scale):
     """The definition in doubles knows nothing of classes of probability 1e-13 and less."""
-    model, X, y, weight, inverse, h = problem(60, d, scored=200, scale=scale)
-    rows = KroneckerRows(model, inverse, h)
-    written_out = rows._written_out(rows._rows(X, y, weight))
-    assert model.link.log_proba(model.scores(X)).min() < np.log(1e-10)
-    np.testing.assert_allclose(rows.score(X, y, weight), written_out, rtol=1e-8)
+    rows, data, block = prepared(*problem(60, d, scored=200, scale=scale))
+    assert block.p.min() < 1e-10
+    np.testing.assert_allclose(rows.score(*data), rows._written_out(block), rtol=1e-8)
 
 
 @pytest.mark.usefixtures("eager")
 def test_rows_that_steps_do_not_solve_are_written_out(monkeypatch):
     for d in (20, 80):
-        model, X, y, weight, inverse, h = problem(60, d)
-        expected = score_all(model, X, y, weight, inverse, h)
-        monkeypatch.setattr(KroneckerRows, "_most_steps", 3)
-        rows = KroneckerRows(model, inverse, h)
-        prepared = rows._rows(X, y, weight)
-        _, sound = rows._some_columns(prepared) if d < 59 else rows._many_columns(prepared)
-        assert not sound.all()
-        np.testing.assert_allclose(rows.score(X, y, weight), expected, rtol=1e-8)
+        rows, data, block = prepared(*problem(60, d))
+        expected = rows.score(*data)
+        with monkeypatch.context() as patch:
+            patch.setattr(KroneckerRows, "_most_steps", 3)
+            _, sound = rows._some_columns(block) if d < 59 else rows._many_columns(block)
+            assert not sound.all()
+            np.testing.assert_allclose(rows.score(*data), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("d", [20, 80])

@@ -92,7 +92,7 @@ def test_curvature_of_confident_rows_keeps_its_digits(reduced):
     scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(link.curvature(z) / scale, expected / scale, atol=1e-13)
     v = np.random.default_rng(1).standard_normal((30, 5))
-    Sv = curve(p, p.argmax(axis=1)[:, None], v)
+    Sv = curve(p, p.argmax(axis=1), v)
     expected = np.einsum("bi,bj,bij->bi", p, p, v[:, :, None] - v[:, None])
     np.testing.assert_allclose(Sv, expected, rtol=1e-10)
 
