@@ -20,11 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import unfold
 
-from .._extras import require
 from ._curvature import inverse_on_range
-from ._links import Sigmoid
 from ._network import (
     Network,
     Perturbed,
@@ -35,112 +32,12 @@ from ._network import (
     flat,
     unflat,
 )
-from ._network_curvature import (
-    ScoresModule,
-    batches,
-    in_precision,
-    network_damping,
-    root_of,
-    weakest_penalty,
-)
+from ._network_curvature import in_precision, network_damping, root_of, weakest_penalty
+from ._network_factors import eigen_factors, kronecker_factors
+from ._network_watch import Flow, Layer, find_layers, watched
 
-_MAX_LEVELS = 64  # different weights
 # Rows of a block at most: what more of them need falls out of the processor's caches.
 _MAX_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer some of whose parameters move."""
-
-    name: str
-    module: torch.nn.Module
-    weight: bool  # does its weight move?
-    bias: bool
-
-    def inputs(self, a: Tensor) -> Tensor:
-        """ũ (b, n_inputs, positions)."""
-        parts = []
-        if isinstance(self.module, torch.nn.Conv2d):
-            conv = self.module
-            padding = conv.padding
-            assert not isinstance(padding, str)  # `find_layers` refuses names
-            u = unfold(a, conv.kernel_size, conv.dilation, padding, conv.stride)
-        else:
-            u = a.reshape(len(a), -1, a.shape[-1]).transpose(1, 2)
-        if self.weight:
-            parts.append(u)
-        if self.bias:
-            parts.append(torch.ones_like(u[:, :1]))
-        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-
-    def outputs(self, o: Tensor) -> Tensor:
-        """(b, n_outputs, positions)."""
-        if isinstance(self.module, torch.nn.Conv2d):
-            return o.flatten(2)
-        return o.reshape(len(o), -1, o.shape[-1]).transpose(1, 2)
-
-    def join(self, theta: Theta, leading: int = 0) -> Tensor:
-        """The layer's part of parameter vectors as (…, n_outputs, n_inputs)."""
-        parts = []
-        if self.weight:
-            parts.append(theta[_of(self.name, "weight")].flatten(leading + 1))
-        if self.bias:
-            parts.append(theta[_of(self.name, "bias")][..., None])
-        return torch.cat(parts, -1)
-
-    def split(self, G: Tensor, like: Theta) -> Theta:
-        """The other way round, for G (…, n_outputs, n_inputs)."""
-        out = {}
-        if self.bias:
-            out[_of(self.name, "bias")] = G[..., -1]
-        if self.weight:
-            W = G[..., :-1] if self.bias else G
-            name = _of(self.name, "weight")
-            out[name] = W.reshape(*W.shape[:-2], *like[name].shape)
-        return out
-
-
-def _of(layer: str, name: str) -> str:
-    return f"{layer}.{name}" if layer else name
-
-
-def unknown_to_kfac(network: Network) -> list[str]:
-    """Parameters that move and are of no linear or convolutional layer."""
-    known = {
-        f"{name}.{part}" if name else part
-        for name, module in network.module.named_modules()
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
-        for part in ("weight", "bias")
-    }
-    return [name for name in network.theta if name not in known]
-
-
-def find_layers(network: Network) -> list[Layer]:
-    """Linear and convolutional layers that hold all parameters that move."""
-    layers = []
-    for name, module in network.module.named_modules():
-        weight, bias = _of(name, "weight") in network.theta, _of(name, "bias") in network.theta
-        if not (weight or bias) or not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
-            continue
-        if isinstance(module, torch.nn.Conv2d) and (
-            module.groups != 1
-            or module.padding_mode != "zeros"
-            or isinstance(module.padding, str)
-        ):
-            raise ValueError(
-                f"K-FAC has no form for the grouped, padded by name or not zero-padded "
-                f'convolution {name!r}. Leave it out of params, or use curvature="cg".'
-            )
-        layers.append(Layer(name, module, weight, bias))
-    left = unknown_to_kfac(network)
-    if left:
-        raise ValueError(
-            f"K-FAC knows linear layers and two-dimensional convolutions, and these "
-            f"parameters are of other layers: {left[:5]}. Leave them out (params takes names "
-            'or a predicate), or use curvature="ggn" or "cg".'
-        )
-    return layers
 
 
 def times(M: Tensor, block: Tensor) -> Tensor:
@@ -249,24 +146,27 @@ def layer_curvature(
     damping: float | str,
     chunk: int | None = None,
 ) -> LayerCurvature:
-    """K-FAC's factors from curvlinops, damped and inverted.
+    """The factors, damped and inverted.
 
     K-FAC is damped as Martens & Grosse (2015) do, in both factors, so that it stays a
     product; EKFAC is damped exactly, in its eigenvalues.
     """
     layers = find_layers(network)
-    factors = _factors(network, layers, X, y, weight, kind, chunk)
+    factors: list[tuple[Tensor, ...]]
+    if kind == "ekfac":
+        factors = list(eigen_factors(network, layers, X, y, weight, chunk))
+    else:
+        factors = list(kronecker_factors(network, layers, X, y, weight, chunk))
     penalty = weakest_penalty(network)
     total = 0.0
-    for S, A, eigen in factors:
-        whole = torch.trace(S) * torch.trace(A) if eigen is None else eigen.sum()
-        total += float(whole)
+    for S, A, *eigen in factors:
+        total += float(eigen[0].sum() if eigen else torch.trace(S) * torch.trace(A))
     used = network_damping(network, damping, total / network.n_parameters)
     lifted = used + penalty
     inverses = []
-    for S, A, eigen in factors:
-        if eigen is not None:
-            inverses.append(KroneckerFactors(S, A, 1.0 / (eigen + lifted)))
+    for S, A, *eigen in factors:
+        if eigen:
+            inverses.append(KroneckerFactors(S, A, 1.0 / (eigen[0] + lifted)))
             continue
         per_output, per_input = torch.trace(S) / len(S), torch.trace(A) / len(A)
         pi = float((per_input / per_output) ** 0.5) if per_output > 0 < per_input else 1.0
@@ -280,87 +180,6 @@ def layer_curvature(
 def _inverse(network: Network, factor: Tensor, damping: float) -> Tensor:
     lifted = as_numpy(factor) + damping * np.eye(len(factor))
     return in_precision(network, inverse_on_range(lifted))
-
-
-def _factors(
-    network: Network,
-    layers: list[Layer],
-    X,
-    y,
-    weight: np.ndarray,
-    kind: str,
-    chunk: int | None,
-) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-    """(S, A, None), or for EKFAC eigenvectors and corrected eigenvalues, for each layer."""
-    levels = np.unique(weight[weight > 0])
-    if kind == "ekfac" and len(levels) > 1:
-        raise ValueError(
-            'curvature="ekfac" knows no class weights or sample weights. Use "kfac", or "ggn".'
-        )
-    if len(levels) > _MAX_LEVELS:
-        raise ValueError(
-            f"K-FAC takes up to {_MAX_LEVELS} different weights, and there are {len(levels)}: "
-            'the factors of each are summed up by themselves. Use curvature="ggn" or "cg".'
-        )
-    sums: list[tuple[Tensor, Tensor, Tensor | None]] = []
-    for level in levels:
-        rows = np.flatnonzero(weight == level)
-        share = float(level) * len(rows) / len(X)
-        parts = _plain_factors(network, layers, X[rows], y[rows], kind, chunk)
-        if kind == "ekfac":
-            return [(S, A, share * eigen) for S, A, eigen in parts]
-        scaled = [(share * S, share * A) for S, A, _ in parts]
-        if sums:
-            scaled = [(S + T, A + B) for (S, A), (T, B, _) in zip(scaled, sums, strict=True)]
-        sums = [(S, A, None) for S, A in scaled]
-    total = float(weight.sum()) / len(X)  # Ā is a weighted mean
-    return [(S, A / total, None) for S, A, _ in sums]
-
-
-def _plain_factors(network: Network, layers: list[Layer], X, y, kind: str, chunk: int | None):
-    require("curvlinops", f'curvature="{kind}"')
-    from curvlinops import EKFACLinearOperator, KFACLinearOperator
-
-    scores = ScoresModule(network)
-    named = {f"module.{name}" for name in network.theta}
-    data = []
-    for x, target in batches(network, X, y, np.ones(len(X)), chunk):
-        binary = isinstance(network.link, Sigmoid)
-        data.append((x, target[:, :1] if binary else target[:, 0].long()))
-    loss = torch.nn.BCEWithLogitsLoss() if binary else torch.nn.CrossEntropyLoss()
-    operator = (EKFACLinearOperator if kind == "ekfac" else KFACLinearOperator)(
-        scores,
-        loss,
-        [p for name, p in scores.named_parameters() if name in named],
-        data,
-        check_deterministic=False,
-        fisher_type="type-2",
-        separate_weight_and_bias=False,
-        num_data=len(X),
-        num_per_example_loss_terms=1,
-    )
-    operator.compute_kronecker_factors()
-    state = operator.state_dict()
-    outputs, inputs = state["gradient_covariances"], state["input_covariances"]
-    eigen = {}
-    if kind == "ekfac":
-        operator.compute_eigenvalue_correction()
-        state = operator.state_dict()
-        outputs = state["gradient_covariances_eigenvectors"]
-        inputs = state["input_covariances_eigenvectors"]
-        eigen = state["corrected_eigenvalues"]
-    out = []
-    for layer in layers:
-        name = f"module.{layer.name}" if layer.name else "module"
-        S = outputs[name]
-        one = torch.ones(1, 1, **network.like)
-        A = inputs[name] if layer.weight else one  # a bias sees a constant
-        values = eigen.get(name)
-        if isinstance(values, dict):  # weight or bias alone
-            (values,) = values.values()
-            values = values.reshape(len(S), len(A))
-        out.append((S, A, values))
-    return out
 
 
 def along_layers(
@@ -387,7 +206,8 @@ def _block(
 ) -> tuple[Tensor, Tensor, Tensor]:
     network, layers = curvature.network, curvature.layers
     omega = network.still(x).requires_grad_()
-    z, seen = _watched(network, layers, x, omega)
+    z, flows = watched(network, layers, x, omega, twice=True)
+    seen = _seen_once(layers, flows)
     outputs = [o for _, o in seen]
     u = [layer.inputs(a) for layer, (a, _) in zip(layers, seen, strict=True)]
     loss = (share * network.row_loss(z, y)).sum()
@@ -440,39 +260,26 @@ def _block(
     return g.flatten(1), change, torch.stack(Z, 1).flatten(2)
 
 
-def _watched(
-    network: Network, layers: list[Layer], x: Tensor, omega: Tensor
-) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Scores, and what went into and came out of each layer."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    handles = []
-    for layer in layers:
-
-        def watch(module, args, output, name=layer.name):
-            if name in seen:
-                raise ValueError(
-                    f"The layer {name!r} is used more than once in a forward pass, and K-FAC "
-                    'has no form for that. Leave it out of params, or use curvature="ggn".'
-                )
-            if not output.requires_grad:
-                output.requires_grad_()  # nothing before it depends on ω
-            seen[name] = (args[0], output)
-            return output.clone()  # what follows may work in place
-
-        handles.append(layer.module.register_forward_hook(watch))
-    try:
-        z = network.scores(network.theta, x, omega)  # detached: no gradients of weights
-    finally:
-        for handle in handles:
-            handle.remove()
-    return z, [seen[layer.name] for layer in layers]
+def _seen_once(layers: list[Layer], seen: list[Flow]) -> list[tuple[Tensor, Tensor]]:
+    """Input and output of each layer, in the order of the layers."""
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for place, a, o in seen:
+        if place in found:
+            raise ValueError(
+                f"The layer {layers[place].name!r} is used more than once in a forward pass, "
+                "and K-FAC has no form for that. Leave it out of params, or use "
+                'curvature="ggn".'
+            )
+        found[place] = a, o
+    return [found[place] for place in range(len(layers))]
 
 
 def _bytes_per_row(curvature: LayerCurvature, x: Tensor) -> float:
     """Of all temporaries of `_block`, roughly."""
     network = curvature.network
     with torch.no_grad():
-        seen = _watched(network, curvature.layers, x, network.still(x))[1]
+        flows = watched(network, curvature.layers, x, network.still(x), twice=True)[1]
+        seen = _seen_once(curvature.layers, flows)
         numbers = 0.0
         for layer, (a, o) in zip(curvature.layers, seen, strict=True):
             u, out = layer.inputs(a), layer.outputs(o)

@@ -32,7 +32,8 @@ from ._network import (
     validation_gradient,
 )
 from ._network_curvature import Curvature, cg_curvature, dense_curvature
-from ._network_layers import LayerCurvature, along_layers, layer_curvature, unknown_to_kfac
+from ._network_layers import LayerCurvature, along_layers, layer_curvature
+from ._network_watch import unknown_to_kfac
 
 _LARGEST_DENSE = 1000  # parameters; beyond, "auto" means K-FAC
 

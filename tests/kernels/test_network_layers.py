@@ -223,5 +223,4 @@ def test_what_kfac_has_no_form_for():
         score(plain, curvature="ekfac")
     X, y = np.repeat(X, 4, axis=0), np.repeat(y, 4)
     settings["sample_weight"] = 1.0 + np.arange(96)
-    with pytest.raises(ValueError, match=r"up to 64 different weights, and there are 96"):
-        score(plain)
+    assert score(plain).shape == (96,)  # however many different weights

@@ -139,7 +139,7 @@ def test_pandas_without_pyarrow(monkeypatch):
         read_parquet(Path("a.parquet"), [])
 
 
-@pytest.mark.parametrize("curvature", ["kfac", "ekfac", "cg"])
+@pytest.mark.parametrize("curvature", ["ekfac", "cg"])
 def test_torch_without_curvlinops(monkeypatch, curvature):
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "curvlinops", None)
@@ -148,4 +148,6 @@ def test_torch_without_curvlinops(monkeypatch, curvature):
     line = rf'^curvature="{curvature}" needs curvlinops, .*: pip install "skfi\[torch\]"$'
     with pytest.raises(ImportError, match=line):
         fi_util(model, X, y, X_val, y_val, params="all", curvature=curvature)
-    assert np.isfinite(fi_util(model, X, y, X_val, y_val, params="all", curvature="ggn")).all()
+    for without in ("ggn", "kfac"):
+        fi = fi_util(model, X, y, X_val, y_val, params="all", curvature=without)
+        assert np.isfinite(fi).all()

@@ -1,0 +1,155 @@
+"""K-FAC's factors of a network's layers: second moments of what flows in and what flows back.
+
+The generalised Gauss-Newton matrix of a layer, ``Σ_i (s_i/n) Σ_c j_ic j_icᵀ`` with
+``j_ic = Σ_t δ_ict ⊗ ũ_it``, is replaced by ``S ⊗ A`` with
+
+    S = Σ_i (s_i/n) Σ_c Σ_t δ_ict δ_ictᵀ,    A = Σ_i s_i mean_t ũ_it ũ_itᵀ / Σ_i s_i,
+
+where positions t share the layer's weights (Grosse & Martens 2016; "expand" in Eschenhagen et
+al. 2023). δ_ic is what comes back to the layer's output from column c of a root of the loss's
+Hessian in the scores: exact, without drawn labels. The Hessian of K classes has rank K - 1, and
+its Cholesky factor so many columns (Tanabe & Sagae 1992), one backward pass each.
+
+EKFAC's eigenvalues are curvlinops'.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from .._extras import require
+from ._links import Sigmoid
+from ._network import Network, activations, blocks
+from ._network_curvature import ScoresModule, batches
+from ._network_watch import Layer, channels_last, watched
+
+# Rows of a block at most: what more of them need falls out of the processor's caches.
+_MAX_ROWS = 256
+# A symmetric product is computed in stripes of so many rows, each up to the diagonal.
+_STRIPE = 128
+
+
+def kronecker_factors(
+    network: Network, layers: list[Layer], X, y, weight: np.ndarray, chunk: int | None = None
+) -> list[tuple[Tensor, Tensor]]:
+    """(S, A) of each layer, by one forward and K - 1 backward passes of all rows."""
+    widths = [len(layer.order) for layer in layers]
+    heights = [len(layer.module.weight) for layer in layers]
+    S = [torch.zeros(height, height, **network.like) for height in heights]
+    A = [torch.zeros(width, width, **network.like) for width in widths]
+    total = float(weight.sum()) / len(X)
+    first = network.rows(X, slice(0, 1))
+    size, last = _bytes_per_row(network, layers, first), channels_last(network, layers, first)
+    for block in blocks(len(X), size, chunk, _MAX_ROWS):
+        x, _, share = network.block(X, y, weight, block)
+        with torch.enable_grad():
+            z, seen = watched(network, layers, x, last=last)
+        for place, a, _ in seen:
+            rows = layers[place].input_rows(a)
+            scale = (share / (total * rows.shape[1])).sqrt()
+            add_products(A[place], rows.mul_(scale[:, None, None]))
+        outputs = [o for _, _, o in seen]
+        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
+        for column in root.unbind(2):
+            back = torch.autograd.grad(
+                z, outputs, column, retain_graph=True, materialize_grads=True
+            )
+            for (place, _, _), delta in zip(seen, back, strict=True):
+                add_products(S[place], layers[place].output_rows(delta))
+    out = []
+    for layer, left, right in zip(layers, S, A, strict=True):
+        column = torch.argsort(layer.order)
+        out.append((_whole(left), _whole(right)[column][:, column]))
+    return out
+
+
+def add_products(total: Tensor, rows: Tensor) -> None:
+    """Add Σ_t r_t r_tᵀ of rows (…, n), without what is above the diagonal's stripes."""
+    rows = rows.flatten(0, -2)
+    for start in range(0, len(total), _STRIPE):
+        stop = min(start + _STRIPE, len(total))
+        total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
+
+
+def _whole(total: Tensor) -> Tensor:
+    return total.tril() + total.tril(-1).T
+
+
+def hessian_root(network: Network, z: Tensor) -> Tensor:
+    """R (b, n_outputs, columns) with R Rᵀ the Hessian of each row's loss in its scores."""
+    if isinstance(network.link, Sigmoid):
+        return (0.5 * (logsigmoid(z) + logsigmoid(-z))).exp()[:, :, None]
+    # The j-th step takes class j from those not yet taken, whose probability is exp(left_j).
+    log_p = torch.log_softmax(z, 1)
+    left = log_p.flip(1).logcumsumexp(1).flip(1)
+    before, after, own = left[:, :-1], left[:, 1:], log_p[:, :-1]
+    root = -(log_p[:, :, None] + 0.5 * (own - before - after)[:, None]).exp().tril(-1)
+    root.diagonal(dim1=1, dim2=2).copy_((0.5 * (own + after - before)).exp())
+    return root
+
+
+def _bytes_per_row(network: Network, layers: list[Layer], x: Tensor) -> float:
+    """Of a block's temporaries, roughly."""
+    with torch.no_grad():
+        seen = watched(network, layers, x)[1]
+        numbers = max(layers[place].input_rows(a).numel() for place, a, _ in seen)
+    return 3.0 * numbers * network.like["dtype"].itemsize + 8.0 * activations(network.module, x)
+
+
+def eigen_factors(
+    network: Network,
+    layers: list[Layer],
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    chunk: int | None = None,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """EKFAC: eigenvectors of both factors, and corrected eigenvalues, of each layer."""
+    require("curvlinops", 'curvature="ekfac"')
+    from curvlinops import EKFACLinearOperator
+
+    levels = np.unique(weight[weight > 0])
+    if len(levels) > 1:
+        raise ValueError(
+            'curvature="ekfac" knows no class weights or sample weights. Use "kfac", or "ggn".'
+        )
+    rows = np.flatnonzero(weight)
+    share = float(levels[0]) * len(rows) / len(X)
+    X, y = X[rows], y[rows]
+    scores = ScoresModule(network)
+    named = {f"module.{name}" for name in network.theta}
+    data = []
+    for x, target in batches(network, X, y, np.ones(len(X)), chunk):
+        binary = isinstance(network.link, Sigmoid)
+        data.append((x, target[:, :1] if binary else target[:, 0].long()))
+    operator = EKFACLinearOperator(
+        scores,
+        torch.nn.BCEWithLogitsLoss() if binary else torch.nn.CrossEntropyLoss(),
+        [p for name, p in scores.named_parameters() if name in named],
+        data,
+        check_deterministic=False,
+        fisher_type="type-2",
+        separate_weight_and_bias=False,
+        num_data=len(X),
+        num_per_example_loss_terms=1,
+    )
+    operator.compute_kronecker_factors()
+    operator.compute_eigenvalue_correction()
+    state = operator.state_dict()
+    outputs = state["gradient_covariances_eigenvectors"]
+    inputs = state["input_covariances_eigenvectors"]
+    out = []
+    for layer in layers:
+        name = f"module.{layer.name}" if layer.name else "module"
+        S = outputs[name]
+        one = torch.ones(1, 1, **network.like)
+        A = inputs[name] if layer.weight else one  # a bias sees a constant
+        values = state["corrected_eigenvalues"][name]
+        if isinstance(values, dict):  # weight or bias alone
+            (values,) = values.values()
+            values = values.reshape(len(S), len(A))
+        out.append((S, A, share * values))
+    return out

@@ -1,0 +1,324 @@
+"""What flows through linear and convolutional layers: inputs, outputs, and their positions.
+
+A convolution is a linear layer that is applied at each of its positions, so that a layer's
+parameter gradient is a sum of outer products over positions, ``Σ_t δ_t ũ_tᵀ``. Products over
+positions want them as rows of matrices, channels last in memory, which is also what torch's
+convolutions are fastest with. What the module sees keeps the usual layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv_transpose2d, pad, unfold
+
+from ._network import Network, Theta
+
+# Under so many input channels a product and a sum over the kernel's places are faster than
+# torch's gradient in a convolution's input.
+_FEW_CHANNELS = 8
+# Operations, by their names in torch's graph, that keep channels where they are.
+_BY_CHANNEL = {"Relu", "LeakyRelu", "Hardtanh", "Elu", "Silu", "Gelu", "Tanh", "Sigmoid"}
+_BY_CHANNEL |= {"Softplus", "MaxPool2DWithIndices", "AvgPool2D", "NativeBatchNorm", "Add"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer some of whose parameters move."""
+
+    name: str
+    module: torch.nn.Linear | torch.nn.Conv2d
+    weight: bool  # does its weight move?
+    bias: bool
+
+    def inputs(self, a: Tensor) -> Tensor:
+        """ũ (b, n_inputs, positions)."""
+        parts = []
+        if isinstance(self.module, torch.nn.Conv2d):
+            conv = self.module
+            u = unfold(a, conv.kernel_size, conv.dilation, _padding(conv), conv.stride)
+        else:
+            u = a.reshape(len(a), -1, a.shape[-1]).transpose(1, 2)
+        if self.weight:
+            parts.append(u)
+        if self.bias:
+            parts.append(torch.ones_like(u[:, :1]))
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+    def outputs(self, o: Tensor) -> Tensor:
+        """(b, n_outputs, positions)."""
+        if isinstance(self.module, torch.nn.Conv2d):
+            return o.flatten(2)
+        return o.reshape(len(o), -1, o.shape[-1]).transpose(1, 2)
+
+    def input_rows(self, a: Tensor) -> Tensor:
+        """ũ (b, positions, n_inputs) as numbers; their order is `order`."""
+        a = a.detach()
+        if isinstance(self.module, torch.nn.Conv2d):
+            u = _patches(self.module, a)
+            grid, inner = u.shape[1:3], u.shape[3:]
+        else:
+            u = a.reshape(len(a), -1, a.shape[-1])
+            grid, inner = u.shape[1:2], u.shape[2:]
+        width = inner.numel() if self.weight else 0
+        rows = a.new_ones(len(a), *grid, width + self.bias)
+        if self.weight:
+            rows[..., :width].unflatten(-1, inner).copy_(u)
+        return rows.flatten(1, -2)
+
+    def output_rows(self, o: Tensor) -> Tensor:
+        """(b, positions, n_outputs)."""
+        if isinstance(self.module, torch.nn.Conv2d):
+            return o.permute(0, 2, 3, 1).flatten(1, 2)
+        return o.reshape(len(o), -1, o.shape[-1])
+
+    @property
+    def order(self) -> Tensor:
+        """Which of the layer's columns (`join`) each coordinate of `input_rows` is."""
+        weight = self.module.weight
+        column = torch.arange(weight[0].numel(), device=weight.device)
+        if isinstance(self.module, torch.nn.Conv2d):
+            column = column.reshape(weight.shape[1:]).permute(1, 2, 0).flatten()
+        if not self.weight:
+            return column[:1] * 0
+        return torch.cat([column, column[:1] * 0 + len(column)]) if self.bias else column
+
+    def join(self, theta: Theta, leading: int = 0) -> Tensor:
+        """The layer's part of parameter vectors as (…, n_outputs, n_inputs)."""
+        parts = []
+        if self.weight:
+            parts.append(theta[_of(self.name, "weight")].flatten(leading + 1))
+        if self.bias:
+            parts.append(theta[_of(self.name, "bias")][..., None])
+        return torch.cat(parts, -1)
+
+    def split(self, G: Tensor, like: Theta) -> Theta:
+        """The other way round, for G (…, n_outputs, n_inputs)."""
+        out = {}
+        if self.bias:
+            out[_of(self.name, "bias")] = G[..., -1]
+        if self.weight:
+            W = G[..., :-1] if self.bias else G
+            name = _of(self.name, "weight")
+            out[name] = W.reshape(*W.shape[:-2], *like[name].shape)
+        return out
+
+
+def _of(layer: str, name: str) -> str:
+    return f"{layer}.{name}" if layer else name
+
+
+def unknown_to_kfac(network: Network) -> list[str]:
+    """Parameters that move and are of no linear or convolutional layer."""
+    known = {
+        f"{name}.{part}" if name else part
+        for name, module in network.module.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+        for part in ("weight", "bias")
+    }
+    return [name for name in network.theta if name not in known]
+
+
+def find_layers(network: Network) -> list[Layer]:
+    """Linear and convolutional layers that hold all parameters that move."""
+    layers = []
+    for name, module in network.module.named_modules():
+        weight, bias = _of(name, "weight") in network.theta, _of(name, "bias") in network.theta
+        if not (weight or bias) or not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            continue
+        if isinstance(module, torch.nn.Conv2d) and (
+            module.groups != 1
+            or module.padding_mode != "zeros"
+            or isinstance(module.padding, str)
+        ):
+            raise ValueError(
+                f"K-FAC has no form for the grouped, padded by name or not zero-padded "
+                f'convolution {name!r}. Leave it out of params, or use curvature="cg".'
+            )
+        layers.append(Layer(name, module, weight, bias))
+    left = unknown_to_kfac(network)
+    if left:
+        raise ValueError(
+            f"K-FAC knows linear layers and two-dimensional convolutions, and these "
+            f"parameters are of other layers: {left[:5]}. Leave them out (params takes names "
+            'or a predicate), or use curvature="ggn" or "cg".'
+        )
+    return layers
+
+
+def _padding(conv: torch.nn.Conv2d) -> tuple[int, int]:
+    padding = conv.padding
+    assert not isinstance(padding, str)  # `find_layers` refuses names
+    return padding[0], padding[1]
+
+
+def _geometry(conv: torch.nn.Conv2d) -> list[tuple[int, int, int, int]]:
+    """Padding, size of the kernel, stride and dilation, down and across."""
+    return list(zip(_padding(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True))
+
+
+def _patches(conv: torch.nn.Conv2d, a: Tensor) -> Tensor:
+    """What each position of a convolution sees: (b, height, width, *kernel, channels)."""
+    (up, tall, down, apart), (left, wide, right, aside) = _geometry(conv)
+    a = pad(a.permute(0, 2, 3, 1), (0, 0, left, left, up, up))
+    u = a.unfold(1, apart * (tall - 1) + 1, down).unfold(2, aside * (wide - 1) + 1, right)
+    return u[..., ::apart, ::aside].permute(0, 1, 2, 4, 5, 3)
+
+
+def sum_patches(conv: torch.nn.Conv2d, patches: Tensor, shape: torch.Size) -> Tensor:
+    """The adjoint: what flows back to an input of ``shape`` from what patches had."""
+    (up, tall, down, apart), (left, wide, right, aside) = _geometry(conv)
+    b, channels, height, width = shape
+    out = patches.new_zeros(b, height + 2 * up, width + 2 * left, channels)
+    for i in range(tall):
+        rows = out[:, i * apart :: down][:, : patches.shape[1]]
+        for j in range(wide):
+            rows[:, :, j * aside :: right][:, :, : patches.shape[2]] += patches[:, :, :, i, j]
+    return out[:, up : up + height, left : left + width].permute(0, 3, 1, 2)
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution's output, channels last, and a quick gradient in its input alone."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, weight: Tensor, output: Tensor, conv) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.conv, ctx.shape, ctx.usual = conv, a.shape, a.is_contiguous()
+        return output.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        (weight,) = ctx.saved_tensors
+        conv = ctx.conv
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        if conv.in_channels < _FEW_CHANNELS:
+            W = weight.permute(0, 2, 3, 1)
+            patches = (grad.permute(0, 2, 3, 1) @ W.flatten(1)).unflatten(-1, W.shape[1:])
+            out = sum_patches(conv, patches, ctx.shape)
+        else:
+            # Not torch's gradient of a convolution: that copies an input it does not need.
+            sizes = zip(ctx.shape[2:], grad.shape[2:], _geometry(conv), strict=True)
+            left = [
+                size + 2 * margin - apart * (extent - 1) - 1 - step * (positions - 1)
+                for size, positions, (margin, extent, step, apart) in sizes
+            ]
+            out = conv_transpose2d(
+                grad, weight, None, conv.stride, _padding(conv), left, 1, conv.dilation
+            )
+        usual = torch.contiguous_format if ctx.usual else torch.channels_last
+        return out.contiguous(memory_format=usual), None, None, None
+
+
+class _Usual(torch.autograd.Function):
+    """A copy in torch's usual layout, whose gradient has channels last again."""
+
+    @staticmethod
+    def forward(ctx, output: Tensor, conv) -> Tensor:
+        ctx.conv = conv
+        return output.clone(memory_format=torch.contiguous_format)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        return grad.contiguous(memory_format=torch.channels_last), None
+
+
+def _plain_convolution(module: torch.nn.Module) -> bool:
+    return (
+        isinstance(module, torch.nn.Conv2d)
+        and module.groups == 1
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
+
+
+Flow = tuple[int, Tensor, Tensor]  # place among the layers, input and output
+
+
+def watched(
+    network: Network,
+    layers: list[Layer],
+    x: Tensor,
+    omega: Tensor | None = None,
+    *,
+    last: Collection[torch.nn.Module] = (),
+    twice: bool = False,
+) -> tuple[Tensor, list[Flow]]:
+    """Scores, and what went into and came out of each layer, in the order of their use.
+
+    Gradients may be taken ``twice``, or once by quicker convolutions. The outputs of those in
+    ``last`` have channels last also for what follows, see `channels_last`.
+    """
+    seen: list[Flow] = []
+    places = {layer.module: place for place, layer in enumerate(layers)}
+
+    def watch(module, args, output):
+        quick = not twice and _plain_convolution(module)
+        if quick:
+            output = _Convolution.apply(args[0], module.weight, output.detach(), module)
+        if module in places:
+            if not output.requires_grad:
+                output.requires_grad_()  # nothing before it depends on ω
+            seen.append((places[module], args[0], output))
+        if quick and module not in last:
+            return _Usual.apply(output, module)
+        return output.clone()  # what follows may work in place
+
+    handles = [
+        module.register_forward_hook(watch)
+        for module in network.module.modules()
+        if module in places or (not twice and _plain_convolution(module))
+    ]
+    try:
+        z = network.scores(network.theta, x, omega)  # detached: no gradients of weights
+    finally:
+        for handle in handles:
+            handle.remove()
+    return z, seen
+
+
+@torch.enable_grad()
+def channels_last(
+    network: Network, layers: list[Layer], x: Tensor
+) -> frozenset[torch.nn.Module]:
+    """Convolutions whose output reaches others without being reshaped, found by a row.
+
+    Between them the layout need not change to and fro.
+    """
+    found = set()
+    omega = network.still(x).requires_grad_()
+    todo = []
+
+    def note(module, args):
+        todo.append(args[0].grad_fn)
+
+    handles = [
+        module.register_forward_pre_hook(note)
+        for module in network.module.modules()
+        if _plain_convolution(module)
+    ]
+    try:
+        watched(network, layers, x, omega)
+    finally:
+        for handle in handles:
+            handle.remove()
+    while todo:
+        node = todo.pop()
+        if operation(node) == _Usual.__name__:
+            found.add(node.conv)
+        elif operation(node) in _BY_CHANNEL:
+            todo.extend(before for before, _ in node.next_functions)
+    try:
+        watched(network, layers, x, omega, last=found)
+    except RuntimeError:  # a view of the usual layout, beside
+        return frozenset()
+    return frozenset(found)
+
+
+def operation(node) -> str:
+    """What a node of torch's graph differentiates: "Relu" of ReluBackward0."""
+    return "" if node is None else node.name().partition("Backward")[0]
