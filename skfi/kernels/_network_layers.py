@@ -34,7 +34,8 @@ from ._network import (
 )
 from ._network_curvature import in_precision, network_damping, root_of, weakest_penalty
 from ._network_factors import eigen_factors, kronecker_factors
-from ._network_watch import Flow, Layer, find_layers, watched
+from ._network_straight import straight
+from ._network_watch import Flow, Layer, find_layers, seen_once, watched
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
 _MAX_ROWS = 256
@@ -193,10 +194,18 @@ def along_layers(
     """`perturb_all` through the layers."""
     network, layers = curvature.network, curvature.layers
     directions = [layer.join(h) for layer in layers]
-    size = _bytes_per_row(curvature, network.rows(X, slice(0, 1)))
+    first = network.rows(X, slice(0, 1))
+    quick = None
+    if all(factor.eigen is None for factor in curvature.factors):
+        inverses = [(factor.S, factor.A) for factor in curvature.factors]
+        quick = straight(network, layers, inverses, h, first)
+    size = quick.bytes_per_row if quick else _bytes_per_row(curvature, first)
     for block in blocks(len(X), size, chunk, _MAX_ROWS):
         x, codes, share = network.block(X, y, weight, block)
-        g, change, Z = _block(curvature, x, codes, share, directions)
+        if quick:
+            g, change, Z = quick.block(x, codes, share)
+        else:
+            g, change, Z = _block(curvature, x, codes, share, directions)
         yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
 
 
@@ -207,7 +216,7 @@ def _block(
     network, layers = curvature.network, curvature.layers
     omega = network.still(x).requires_grad_()
     z, flows = watched(network, layers, x, omega, twice=True)
-    seen = _seen_once(layers, flows)
+    seen = _in_order(layers, flows)
     outputs = [o for _, o in seen]
     u = [layer.inputs(a) for layer, (a, _) in zip(layers, seen, strict=True)]
     loss = (share * network.row_loss(z, y)).sum()
@@ -260,17 +269,9 @@ def _block(
     return g.flatten(1), change, torch.stack(Z, 1).flatten(2)
 
 
-def _seen_once(layers: list[Layer], seen: list[Flow]) -> list[tuple[Tensor, Tensor]]:
+def _in_order(layers: list[Layer], flows: list[Flow]) -> list[tuple[Tensor, Tensor]]:
     """Input and output of each layer, in the order of the layers."""
-    found: dict[int, tuple[Tensor, Tensor]] = {}
-    for place, a, o in seen:
-        if place in found:
-            raise ValueError(
-                f"The layer {layers[place].name!r} is used more than once in a forward pass, "
-                "and K-FAC has no form for that. Leave it out of params, or use "
-                'curvature="ggn".'
-            )
-        found[place] = a, o
+    found = {place: (a, o) for place, a, o in seen_once(layers, flows)}
     return [found[place] for place in range(len(layers))]
 
 
@@ -279,7 +280,7 @@ def _bytes_per_row(curvature: LayerCurvature, x: Tensor) -> float:
     network = curvature.network
     with torch.no_grad():
         flows = watched(network, curvature.layers, x, network.still(x), twice=True)[1]
-        seen = _seen_once(curvature.layers, flows)
+        seen = _in_order(curvature.layers, flows)
         numbers = 0.0
         for layer, (a, o) in zip(curvature.layers, seen, strict=True):
             u, out = layer.inputs(a), layer.outputs(o)

@@ -54,6 +54,16 @@ class Layer:
             return o.flatten(2)
         return o.reshape(len(o), -1, o.shape[-1]).transpose(1, 2)
 
+    def input_gradient(self, rows: Tensor, a: Tensor, space: Tensor | None = None) -> Tensor:
+        """What `input_rows` sends back to its argument; rows without the bias's column.
+
+        ``space`` is that of `sum_patches`.
+        """
+        if not isinstance(self.module, torch.nn.Conv2d):
+            return rows.reshape(a.shape)
+        out = sum_patches(self.module, rows, a.shape, space)
+        return out.contiguous() if a.is_contiguous() else out
+
     def input_rows(self, a: Tensor) -> Tensor:
         """ũ (b, positions, n_inputs) as numbers; their order is `order`."""
         a = a.detach()
@@ -168,15 +178,23 @@ def _patches(conv: torch.nn.Conv2d, a: Tensor) -> Tensor:
     return u[..., ::apart, ::aside].permute(0, 1, 2, 4, 5, 3)
 
 
-def sum_patches(conv: torch.nn.Conv2d, patches: Tensor, shape: torch.Size) -> Tensor:
-    """The adjoint: what flows back to an input of ``shape`` from what patches had."""
+def sum_patches(
+    conv: torch.nn.Conv2d, rows: Tensor, shape: torch.Size, space: Tensor | None = None
+) -> Tensor:
+    """The adjoint of `_patches`: rows (b, positions, kernel · channels) to an input's shape.
+
+    A ``space`` of one's own, kept from the last time, saves asking the system for memory.
+    """
     (up, tall, down, apart), (left, wide, right, aside) = _geometry(conv)
     b, channels, height, width = shape
-    out = patches.new_zeros(b, height + 2 * up, width + 2 * left, channels)
+    across = (width + 2 * left - aside * (wide - 1) - 1) // right + 1
+    patches = rows.reshape(b, -1, across, tall, wide, channels)
+    size = b, height + 2 * up, width + 2 * left, channels
+    out = rows.new_zeros(size) if space is None else space.resize_(size).zero_()
     for i in range(tall):
-        rows = out[:, i * apart :: down][:, : patches.shape[1]]
+        lines = out[:, i * apart :: down][:, : patches.shape[1]]
         for j in range(wide):
-            rows[:, :, j * aside :: right][:, :, : patches.shape[2]] += patches[:, :, :, i, j]
+            lines[:, :, j * aside :: right][:, :, :across] += patches[:, :, :, i, j]
     return out[:, up : up + height, left : left + width].permute(0, 3, 1, 2)
 
 
@@ -196,9 +214,8 @@ class _Convolution(torch.autograd.Function):
         conv = ctx.conv
         grad = grad.contiguous(memory_format=torch.channels_last)
         if conv.in_channels < _FEW_CHANNELS:
-            W = weight.permute(0, 2, 3, 1)
-            patches = (grad.permute(0, 2, 3, 1) @ W.flatten(1)).unflatten(-1, W.shape[1:])
-            out = sum_patches(conv, patches, ctx.shape)
+            rows = grad.permute(0, 2, 3, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
+            out = sum_patches(conv, rows, ctx.shape)
         else:
             # Not torch's gradient of a convolution: that copies an input it does not need.
             sizes = zip(ctx.shape[2:], grad.shape[2:], _geometry(conv), strict=True)
@@ -209,8 +226,7 @@ class _Convolution(torch.autograd.Function):
             out = conv_transpose2d(
                 grad, weight, None, conv.stride, _padding(conv), left, 1, conv.dilation
             )
-        usual = torch.contiguous_format if ctx.usual else torch.channels_last
-        return out.contiguous(memory_format=usual), None, None, None
+        return out.contiguous() if ctx.usual else out, None, None, None
 
 
 class _Usual(torch.autograd.Function):
@@ -322,3 +338,16 @@ def channels_last(
 def operation(node) -> str:
     """What a node of torch's graph differentiates: "Relu" of ReluBackward0."""
     return "" if node is None else node.name().partition("Backward")[0]
+
+
+def seen_once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:
+    """The flows, refused where a layer is used more than once."""
+    places = [place for place, _, _ in flows]
+    for place in places:
+        if places.count(place) > 1:
+            raise ValueError(
+                f"The layer {layers[place].name!r} is used more than once in a forward pass, "
+                "and K-FAC has no form for that. Leave it out of params, or use "
+                'curvature="ggn".'
+            )
+    return flows
