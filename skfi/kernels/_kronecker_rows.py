@@ -319,10 +319,12 @@ def _solve(
     energy = _dot(left, seen)
     with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not solved
         for _ in range(most_steps):
-            if (energy <= enough).all():
+            solved = energy <= enough
+            if solved.all():
                 break
             moved = apply(step, seen)
-            along = _ratio(energy, _dot(seen, moved))
+            # A row that is solved stays as it is: no score depends on the rows beside.
+            along = np.where(solved, 0.0, _ratio(energy, _dot(seen, moved)))
             x += along * step
             left = left - along * moved
             towards = metric(left)

@@ -158,6 +158,15 @@ def test_rows_that_steps_do_not_solve_are_written_out(monkeypatch):
 
 @pytest.mark.parametrize("d", [20, 80])
 @pytest.mark.usefixtures("eager")
+def test_blocks_of_any_size_give_the_same(d):
+    args = problem(60, d)
+    expected = score_all(*args)
+    for chunk in (1, 7):
+        np.testing.assert_allclose(score_all(*args, chunk=chunk), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("d", [20, 80])
+@pytest.mark.usefixtures("eager")
 def test_dependent_columns_and_rows_of_no_weight(d):
     model, X, y, weight, _, h = problem(60, d)
     X, beta = X.copy(), model.beta.copy()
