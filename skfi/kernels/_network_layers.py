@@ -179,8 +179,15 @@ def layer_curvature(
 
 
 def _inverse(network: Network, factor: Tensor, damping: float) -> Tensor:
-    lifted = as_numpy(factor) + damping * np.eye(len(factor))
-    return in_precision(network, inverse_on_range(lifted))
+    lifted = factor.to("cpu", torch.float64, copy=True)
+    lifted.diagonal().add_(damping)
+    root, failed = torch.linalg.cholesky_ex(lifted)
+    if not failed:  # a third of the time of what follows, of thousands of inputs
+        inverse = torch.cholesky_inverse(root)
+        condition = torch.linalg.matrix_norm(lifted, 1) * torch.linalg.matrix_norm(inverse, 1)
+        if condition * len(lifted) * torch.finfo(lifted.dtype).eps < 1:
+            return in_precision(network, inverse.numpy())
+    return in_precision(network, inverse_on_range(lifted.numpy()))
 
 
 def along_layers(
