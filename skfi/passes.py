@@ -55,7 +55,7 @@ def fit_linear(
     start : estimator, default=None
         A fitted linear classifier of the same columns and classes, such as that of
         yesterday's rows: the steps begin at its coefficients, and fewer are needed. None
-        begins at zero. The minimum is the same.
+        begins at zero. Both end within `tol` of the same minimum.
 
     Returns
     -------

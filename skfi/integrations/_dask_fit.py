@@ -109,7 +109,7 @@ class _Settings:
     split_every: int
 
 
-def _fitted(blocks: Blocks, X, settings: _Settings, classes, start=None) -> LogisticRegression:
+def _fitted(blocks: Blocks, X, settings: _Settings, classes) -> LogisticRegression:
     check_columns(X, "X")
     estimator = fit_linear(
         reducer(blocks, settings.split_every),
@@ -120,7 +120,6 @@ def _fitted(blocks: Blocks, X, settings: _Settings, classes, start=None) -> Logi
         class_weight=settings.class_weight,
         tol=settings.tol,
         max_iter=settings.max_iter,
-        start=start,
         stacklevel=4,
     )
     names = _get_feature_names(getattr(X, "_meta", X))
@@ -300,7 +299,7 @@ def trim(
     blocks = in_blocks(X=X, y=y, sample_weight=left)
     after = _label_mass(blocks, split_every)
     check_classes_left(budget, before.labels, before.weight, after.weight)
-    final = full if not budget else _fitted(blocks, X, settings, known, start=full)
+    final = full if not budget else _fitted(blocks, X, settings, known)
     return TrimResult(final, full, ~top, scores, int(top.sum().compute()))
 
 

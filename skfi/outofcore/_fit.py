@@ -105,8 +105,8 @@ def fit_logistic(
     return fit_on(rows, step, classes, settings, verbose, "Fit")
 
 
-def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str, start=None):
-    """The fit, behind a transformer that is fitted; ``start`` is another of the same kind."""
+def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str):
+    """The fit, behind a transformer that is fitted."""
     _check_classes(classes)
     if classes is None:
         classes = rows.classes()
@@ -114,11 +114,7 @@ def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str, 
     reduce = Passes(
         seen, rows._block_rows(), step is not None, lambda k: f"{title}, pass {k + 1}", verbose
     )
-    if step is not None and start is not None:
-        start = start[-1]
-    estimator = fit_linear(
-        reduce, seen.n_features, classes, **settings, start=start, stacklevel=4
-    )
+    estimator = fit_linear(reduce, seen.n_features, classes, **settings, stacklevel=4)
     if step is not None:
         return make_pipeline(step, estimator)
     if rows.feature_names is not None:

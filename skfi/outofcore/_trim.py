@@ -140,8 +140,7 @@ def trim(
     if n_trimmed:
         before, after = _class_weights(rows, gone, classes)
         check_classes_left(budget, classes, before, after)
-        left, title = rows.without(gone), "Fit without them"
-        kept = fit_on(left, step, classes, fit, verbose, title, start=full)
+        kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
     if journal is not None:
         journal.clear()
     return TrimResult(kept, full, ~gone, scores, n_trimmed)

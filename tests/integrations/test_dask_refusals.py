@@ -94,7 +94,7 @@ def test_rows_that_do_not_fit_together():
         fi_active(model, X, y_d, X_d)
     with pytest.raises(ValueError, match="X_val has 3 features, but X has 5"):
         fi_util(model, X_d, y_d, X_val[:, :3], y_val)
-    with pytest.raises(ValueError, match="X has 3 features where the model sees it"):
+    with pytest.raises(ValueError, match="X_val has 3 features where the model sees it"):
         fi_util(model, X_d[:, :3], y_d, X_val[:, :3], y_val)
     with pytest.raises(ValueError, match="split_every=1 must be at least 2"):
         fit_logistic(X_d, y_d, split_every=1)
