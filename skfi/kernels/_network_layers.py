@@ -9,7 +9,8 @@ and class are never written down: with e the gradient of the row's loss at the o
 
 and its derivative in ω is one backward pass through e and ũ, whose starting values ``V ũ``
 and ``Vᵀ e`` are sums over pairs of positions. EKFAC does the same in the factors' eigenbasis,
-where its eigenvalues are one number for each pair of coordinates.
+where its eigenvalues are one number for each pair of coordinates. With K-FAC's products
+networks linear in pieces go a shorter way (`skfi.kernels._network_straight`).
 """
 
 from __future__ import annotations

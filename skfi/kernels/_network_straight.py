@@ -31,8 +31,8 @@ _STRAIGHT = {
     *("Expand", "Hardtanh", "LeakyRelu", "MaxPool2DWithIndices", "Mean", "Neg", "Permute"),
     *("Relu", "ReshapeAlias", "Select", "Slice", "Split", "SplitWithSizes", "Squeeze"),
     *("Stack", "Sub", "Sum", "T", "Threshold", "ToCopy", "Transpose", "Unbind"),
-    *("UnsafeView", "Unsqueeze", "View", "torch::autograd::AccumulateGrad"),
-    *("_Convolution", "_Usual"),  # of `watched`
+    *("UnsafeView", "Unsqueeze", "View"),
+    *("_ConvolutionBackward", "_UsualBackward"),  # of `watched`
 }
 Pair = tuple[Tensor, Tensor]
 _PRODUCTS = {"Addmm", "Bmm", "Convolution", "Mm", "Mul", "PreluKernel"}
@@ -59,7 +59,9 @@ def _straight(node: Any) -> bool:
         return not node._saved_training
     if name == "Div":
         return moves[0] and sum(moves) == 1
-    return name in _STRAIGHT or (name in _PRODUCTS and sum(moves) == 1)
+    if name in _PRODUCTS:
+        return sum(moves) == 1
+    return name in _STRAIGHT or name.endswith("AccumulateGrad")
 
 
 class _Part:
@@ -216,18 +218,26 @@ def straight(
         costs.append(before)
         singles.append(positions == 1)
         before += positions * n_inputs * n_outputs
-        side = min(positions, n_inputs) * n_outputs
-        numbers += positions * (4 * n_inputs + 5 * n_outputs) + 2 * q * side
+        side, gram = (
+            min(positions, n_inputs) * n_outputs,
+            min(positions**2, n_inputs * n_outputs),
+        )
+        numbers += positions * (4 * n_inputs + 5 * n_outputs) + 2 * q * side + gram
     numbers += 5 * q * omega.numel()
     return Straight(
         network,
         layers,
-        [(S, A[order][:, order]) for (S, A), order in zip(factors, orders, strict=True)],
+        [(S, _in_order(A, order)) for (S, A), order in zip(factors, orders, strict=True)],
         [layer.join(h)[:, order] for layer, order in zip(layers, orders, strict=True)],
         channels_last(network, layers, x),
         _common(costs, singles, q),
         numbers * network.like["dtype"].itemsize + 8.0 * activations(network.module, x),
     )
+
+
+def _in_order(A: Tensor, order: Tensor) -> Tensor:
+    usual = torch.equal(order, torch.arange(len(A), device=order.device))
+    return A if usual else A[order][:, order]
 
 
 def _common(costs: list[float], singles: list[bool], q: int) -> int:

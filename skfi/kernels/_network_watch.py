@@ -324,7 +324,7 @@ def channels_last(
             handle.remove()
     while todo:
         node = todo.pop()
-        if operation(node) == _Usual.__name__:
+        if operation(node) == f"{_Usual.__name__}Backward":
             found.add(node.conv)
         elif operation(node) in _BY_CHANNEL:
             todo.extend(before for before, _ in node.next_functions)
@@ -336,8 +336,14 @@ def channels_last(
 
 
 def operation(node) -> str:
-    """What a node of torch's graph differentiates: "Relu" of ReluBackward0."""
-    return "" if node is None else node.name().partition("Backward")[0]
+    """What a node of torch's graph differentiates: "Relu" of ReluBackward0.
+
+    Operations of one's own have no digit there, and keep their names: they may be called Relu.
+    """
+    if node is None:
+        return ""
+    name, _, digits = node.name().partition("Backward")
+    return name if digits.isdigit() else node.name()
 
 
 def seen_once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:

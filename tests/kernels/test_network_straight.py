@@ -150,6 +150,18 @@ def test_the_cheaper_of_both():
     assert _common([0.0], [True], 9) == 1
 
 
+class Relu(torch.autograd.Function):
+    """What is called as if it were linear in pieces, and is not."""
+
+    @staticmethod
+    def forward(ctx, z):
+        return z**2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
 def scores_of(function):
     module = nn.Linear(4, 4).double().requires_grad_(False)
     omega = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
@@ -176,6 +188,7 @@ def test_what_is_linear_in_pieces():
         lambda z: 1.0 / (3.0 + z),
         lambda z: weight / (3.0 + z),
         lambda z: z / (3.0 + z),
+        Relu.apply,
         lambda z: torch.log_softmax(z, 1),
         lambda z: torch.nn.functional.batch_norm(
             torch.cat([z, 2 * z]), None, None, training=True
