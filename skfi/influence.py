@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -154,8 +155,8 @@ def fi_util(
         the row matters much, not in which direction. 0 for rows of weight 0.
     details : InfluenceDetails
         Only if `return_details`: the curvature and damping that were used, the number
-        of parameters, the norm of the objective's gradient, and the residual of solves
-        through the rows.
+        of parameters, the norm of the objective's gradient, and the relative error of solves
+        through the rows, or of float32.
 
     Raises
     ------
@@ -225,14 +226,14 @@ def fi_util(
         validation_loss,
         metric,
         unit,
-        params,
-        perturbation,
-        curvature,
-        damping,
-        approximation,
-        n_components,
-        dtype,
-        random_state,
+        params=params,
+        perturbation=perturbation,
+        curvature=curvature,
+        damping=damping,
+        approximation=approximation,
+        n_components=n_components,
+        dtype=dtype,
+        random_state=random_state,
     )
     influence = solved.influence(metric, unit)
     return (influence, solved.details) if return_details else influence
@@ -338,30 +339,14 @@ def _solve(
     validation_loss,
     metric,
     unit,
-    params,
-    perturbation,
-    curvature,
-    damping,
-    approximation,
-    n_components,
-    dtype,
-    random_state,
+    **named: Any,
 ) -> SolvedLinear | SolvedNetwork:
-    """What scores stand on, every choice checked."""
+    """What scores stand on, every choice checked; ``named`` are those of `Choices`."""
     check_choice("metric", metric, ("euclidean", "mahalanobis"))
     check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", perturbation, ("features", "input"))
-    check_choice("approximation", approximation, (None, "kfsvd"))
-    choices = Choices(
-        params,
-        perturbation,
-        curvature,
-        damping,
-        approximation,
-        n_components,
-        dtype,
-        random_state,
-    )
+    check_choice("perturbation", named["perturbation"], ("features", "input"))
+    check_choice("approximation", named["approximation"], (None, "kfsvd"))
+    choices = Choices(**named)
     training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
     return solve_fitted(*training, validation_loss, choices, stacklevel=5)
 
@@ -403,14 +388,14 @@ def fi_and_gain(
         validation_loss,
         metric,
         unit,
-        params,
-        perturbation,
-        curvature,
-        damping,
-        approximation,
-        n_components,
-        dtype,
-        random_state,
+        params=params,
+        perturbation=perturbation,
+        curvature=curvature,
+        damping=damping,
+        approximation=approximation,
+        n_components=n_components,
+        dtype=dtype,
+        random_state=random_state,
     )
     influence, gain = solved.influence_and_gain(metric, unit)
     return Scores(influence, gain, solved.details)
