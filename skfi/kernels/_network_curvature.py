@@ -9,6 +9,7 @@ parameters (the last layer), and is the default.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vjp, vmap
+from torch.nn.functional import logsigmoid
 
 from .._extras import require
 from ._curvature import inverse_on_range, resolve_damping
@@ -28,7 +30,6 @@ from ._network import (
     as_numpy,
     blocks,
     flat,
-    scores_all,
     unflat,
 )
 
@@ -126,12 +127,14 @@ def dense_curvature(
             f'{m * m * 8 / 2**30:.0f} GiB. Use curvature="kfac", "ekfac" or "cg", or '
             'fewer parameters (params="last_layer").'
         )
-    H = _gauss_newton(network, X, weight, chunk)
-    mean_eigenvalue = float(np.trace(H)) / m
     if kind == "exact":
         H = _hessian(network, X, y, weight, chunk)
+        trace = _trace(network, X, weight, chunk) if damping == "auto" else 0.0
+    else:
+        H = _gauss_newton(network, X, weight, chunk)
+        trace = float(np.trace(H))
     penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
-    used = network_damping(network, damping, mean_eigenvalue)
+    used = network_damping(network, damping, trace / m)
     H[np.diag_indices(m)] += penalty.double().cpu().numpy() + used
     eigenvalue = np.linalg.eigvalsh(H) if kind == "exact" else np.zeros(1)
     smallest = float(eigenvalue[0])
@@ -142,35 +145,60 @@ def dense_curvature(
     return DenseCurvature(in_precision(network, inverse), used, smallest)
 
 
+def hessian_root(network: Network, z: Tensor) -> Tensor:
+    """R (b, n_outputs, columns) with R Rᵀ the Hessian of each row's loss in its scores."""
+    if isinstance(network.link, Sigmoid):
+        return (0.5 * (logsigmoid(z) + logsigmoid(-z))).exp()[:, :, None]
+    # The j-th step takes class j from those not yet taken, whose probability is exp(left_j).
+    log_p = torch.log_softmax(z, 1)
+    left = log_p.flip(1).logcumsumexp(1).flip(1)
+    before, after, own = left[:, :-1], left[:, 1:], log_p[:, :-1]
+    root = -(log_p[:, :, None] + 0.5 * (own - before - after)[:, None]).exp().tril(-1)
+    root.diagonal(dim1=1, dim2=2).copy_((0.5 * (own + after - before)).exp())
+    return root
+
+
 def _gauss_newton(network: Network, X, weight: np.ndarray, chunk: int | None) -> np.ndarray:
-    m, n_rows = network.n_parameters, len(X)
+    m = network.n_parameters
     total = np.zeros((m, m))
-    z = scores_all(network, X, chunk)
-    root = _curvature_root(network, z) * np.sqrt(weight / n_rows)[:, None, None]
-
-    def one(theta, x):
-        return network.scores(theta, x[None])[0]
-
-    jacobian = vmap(jacrev(one), in_dims=(None, 0))
-    with torch.no_grad():
-        first = network.rows(X, slice(0, 1))
-        itemsize = network.like["dtype"].itemsize
-        size = z.shape[1] * (
-            3.0 * m * itemsize + 8 * m + 6.0 * activations(network.module, first)
-        )
-        for block in blocks(n_rows, size, chunk):
-            J = as_numpy(flat(jacobian(network.theta, network.rows(X, block)), 2))
-            part = np.matmul(root[block].transpose(0, 2, 1), J).reshape(-1, m)
-            total += part.T @ part
+    for part in _root_gradients(network, X, weight, chunk, 8.0 * m):
+        rows = as_numpy(part)
+        total += rows.T @ rows
     return total
 
 
-def _curvature_root(network: Network, z: np.ndarray) -> np.ndarray:
-    """R with R Rᵀ = S, (n, n_outputs, n_outputs)."""
-    if isinstance(network.link, Sigmoid):
-        return np.sqrt(network.link.curvature(z))[:, :, None]
-    root = np.exp(0.5 * network.link.log_proba(z))
-    return root[:, :, None] * (np.eye(z.shape[1]) - root[:, :, None] * root[:, None, :])
+def _trace(network: Network, X, weight: np.ndarray, chunk: int | None) -> float:
+    """Of the Gauss-Newton matrix."""
+    parts = _root_gradients(network, X, weight, chunk)
+    return sum(float((part.double() ** 2).sum()) for part in parts)
+
+
+@torch.no_grad()
+def _root_gradients(
+    network: Network, X, weight: np.ndarray, chunk: int | None, beside: float = 0.0
+) -> Iterator[Tensor]:
+    """``√(s_i/n) R_iᵀ ∂_θz_i`` of blocks of rows (b · columns of R, m), R of `hessian_root`.
+
+    ``beside`` is what the caller needs for each of their rows, in bytes.
+    """
+
+    def one(theta: Theta, x: Tensor, root: Tensor) -> Tensor:
+        return network.scores(theta, x[None])[0] @ root
+
+    jacobian = vmap(jacrev(one), in_dims=(None, 0, 0))
+    first = network.rows(X, slice(0, 1))
+    columns = hessian_root(network, network.scores(network.theta, first)).shape[2]
+    size = columns * (
+        3.0 * network.n_parameters * network.like["dtype"].itemsize
+        + 6.0 * activations(network.module, first)
+        + beside
+    )
+    for block in blocks(len(X), size, chunk):
+        x = network.rows(X, block)
+        share = torch.as_tensor(weight[block] / len(X), **network.like)
+        root = hessian_root(network, network.scores(network.theta, x))
+        root = root * share.sqrt()[:, None, None]
+        yield flat(jacobian(network.theta, x, root), 2).flatten(0, 1)
 
 
 def _hessian(
@@ -309,26 +337,3 @@ def cg_curvature(
     penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
     tol = 1e-5 if network.like["dtype"] == torch.float32 else 1e-10
     return CgCurvature(operator, penalty + used, used, tol, 10 * 100)
-
-
-def _trace(network: Network, X, weight: np.ndarray, chunk: int | None) -> float:
-    """Trace of the Gauss-Newton matrix: Σ s_i/n ‖R_iᵀ ∂_θz_i‖²."""
-    z = scores_all(network, X, chunk)
-    root = _curvature_root(network, z) * np.sqrt(weight / len(X))[:, None, None]
-
-    def one(theta: Theta, x: Tensor, root: Tensor) -> Tensor:
-        return network.scores(theta, x[None])[0] @ root
-
-    jacobian = vmap(jacrev(one), in_dims=(None, 0, 0))
-    total = 0.0
-    with torch.no_grad():
-        first = network.rows(X, slice(0, 1))
-        itemsize = network.like["dtype"].itemsize
-        size = z.shape[1] * (
-            3.0 * network.n_parameters * itemsize + activations(network.module, first)
-        )
-        for block in blocks(len(X), size, chunk):
-            R = torch.as_tensor(root[block], **network.like)
-            parts = jacobian(network.theta, network.rows(X, block), R)
-            total += sum(float((part.double() ** 2).sum()) for part in parts.values())
-    return total

@@ -18,12 +18,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from .._extras import require
 from ._links import Sigmoid
 from ._network import Network, activations, blocks
-from ._network_curvature import ScoresModule, batches
+from ._network_curvature import ScoresModule, batches, hessian_root
 from ._network_watch import Layer, channels_last, watched
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
@@ -76,19 +75,6 @@ def add_products(total: Tensor, rows: Tensor) -> None:
 
 def _whole(total: Tensor) -> Tensor:
     return total.tril() + total.tril(-1).T
-
-
-def hessian_root(network: Network, z: Tensor) -> Tensor:
-    """R (b, n_outputs, columns) with R Rᵀ the Hessian of each row's loss in its scores."""
-    if isinstance(network.link, Sigmoid):
-        return (0.5 * (logsigmoid(z) + logsigmoid(-z))).exp()[:, :, None]
-    # The j-th step takes class j from those not yet taken, whose probability is exp(left_j).
-    log_p = torch.log_softmax(z, 1)
-    left = log_p.flip(1).logcumsumexp(1).flip(1)
-    before, after, own = left[:, :-1], left[:, 1:], log_p[:, :-1]
-    root = -(log_p[:, :, None] + 0.5 * (own - before - after)[:, None]).exp().tril(-1)
-    root.diagonal(dim1=1, dim2=2).copy_((0.5 * (own + after - before)).exp())
-    return root
 
 
 def _bytes_per_row(network: Network, layers: list[Layer], x: Tensor) -> float:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ._network import Network, Theta, activations
-from ._network_factors import hessian_root
+from ._network_curvature import hessian_root
 from ._network_watch import Layer, channels_last, operation, seen_once, watched
 
 # Operations, by their names in torch's graph: those linear in pieces, and products, which are

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 
 from skfi.bridge import bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
-from skfi.kernels._network_factors import hessian_root, kronecker_factors  # noqa: E402
+from skfi.kernels._network_curvature import hessian_root  # noqa: E402
+from skfi.kernels._network_factors import kronecker_factors  # noqa: E402
 from skfi.kernels._network_watch import channels_last, find_layers, watched  # noqa: E402
 from tests.kernels.test_network_layers import (  # noqa: E402
     PARAMS,
