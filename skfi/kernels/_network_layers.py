@@ -210,10 +210,10 @@ def along_layers(
     size = quick.bytes_per_row if quick else _bytes_per_row(curvature, first)
     for block in blocks(len(X), size, chunk, _MAX_ROWS):
         x, codes, share = network.block(X, y, weight, block)
-        if quick:
-            g, change, Z = quick.block(x, codes, share)
-        else:
-            g, change, Z = _block(curvature, x, codes, share, directions)
+        found = quick.block(x, codes, share) if quick else None
+        if found is None:
+            found = _block(curvature, x, codes, share, directions)
+        g, change, Z = found
         yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
 
 

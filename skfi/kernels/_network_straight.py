@@ -140,11 +140,19 @@ class Straight:
     bytes_per_row: float
 
     @torch.enable_grad()
-    def block(self, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The perturbation's g (b, d), ``share h·∂_θL_i`` (b,) and Z (b, K - 1, d)."""
+    def block(
+        self, x: Tensor, y: Tensor, share: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The perturbation's g (b, d), ``share h·∂_θL_i`` (b,) and Z (b, K - 1, d).
+
+        None where a module that branches on its rows takes these another way.
+        """
         network, layers = self.network, self.layers
         omega = network.still(x).requires_grad_()
         z, seen = watched(network, layers, x, omega, last=self.last)
+        usual = [place for place, _, _ in seen] == list(range(len(layers)))
+        if not (usual and linear_in_pieces(z)):
+            return None
         inputs, outputs = [a for _, a, _ in seen], [o for _, _, o in seen]
         loss = (share * network.row_loss(z, y)).sum()
         errors = torch.autograd.grad(loss, outputs, retain_graph=True, materialize_grads=True)

@@ -127,6 +127,44 @@ def test_both_ways(make, outputs, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-14)
 
 
+class Branching(nn.Module):
+    """Straight for rows of one sign, bent or in another order for the others."""
+
+    def __init__(self, bent):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.bent = bent
+
+    def forward(self, X):
+        if X[0, 0] > 0:
+            return self.second(torch.relu(self.first(X)))
+        if self.bent:
+            return self.second(torch.tanh(self.first(X)))
+        return self.first(torch.relu(self.second(X)))
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_modules_may_branch_on_their_rows(bent, monkeypatch):
+    """Rows of a sample are looked at, and others may go another way."""
+    _, X, y, _, _ = perceptron()
+    X = X[:12, :4].copy()
+    X[:, 0] = abs(X[:, 0])
+    torch.manual_seed(0)
+    module = nn.Sequential(Branching(bent), nn.Linear(4, 3)).double()
+    network = network_of(module, X)
+    X[::3, 0] *= -1
+    X[0] = -X[0]
+    weight = np.ones(12)
+    curvature = layer_curvature(network, X, y[:12], weight, "kfac", 0.1, chunk=1)
+    h = unflat(network, torch.randn(network.n_parameters, dtype=torch.float64))
+    ours = list(along_layers(curvature, X, y[:12], weight, h, chunk=1))
+    monkeypatch.setattr(_network_layers, "straight", lambda *_: None)
+    usual = list(along_layers(curvature, X, y[:12], weight, h, chunk=1))
+    for (_, *parts), (_, *expected) in zip(ours, usual, strict=True):
+        for part, other in zip(parts, expected, strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-14)
+
+
 def test_layers_may_share_passes_or_not():
     module, X, y, _, _ = MAKERS["convolutional"](4)
     network = network_of(module, X)
