@@ -297,7 +297,9 @@ class CgCurvature:
         scale = columns.norm(dim=0).clamp_min(torch.finfo(V.dtype).tiny)
 
         def product(M: Tensor) -> Tensor:
-            return self.operator @ M + self.penalty[:, None] * M
+            with torch.enable_grad():  # for older curvlinops, where linear_cg forbids it
+                curved = (self.operator @ M).detach()
+            return curved + self.penalty[:, None] * M
 
         solution = linear_cg(
             product, columns / scale, tolerance=self.tol, max_iter=self.max_iter, eps=1e-30

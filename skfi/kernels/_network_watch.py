@@ -342,8 +342,9 @@ def operation(node) -> str:
     """
     if node is None:
         return ""
-    name, _, digits = node.name().partition("Backward")
-    return name if digits.isdigit() else node.name()
+    whole = type(node).__name__  # torch before 2.6 has no name() for operations of one's own
+    name, _, digits = whole.partition("Backward")
+    return name if digits.isdigit() else whole
 
 
 def seen_once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:
