@@ -8,10 +8,10 @@ SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 # More for pytest, e.g. what is to be left out.
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-oldest test-install docs lint bench bench-networks bench-peers \
-	bench-ratios bench-asv bench-growth bench-active bench-queries bench-subsample \
-	bench-wide bench-classes bench-large plan figure-approximation study study-cnn \
-	study-queries study-cli paper paper-quick browser clean
+.PHONY: demo test test-oldest test-oldest-torch test-install docs lint bench \
+	bench-networks bench-peers bench-ratios bench-asv bench-growth bench-active \
+	bench-queries bench-subsample bench-wide bench-classes bench-large plan \
+	figure-approximation study study-cnn study-queries study-cli paper paper-quick browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -22,6 +22,10 @@ test: .venv-test/ready
 # The oldest supported scikit-learn, numpy and scipy; no torch.
 test-oldest: .venv-oldest/ready
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
+
+# The same beside the oldest torch, skorch and curvlinops: gigabytes, where torch has CUDA.
+test-oldest-torch: .venv-oldest-torch/ready
+	OMP_NUM_THREADS=1 .venv-oldest-torch/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
 # The built packages, installed by pip from the package index into clean environments.
 test-install: .venv-test/ready
@@ -151,7 +155,13 @@ paper: .venv-test/ready
 		--editable ".[plot,pandas,integrations,test]"
 	touch $@
 
+.venv-oldest-torch/ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest-torch
+	.venv-oldest-torch/bin/pip install $(PIP_FLAGS) --constraint constraints-oldest.txt \
+		--editable ".[torch,plot,pandas,integrations,test]"
+	touch $@
+
 clean:
-	rm -rf .venv-demo .venv-test .venv-oldest .venv-peers build dist demo-output paper-output \
-		docs/_build docs/auto_examples docs/api/generated docs/api/backreferences \
-		skfi/_version.py *.egg-info
+	rm -rf .venv-demo .venv-test .venv-oldest .venv-oldest-torch .venv-peers build dist \
+		demo-output paper-output docs/_build docs/auto_examples docs/api/generated \
+		docs/api/backreferences skfi/_version.py *.egg-info

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from .._rows import check_weight, encode_labels
+from ..bridge._base import before_last
 from ..kernels._chunks import block_rows, dense_rows, map_blocks
 
 
@@ -156,7 +157,7 @@ def _last_step(estimator):
     while True:
         if isinstance(estimator, Pipeline):
             if len(estimator.steps) > 1:
-                steps.append(estimator[:-1].transform)
+                steps.append(before_last(estimator).transform)
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, BaseSearchCV) and hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_

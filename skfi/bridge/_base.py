@@ -429,7 +429,31 @@ def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
     inner = bridge(estimator.steps[-1][1])
     if len(estimator.steps) == 1:
         return inner
-    return replace(inner, steps=(estimator[:-1].transform, *inner.steps))
+    return replace(inner, steps=(before_last(estimator).transform, *inner.steps))
+
+
+class _Unchanged(BaseEstimator):
+    """A last step that is fitted and changes nothing."""
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def before_last(pipeline: Pipeline) -> Pipeline:
+    """The steps of a fitted Pipeline before its last, to transform with.
+
+    A slice alone would not do: it is fitted if its last step is, and scikit-learn 1.7 takes
+    HashingVectorizer, which has nothing to fit, for one that is not.
+    """
+    sliced = pipeline[:-1]
+    sliced.steps = [*sliced.steps, ("unchanged", _Unchanged())]
+    return sliced
 
 
 @bridge.register(FrozenEstimator)

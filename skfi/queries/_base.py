@@ -34,7 +34,7 @@ from sklearn.utils.validation import (
 
 from .._base import given_or_default
 from .._rows import check_all_labelled, check_columns, check_sliceable, sliceable
-from ..bridge._base import bridge, innermost
+from ..bridge._base import before_last, bridge, innermost
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._refusals import check_instance
 from ..bridge._skorch import adapt
@@ -354,7 +354,7 @@ def representation(model, X):
         inner = model.estimator if isinstance(model, FrozenEstimator) else model
         inner = getattr(inner, "best_estimator_", inner)
         if isinstance(inner, Pipeline) and len(inner.steps) > 1:
-            X = inner[:-1].transform(X)
+            X = before_last(inner).transform(X)
     return _flat(X)
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import Nystroem, RBFSampler
@@ -25,8 +25,11 @@ from sklearn.preprocessing import (
     SplineTransformer,
     StandardScaler,
 )
+from sklearn.tree import DecisionTreeClassifier
 
 from skfi import fi_util
+from skfi.baselines import knn_shapley
+from skfi.queries._base import representation
 from tests.conftest import classic, make_split
 
 CLASSIFIER = LogisticRegression(solver="newton-cholesky", tol=1e-8)
@@ -207,3 +210,26 @@ class TestText:
             loss="log_loss", alpha=0.01, max_iter=2000, tol=None, average=True, random_state=0
         )
         check(make_pipeline(TfidfVectorizer(), sgd), X, y, n_train=90)
+
+
+@pytest.mark.parametrize("last", [CLASSIFIER, DecisionTreeClassifier()])
+def test_steps_with_nothing_to_fit(last):
+    """scikit-learn 1.7 takes a slice that ends in them for one that was not fitted."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(40)]
+    y = np.arange(40) % 2
+    hashing = HashingVectorizer(n_features=16, analyzer="char")
+    pipe = make_pipeline(hashing, clone(last)).fit(texts[:30], y[:30])
+    rows = hashing.transform(texts)
+    np.testing.assert_array_equal(
+        knn_shapley(pipe, texts[:30], y[:30], texts[30:], y[30:]),
+        knn_shapley(pipe[-1], rows[:30], y[:30], rows[30:], y[30:]),
+    )
+    np.testing.assert_array_equal(
+        representation(pipe, texts).toarray(), representation(pipe[-1], rows).toarray()
+    )
+    if isinstance(last, LogisticRegression):
+        np.testing.assert_array_equal(
+            fi_util(pipe, texts[:30], y[:30], texts[30:], y[30:]),
+            fi_util(pipe[-1], rows[:30], y[:30], rows[30:], y[30:]),
+        )

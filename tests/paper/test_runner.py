@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytest.importorskip("joblib", minversion="1.4")  # results as they come
 pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 pytest.importorskip("torch")
