@@ -80,31 +80,49 @@ def fi_few_columns(g: np.ndarray, D: np.ndarray, log_p: np.ndarray) -> np.ndarra
     if not D.shape[2]:
         return np.zeros(len(g))
     fi = np.empty(len(g))
-    A = _likeliest_first(D, log_p)
-    R = np.linalg.qr(A, mode="r")
-    length = np.sqrt(np.einsum("bij,bij->bj", R, R))
-    pivots = np.abs(np.einsum("bjj->bj", R)) / np.where(length > 0, length, 1.0)
-    sound = pivots.min(axis=1) ** 2 > _DEPENDENT
-    if not sound.all():
-        # Small pivots are right where probabilities are small, and columns do not depend.
-        small = np.flatnonzero(~sound)
-        apart = D[small] - D[small].mean(axis=1, keepdims=True)
-        length = np.sqrt(np.einsum("bcd,bcd->bd", apart, apart))
-        apart /= np.where(length > 0, length, 1.0)[:, None]
-        gram = np.matmul(apart.transpose(0, 2, 1), apart)
-        sound[small] = _full_rank(gram) & (pivots[small] > 0).all(axis=1)
+    R, sound = upper_root(likeliest_first(D, log_p), D - D.mean(axis=1, keepdims=True))
     if sound.any():
         rows = slice(None) if sound.all() else sound
-        with np.errstate(over="ignore", invalid="ignore"):
-            w = np.linalg.solve(R[rows].transpose(0, 2, 1), g[rows][:, :, None])
-            squared = np.einsum("bdi,bdi->b", w, w)
-        fi[rows] = np.nan_to_num(np.minimum(squared, _MAX), nan=_MAX)
+        fi[rows] = fi_by_root(g[rows], R[rows])
     if not sound.all():
         fi[~sound] = _fi_by_svd(g[~sound], D[~sound], log_p[~sound])
     return fi
 
 
-def _likeliest_first(D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+def fi_by_root(g: np.ndarray, R: np.ndarray) -> np.ndarray:
+    """``g G⁻¹ gᵀ = ‖R⁻ᵀ gᵀ‖²`` of each row, finite where R is almost zero."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        w = np.linalg.solve(R.transpose(0, 2, 1), g[:, :, None])
+        squared = np.einsum("bdi,bdi->b", w, w)
+    return np.nan_to_num(np.minimum(squared, _MAX), nan=_MAX)
+
+
+def upper_root(A: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R with ``RᵀR = AᵀA``, and where it can be trusted (b,) bool.
+
+    Parameters
+    ----------
+    A : ndarray of shape (b, r, d)
+        Rows of falling length, r at least d.
+    apart : ndarray of shape (b, n, d)
+        A without its weights: columns that depend here do so there. Small pivots are right
+        where only the weights are small.
+    """
+    R = np.asarray(np.linalg.qr(A, mode="r"))
+    length = np.sqrt(np.einsum("bij,bij->bj", R, R))
+    pivots = np.abs(np.einsum("bjj->bj", R)) / np.where(length > 0, length, 1.0)
+    sound = pivots.min(axis=1) ** 2 > _DEPENDENT
+    if not sound.all():
+        small = np.flatnonzero(~sound)
+        columns = apart[small]
+        length = np.sqrt(np.einsum("bcd,bcd->bd", columns, columns))
+        columns = columns / np.where(length > 0, length, 1.0)[:, None]
+        gram = np.matmul(columns.transpose(0, 2, 1), columns)
+        sound[small] = _full_rank(gram) & (pivots[small] > 0).all(axis=1)
+    return R, sound
+
+
+def likeliest_first(D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """A (b, K - 1, d) with ``AᵀA = G``, from D that is known but for a common row.
 
     Classes go by probability. Each is set against the mean of those before it, so that nothing
@@ -162,6 +180,8 @@ def fisher_factors(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
 def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """N (b, K - 1, K - 1) with ``F = N Z`` the factors of `fisher_factors`."""
     n_classes = log_p.shape[1]
+    if Z.shape[2] < Z.shape[1]:
+        return _mix_few_columns(Z, log_p)
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
     gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
@@ -175,16 +195,41 @@ def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
         R = np.linalg.qr(spread[:, :, None] * helmert(n_classes).T, mode="r")
         N[regular] = R @ towards
     if not regular.all():
-        # A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, and F = σ⁺ Vᵀ = σ⁺² Lᵀ A.
-        D = np.matmul(helmert(n_classes).T, Z[~regular])
-        left, inverse, _ = _metric_svd(D, log_p[~regular])
-        p = np.exp(log_p[~regular])
-        root = np.sqrt(p)[:, :, None] * (np.eye(n_classes) - p[:, None, :])
-        small = (inverse**2)[:, :, None] * (
-            left.transpose(0, 2, 1) @ root @ helmert(n_classes).T
-        )
-        rank = min(small.shape[1], n_classes - 1)
-        N[~regular, :rank] = small[:, :rank]
+        N[~regular] = _mix_by_svd(Z[~regular], log_p[~regular])
+    return N
+
+
+def _mix_few_columns(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """`fisher_mixing` for fewer columns than contrasts: F = R⁻ᵀ of `upper_root`, N = R⁻ᵀ Z⁺.
+
+    Z⁺ knows nothing of the probabilities, so that small ones keep their digits in N.
+    """
+    b, q, d = Z.shape
+    N = np.zeros((b, q, q))
+    if not d:
+        return N
+    D = np.matmul(helmert(log_p.shape[1]).T, Z)
+    R, sound = upper_root(likeliest_first(D, log_p), D)
+    if sound.any():
+        length = np.sqrt(np.einsum("bkd,bkd->bd", Z[sound], Z[sound]))
+        Q, upper = np.linalg.qr(Z[sound] / length[:, None])
+        inverse = np.linalg.solve(upper, Q.transpose(0, 2, 1)) / length[:, :, None]
+        N[sound, :d] = np.linalg.solve(R[sound].transpose(0, 2, 1), inverse)
+    if not sound.all():
+        N[~sound] = _mix_by_svd(Z[~sound], log_p[~sound])
+    return N
+
+
+def _mix_by_svd(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, and F = σ⁺ Vᵀ = σ⁺² Lᵀ A."""
+    n_classes = log_p.shape[1]
+    left, inverse, _ = _metric_svd(np.matmul(helmert(n_classes).T, Z), log_p)
+    p = np.exp(log_p)
+    root = np.sqrt(p)[:, :, None] * (np.eye(n_classes) - p[:, None, :])
+    small = (inverse**2)[:, :, None] * (left.transpose(0, 2, 1) @ root @ helmert(n_classes).T)
+    N = np.zeros((len(Z), n_classes - 1, n_classes - 1))
+    rank = min(small.shape[1], n_classes - 1)
+    N[:, :rank] = small[:, :rank]
     return N
 
 

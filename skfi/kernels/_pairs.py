@@ -24,7 +24,15 @@ from scipy.linalg import helmert
 from sklearn import get_config
 
 from ._chunks import block_rows, dense_rows, map_blocks, n_threads, row_blocks
-from ._geometry import _MAX, _TINY, _full_rank, _norm_in_probabilities
+from ._geometry import (
+    _MAX,
+    _TINY,
+    _full_rank,
+    _norm_in_probabilities,
+    fi_by_root,
+    likeliest_first,
+    upper_root,
+)
 from ._links import Sigmoid
 from ._softmax import SoftmaxLinear, _columns, perturb_rows
 
@@ -287,6 +295,8 @@ def fi_joint(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
         Log probabilities of the two rows.
     """
     n_classes = log_p.shape[2]
+    if Z.shape[2] < Z.shape[1]:
+        return _joint_few_columns(g, Z, log_p)
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
     gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
@@ -301,6 +311,23 @@ def fi_joint(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
             fi[regular] = np.minimum(parts.reshape(-1, 2).sum(axis=1), _MAX)
     if not regular.all():
         fi[~regular] = _joint_by_svd(g[~regular], Z[~regular], log_p[~regular])
+    return fi
+
+
+def _joint_few_columns(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """`skfi.kernels._geometry.fi_few_columns` of both rows' metrics, one above the other."""
+    n_pairs, _, n_classes = log_p.shape
+    d = Z.shape[2]
+    D = np.matmul(helmert(n_classes).T, Z.reshape(n_pairs, 2, n_classes - 1, d))
+    A = likeliest_first(D.reshape(-1, n_classes, d), log_p.reshape(-1, n_classes))
+    A = A.reshape(n_pairs, -1, d)
+    longest = np.argsort(-np.einsum("brd,brd->br", A, A), axis=1)
+    A = np.take_along_axis(A, longest[:, :, None], axis=1)
+    R, sound = upper_root(A, D.reshape(n_pairs, -1, d))
+    fi = np.empty(n_pairs)
+    fi[sound] = fi_by_root(g[sound], R[sound])
+    if not sound.all():
+        fi[~sound] = _joint_by_svd(g[~sound], Z[~sound], log_p[~sound])
     return fi
 
 

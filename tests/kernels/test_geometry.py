@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy.linalg import helmert
 
-from skfi.kernels._geometry import _fi_by_svd, fi_binary, fi_few_columns, fi_multiclass
+from skfi.kernels._geometry import (
+    _fi_by_svd,
+    fi_binary,
+    fi_few_columns,
+    fi_multiclass,
+    fisher_factors,
+)
+from skfi.kernels._pairs import _joint_by_svd, fi_joint
 
 
 def naive(g, Z, p):
@@ -40,16 +47,20 @@ def test_few_columns_equal_the_pseudo_inverse(n_classes, d):
     np.testing.assert_allclose(shifted, expected, rtol=1e-8)
 
 
-def exact(g, D, p):
-    """g G⁻¹ gᵀ in rational numbers; p is scaled to a sum of 1."""
-    g, D = [Fraction(v) for v in g], [[Fraction(v) for v in row] for row in D]
+def metric(D, p):
+    """G in rational numbers; p is scaled to a sum of 1."""
+    D = [[Fraction(v) for v in row] for row in D]
     p = [Fraction(v) / sum(map(Fraction, p)) for v in p]
-    d = range(len(g))
+    d = range(len(D[0]))
     mean = [sum(q * row[j] for q, row in zip(p, D, strict=True)) for j in d]
     D = [[row[j] - mean[j] for j in d] for row in D]
-    rows = [
-        [sum(q * r[i] * r[j] for q, r in zip(p, D, strict=True)) for j in d] + [g[i]] for i in d
-    ]
+    return [[sum(q * r[i] * r[j] for q, r in zip(p, D, strict=True)) for j in d] for i in d]
+
+
+def exact(g, *metrics):
+    """g G⁻¹ gᵀ, G the sum of `metrics`, in rational numbers."""
+    d = range(len(g))
+    rows = [[sum(G[i][j] for G in metrics) for j in d] + [Fraction(g[i])] for i in d]
     fi = Fraction(0)
     for k in d:  # elimination leaves gᵀ G⁻¹ g as a sum over pivots
         fi += rows[k][-1] ** 2 / rows[k][k]
@@ -66,8 +77,34 @@ def test_few_columns_know_tiny_probabilities(likely):
     g, D = rng.standard_normal((1, 4)), rng.standard_normal((1, 9, 4))
     p = np.where(np.arange(9) < likely, rng.random(9), 10.0 ** -rng.integers(30, 40, 9))
     p = rng.permutation(p / p.sum())
-    actual = fi_few_columns(g, D, np.log(p)[None])[0]
-    assert actual == pytest.approx(exact(g[0], D[0], p), rel=1e-8)
+    expected = exact(g[0], metric(D[0], p))
+    assert fi_few_columns(g, D, np.log(p)[None])[0] == pytest.approx(expected, rel=1e-8)
+    factors = fisher_factors(helmert(9) @ D, np.log(p)[None])[0]
+    assert ((factors @ g[0]) ** 2).sum() == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("likely", [1, 3])
+def test_pairs_of_few_columns_know_tiny_probabilities(likely):
+    """Both rows of a pair are sure of the same, and less sure of the other classes."""
+    rng = np.random.default_rng(likely)
+    g, Z = rng.standard_normal((1, 6)), rng.standard_normal((1, 2, 8, 6))
+    D = helmert(9).T @ Z[0]
+    p = np.where(np.arange(9) < likely, rng.random(9), 10.0 ** -rng.integers(30, 40, (2, 9)))
+    p /= p.sum(axis=1, keepdims=True)
+    expected = exact(g[0], metric(D[0], p[0]), metric(D[1], p[1]))
+    actual = fi_joint(g, Z.reshape(1, 16, 6), np.log(p)[None])[0]
+    assert actual == pytest.approx(expected, rel=1e-8)
+
+
+def test_pairs_of_few_columns_by_a_singular_value_decomposition():
+    rng = np.random.default_rng(0)
+    g, Z = rng.standard_normal((6, 5)), rng.standard_normal((6, 16, 5))
+    Z[1, :, 2] = 2 * Z[1, :, 0] - Z[1, :, 1]
+    Z[2] = 0
+    log_p = np.log(rng.dirichlet(np.ones(9), (6, 2)))
+    actual = fi_joint(g, Z, log_p)
+    np.testing.assert_allclose(actual, _joint_by_svd(g, Z, log_p), rtol=1e-8)
+    assert actual[2] == 0
 
 
 def test_few_columns_that_depend_among_others():
