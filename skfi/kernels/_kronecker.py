@@ -11,10 +11,17 @@ product:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 from ._curvature import inverse_on_range
+
+
+def share_out(penalty: float, per_output: float, per_input: float) -> tuple[float, float]:
+    """What S̄ and Ā have added to their diagonals, whose means are these: √λ/π and π√λ."""
+    pi = sqrt(per_input / per_output) if per_output > 0 < per_input else 1.0
+    return sqrt(penalty) / pi, sqrt(penalty) * pi
 
 
 @dataclass
@@ -48,10 +55,11 @@ class KroneckerSum:
         share = penalty / self.weight
         strongest = float(share.max())
         if strongest > 0:
-            per_input, per_output = np.trace(A) / len(A), np.trace(S) / n_outputs
-            pi = np.sqrt(per_input / per_output) if per_input > 0 < per_output else 1.0
-            S = S + np.sqrt(strongest) / pi * np.eye(len(S))
-            A = A + np.diag(pi * share / np.sqrt(strongest))
+            to_outputs, to_inputs = share_out(
+                strongest, np.trace(S) / n_outputs, np.trace(A) / len(A)
+            )
+            S = S + to_outputs * np.eye(len(S))
+            A = A + np.diag(to_inputs * (share / strongest))
         return KroneckerInverse(inverse_on_range(S) / self.weight, inverse_on_range(A))
 
 

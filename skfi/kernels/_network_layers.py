@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ._curvature import inverse_on_range
+from ._kronecker import share_out
 from ._network import (
     Network,
     Perturbed,
@@ -170,12 +171,9 @@ def layer_curvature(
         if eigen:
             inverses.append(KroneckerFactors(S, A, 1.0 / (eigen[0] + lifted)))
             continue
-        per_output, per_input = torch.trace(S) / len(S), torch.trace(A) / len(A)
-        pi = float((per_input / per_output) ** 0.5) if per_output > 0 < per_input else 1.0
-        root = lifted**0.5
-        inverses.append(
-            KroneckerFactors(_inverse(network, S, root / pi), _inverse(network, A, root * pi))
-        )
+        means = (float(torch.trace(factor)) / len(factor) for factor in (S, A))
+        pair = zip((S, A), share_out(lifted, *means), strict=True)
+        inverses.append(KroneckerFactors(*(_inverse(network, *each) for each in pair)))
     return LayerCurvature(network, layers, inverses, used)
 
 
