@@ -342,7 +342,7 @@ def operation(node) -> str:
     """
     if node is None:
         return ""
-    whole = type(node).__name__  # torch before 2.6 has no name() for operations of one's own
+    whole = type(node).__name__  # torch 2.4 has no name() for operations of one's own
     name, _, digits = whole.partition("Backward")
     return name if digits.isdigit() else whole
 
