@@ -8,6 +8,7 @@ bars (tqdm) and cleanlab's scores are not asked for: without them the result is 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 # Name of import -> what is installed, and the extra that brings it.
@@ -51,7 +52,10 @@ def require(module: str, user: str, *, extra: str | None = None, otherwise: str 
     """
     package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            # torch 2.15 deprecates what linear_operator, behind curvlinops, is loaded with.
+            warnings.filterwarnings("ignore", r".*torch\.jit", FutureWarning)
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] != package:
             raise

@@ -18,8 +18,10 @@ Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -255,6 +257,14 @@ def _dot(a: Theta, b: Theta) -> Tensor:
     return sum((a[name] * b[name]).sum() for name in a)  # type: ignore[return-value]
 
 
+@cache
+def _load_forward_mode() -> None:
+    """Let torch load what forward mode needs: in 2.15 it warns of what it does itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
+
+
 def along(
     network: Network, x: Tensor, y: Tensor, share: Tensor, h: Theta, omega: Tensor | None = None
 ) -> Tensor:
@@ -263,6 +273,7 @@ def along(
     def loss(theta: Theta) -> Tensor:
         return network.row_loss(network.scores(theta, x, omega), y)
 
+    _load_forward_mode()
     return share * jvp(loss, (network.theta,), (h,))[1]
 
 
