@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -295,7 +297,8 @@ def fi_signed(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one.
+        There is no bridge for the classifier; the message lists what has one. `params` holds
+        another name.
     ValueError
         As for `fi_util`.
 
@@ -323,6 +326,10 @@ def fi_signed(
     >>> bool(scores[0] > np.quantile(scores, 0.9)), bool((scores < 0).any())
     (True, True)
     """
+    known = [choice.name for choice in fields(Choices)]
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise TypeError(f"fi_signed does not take {unknown}. Its **params are {known}.")
     options = {"validation_loss": validation_loss, "metric": metric, **params}
     weights = {"sample_weight": sample_weight, "sample_weight_val": sample_weight_val}
     return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
@@ -344,13 +351,25 @@ def _solve(
     """What scores stand on, every choice checked; ``named`` are those of `Choices`."""
     check_choice("metric", metric, ("euclidean", "mahalanobis"))
     check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", named["perturbation"], ("features", "input"))
-    check_choice("approximation", named["approximation"], (None, "kfsvd"))
+    # Choices knows more of both, for others.
+    check_choice("perturbation", named.get("perturbation", "features"), ("features", "input"))
+    check_choice("approximation", named.get("approximation"), (None, "kfsvd"))
     choices = Choices(**named)
     training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
     return solve_fitted(*training, validation_loss, choices, stacklevel=5)
 
 
+def _names_choices(function: Callable) -> Callable:
+    """Names in its signature what ``**choices`` are, for `skfi._methods` to read there."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    named = inspect.Parameter.KEYWORD_ONLY
+    choices = [inspect.Parameter(f.name, named, default=f.default) for f in fields(Choices)]
+    function.__signature__ = signature.replace(parameters=own + choices)  # type: ignore[attr-defined]
+    return function
+
+
+@_names_choices
 def fi_and_gain(
     estimator,
     X,
@@ -363,14 +382,7 @@ def fi_and_gain(
     validation_loss="log_loss",
     metric="euclidean",
     unit="copy",
-    params="last_layer",
-    perturbation="features",
-    curvature="auto",
-    damping="auto",
-    approximation=None,
-    n_components=None,
-    dtype=None,
-    random_state=None,
+    **choices: Any,
 ) -> Scores:
     """`fi_util`, and what removing one copy takes off the validation loss (`iv`).
 
@@ -388,19 +400,13 @@ def fi_and_gain(
         validation_loss,
         metric,
         unit,
-        params=params,
-        perturbation=perturbation,
-        curvature=curvature,
-        damping=damping,
-        approximation=approximation,
-        n_components=n_components,
-        dtype=dtype,
-        random_state=random_state,
+        **choices,
     )
     influence, gain = solved.influence_and_gain(metric, unit)
     return Scores(influence, gain, solved.details)
 
 
+@_names_choices
 def signed_fi_and_gain(
     estimator,
     X,
@@ -412,14 +418,7 @@ def signed_fi_and_gain(
     sample_weight_val=None,
     validation_loss="log_loss",
     metric="euclidean",
-    params="last_layer",
-    perturbation="features",
-    curvature="auto",
-    damping="auto",
-    approximation=None,
-    n_components=None,
-    dtype=None,
-    random_state=None,
+    **choices: Any,
 ) -> Scores:
     """FI with a direction: its root times what the row's removal gains.
 
@@ -437,13 +436,7 @@ def signed_fi_and_gain(
         sample_weight_val=sample_weight_val,
         validation_loss=validation_loss,
         metric=metric,
-        params=params,
-        perturbation=perturbation,
-        curvature=curvature,
-        damping=damping,
-        approximation=approximation,
-        n_components=n_components,
-        dtype=dtype,
-        random_state=random_state,
+        unit="copy",
+        **choices,
     )
     return Scores(np.sqrt(found.scores) * found.gain, found.gain, found.details)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from skfi import FITrimmer, GeneralizedCrossEntropy, baselines, fi_util
+from skfi import FITrimmer, GeneralizedCrossEntropy, baselines, fi_signed, fi_util
 from skfi._methods import METHODS
 from skfi.kernels._losses import expected_error, log_loss
 from tests.conftest import classic, make_split
@@ -45,6 +46,18 @@ class TestMethods:
         fi = fi_util(model, X, y, X_val, y_val, **options)
         np.testing.assert_allclose(trimmer.influence_, np.sqrt(fi) * gain, rtol=1e-9)
         np.testing.assert_allclose(trimmer.removal_gain_, gain, rtol=1e-9, atol=1e-14)
+
+    def test_both_take_what_fi_util_takes(self, data):
+        """Also by the same defaults, though they name no choice of a network themselves."""
+        own = dict(inspect.signature(fi_util).parameters)
+        for name, without in (("fi", []), ("fi_signed", ["unit"])):
+            named = dict(inspect.signature(METHODS[name].function).parameters)
+            left = {
+                key: own[key].default for key in own if key not in ["return_details", *without]
+            }
+            assert {key: parameter.default for key, parameter in named.items()} == left
+        with pytest.raises(TypeError, match=r"does not take \['unit'\].*'params', 'perturb"):
+            fi_signed(LogisticRegression(), *data, unit="row")
 
     @pytest.mark.parametrize("name", ["loss", "self_confidence", "random"])
     def test_no_rows_are_held_out_without_need(self, data, name):

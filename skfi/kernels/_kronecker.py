@@ -18,10 +18,9 @@ import numpy as np
 from ._curvature import inverse_on_range
 
 
-def share_out(penalty: float, per_output: float, per_input: float) -> tuple[float, float]:
-    """What S̄ and Ā have added to their diagonals, whose means are these: √λ/π and π√λ."""
-    pi = sqrt(per_input / per_output) if per_output > 0 < per_input else 1.0
-    return sqrt(penalty) / pi, sqrt(penalty) * pi
+def balance(per_output: float, per_input: float) -> float:
+    """π from the mean diagonal elements of S̄ and Ā."""
+    return sqrt(per_input / per_output) if per_output > 0 < per_input else 1.0
 
 
 @dataclass
@@ -55,11 +54,9 @@ class KroneckerSum:
         share = penalty / self.weight
         strongest = float(share.max())
         if strongest > 0:
-            to_outputs, to_inputs = share_out(
-                strongest, np.trace(S) / n_outputs, np.trace(A) / len(A)
-            )
-            S = S + to_outputs * np.eye(len(S))
-            A = A + np.diag(to_inputs * (share / strongest))
+            pi = balance(np.trace(S) / n_outputs, np.trace(A) / len(A))
+            S = S + np.sqrt(strongest) / pi * np.eye(len(S))
+            A = A + np.diag(pi * share / np.sqrt(strongest))
         return KroneckerInverse(inverse_on_range(S) / self.weight, inverse_on_range(A))
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ._curvature import inverse_on_range
-from ._kronecker import share_out
+from ._kronecker import balance
 from ._network import (
     Network,
     Perturbed,
@@ -171,9 +171,11 @@ def layer_curvature(
         if eigen:
             inverses.append(KroneckerFactors(S, A, 1.0 / (eigen[0] + lifted)))
             continue
-        means = (float(torch.trace(factor)) / len(factor) for factor in (S, A))
-        pair = zip((S, A), share_out(lifted, *means), strict=True)
-        inverses.append(KroneckerFactors(*(_inverse(network, *each) for each in pair)))
+        pi = balance(*(float(torch.trace(factor)) / len(factor) for factor in (S, A)))
+        root = lifted**0.5
+        inverses.append(
+            KroneckerFactors(_inverse(network, S, root / pi), _inverse(network, A, root * pi))
+        )
     return LayerCurvature(network, layers, inverses, used)
 
 

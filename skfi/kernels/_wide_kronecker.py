@@ -29,7 +29,7 @@ import numpy as np
 from ._chunks import block_rows, map_blocks, row_blocks
 from ._curvature import inverse_on_range
 from ._geometry import fi_binary, fi_multiclass
-from ._kronecker import share_out
+from ._kronecker import balance
 from ._kronecker_rows import KroneckerRows
 from ._links import Softmax
 from ._wide import RowInverse, float_rows
@@ -73,10 +73,10 @@ class RowKronecker(RowInverse):
         strongest = float(penalty.max())
         per_input = self._trace() / self.total / len(penalty)
         per_output = float(np.trace(self.mean_S)) / model.full_outputs
-        to_outputs, to_inputs = share_out(strongest, per_output, per_input)
-        self.mean_S = self.mean_S + to_outputs * np.eye(len(self.mean_S))
+        pi = balance(per_output, per_input)
+        self.mean_S = self.mean_S + np.sqrt(strongest) / pi * np.eye(len(self.mean_S))
         self.outputs = inverse_on_range(self.mean_S)
-        of_inputs = self.total * to_inputs * (penalty / strongest)
+        of_inputs = self.total * pi * penalty / np.sqrt(strongest)
         self.penalty, self.penalty_of_intercept = float(of_inputs[0]), float(of_inputs[-1])
         self._invert()
 
