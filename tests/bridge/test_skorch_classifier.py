@@ -236,6 +236,8 @@ def test_failed_fit_leaves_nothing(blobs):
         assert vars(good) == before
 
 
+# torch 2.4 says so of the copies that skorch makes of its own nets.
+@pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")
 def test_copies(blobs):
     X, y = blobs
     original = fitted(X, y)

@@ -86,6 +86,8 @@ def test_dropout_by_hand(p):
     assert np.ptp(strategy.score_samples(POOL)) > 1e-3
 
 
+# torch 2.4 says so of the copies that skorch makes of its own nets.
+@pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")
 def test_a_draw_is_one_network_for_all_rows():
     strategy = strategy_of(dropped(), BatchBALD)
     whole, batch = drawn(strategy), strategy.query(POOL)
