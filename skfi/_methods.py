@@ -81,7 +81,6 @@ METHODS = {
     for method in (
         Method("fi", fi_and_gain, needs_bridge=True),
         Method("fi_signed", signed_fi_and_gain, needs_bridge=True),
-        Method("fi_paired", baselines.fi_paired, needs_bridge=True),
         Method("iv", baselines.iv, needs_bridge=True),
         Method("loss", baselines.loss, needs_validation=False),
         Method("self_confidence", baselines.self_confidence, needs_validation=False),

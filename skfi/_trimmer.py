@@ -45,7 +45,7 @@ class FITrimmer(BaseTrimmer):
         "fi_signed" is its root times what the row's removal takes off the validation
         loss, to first order (`removal_gain_`), so that rows that hold the model up
         stay. What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
-        "tmc_shapley", "fi_paired" or "random" (see `skfi.baselines`). A callable
+        "tmc_shapley" or "random" (see `skfi.baselines`). A callable
         ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
         returns one finite number a row; those of ``sample_weight``,
         ``sample_weight_val``, ``validation_loss``, ``metric``, ``random_state``,

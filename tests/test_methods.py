@@ -28,7 +28,7 @@ def data():
 
 
 class TestMethods:
-    @pytest.mark.parametrize("name", ["iv", "fi_paired", "knn_shapley"])
+    @pytest.mark.parametrize("name", ["iv", "knn_shapley"])
     def test_names_are_the_functions(self, data, name):
         X, y, X_val, y_val = data
         trimmer = classic(influence=name, budget=5).fit(X, y, X_val=X_val, y_val=y_val)

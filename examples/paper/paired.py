@@ -9,12 +9,12 @@ from statistics import median
 import matplotlib.pyplot as plt
 
 from skfi import fi_util
-from skfi.baselines import fi_paired
 
 from . import _linear_training as linear
 from . import _real_data as real
 from ._drawing import curve, legend_below, save
 from ._experiment import Claim, Experiment, Options, Row, Settings
+from ._pairs import fi_paired
 from ._statistics import compare, spread, verdict
 from ._table import markdown
 from ._trim import FI, NONE, RANDOM, accuracies, scores
@@ -26,7 +26,7 @@ TIMED = 5  # runs of FI, of which the median is told
 
 ABOUT = """
 Two rows are perturbed at once, all pairs are ranked, and a row goes when its best pair goes
-(`skfi.baselines.fi_paired`). Adult and Bank, drawn and trained as in [figure2](#figure2), but
+(`examples/paper/_pairs.py`). Adult and Bank, drawn and trained as in [figure2](#figure2), but
 with the library's own damping of a torch model for both measures, which `fi_paired` has no
 option to leave out; it is small beside the weight decay. Both are timed in the same process, on
 one thread; the median of five runs is that of FI. The paper gives no number for the cost.

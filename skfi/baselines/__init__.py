@@ -8,7 +8,6 @@ them. Scores of different functions have different units: only their order compa
 score                     asks                                   costs
 ========================  =====================================  ======================
 `iv`                      what does removing the row do?         one Hessian
-`fi_paired`               FI of the row and its worst partner    all pairs of rows
 `loss`                    does the model fit the row?            one prediction
 `self_confidence`         do models without the row expect it?   a fit a fold
 `knn_shapley`             do its neighbours need it?             a sort a validation row
@@ -17,7 +16,6 @@ score                     asks                                   costs
 ========================  =====================================  ======================
 """
 
-from ._fi_paired import fi_paired
 from ._iv import iv
 from ._knn_shapley import knn_shapley
 from ._loss import loss
@@ -26,7 +24,6 @@ from ._self_confidence import self_confidence
 from ._tmc_shapley import tmc_shapley
 
 __all__ = [
-    "fi_paired",
     "iv",
     "knn_shapley",
     "loss",

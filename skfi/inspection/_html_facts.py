@@ -32,7 +32,6 @@ _ASKED = {
     "self_confidence": "how little models that did not see the row expect its label",
     "knn_shapley": "how little the row's neighbours need it (Shapley values)",
     "tmc_shapley": "how little the row adds to random subsets of the data (Shapley values)",
-    "fi_paired": "FI of the row and its worst partner",
     "random": "chance: the score is a random number",
 }
 # How it was computed, which changes nothing in the result; a cache's path is nobody's business.

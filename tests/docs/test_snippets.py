@@ -25,9 +25,9 @@ NEEDS = {
     "docs/how-to/skorch.md": ["skorch"],
     "docs/how-to/text.md": ["pandas", "jinja2"],
 }
-# Pages with a test of their own: one needs modAL or its stand-in, one runs commands, and
-# the others are run from an installed wheel.
-ELSEWHERE = {"docs/how-to/modal.md", "docs/command-line.md", *FROM_WHEEL}
+# Pages with a test of their own: one runs commands, and the others are run from an
+# installed wheel.
+ELSEWHERE = {"docs/command-line.md", *FROM_WHEEL}
 WITH_CODE = {
     path.relative_to(ROOT).as_posix(): path
     for path in PAGES

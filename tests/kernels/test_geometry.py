@@ -15,7 +15,6 @@ from skfi.kernels._geometry import (
     fi_multiclass,
     fisher_factors,
 )
-from skfi.kernels._pairs import _joint_by_svd, fi_joint
 
 
 def naive(g, Z, p):
@@ -81,30 +80,6 @@ def test_few_columns_know_tiny_probabilities(likely):
     assert fi_few_columns(g, D, np.log(p)[None])[0] == pytest.approx(expected, rel=1e-8)
     factors = fisher_factors(helmert(9) @ D, np.log(p)[None])[0]
     assert ((factors @ g[0]) ** 2).sum() == pytest.approx(expected, rel=1e-8)
-
-
-@pytest.mark.parametrize("likely", [1, 3])
-def test_pairs_of_few_columns_know_tiny_probabilities(likely):
-    """Both rows of a pair are sure of the same, and less sure of the other classes."""
-    rng = np.random.default_rng(likely)
-    g, Z = rng.standard_normal((1, 6)), rng.standard_normal((1, 2, 8, 6))
-    D = helmert(9).T @ Z[0]
-    p = np.where(np.arange(9) < likely, rng.random(9), 10.0 ** -rng.integers(30, 40, (2, 9)))
-    p /= p.sum(axis=1, keepdims=True)
-    expected = exact(g[0], metric(D[0], p[0]), metric(D[1], p[1]))
-    actual = fi_joint(g, Z.reshape(1, 16, 6), np.log(p)[None])[0]
-    assert actual == pytest.approx(expected, rel=1e-8)
-
-
-def test_pairs_of_few_columns_by_a_singular_value_decomposition():
-    rng = np.random.default_rng(0)
-    g, Z = rng.standard_normal((6, 5)), rng.standard_normal((6, 16, 5))
-    Z[1, :, 2] = 2 * Z[1, :, 0] - Z[1, :, 1]
-    Z[2] = 0
-    log_p = np.log(rng.dirichlet(np.ones(9), (6, 2)))
-    actual = fi_joint(g, Z, log_p)
-    np.testing.assert_allclose(actual, _joint_by_svd(g, Z, log_p), rtol=1e-8)
-    assert actual[2] == 0
 
 
 def test_few_columns_that_depend_among_others():

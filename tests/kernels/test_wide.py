@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import skfi._curved as curved
 from skfi import FITrimmer, fi_active, fi_util
-from skfi.baselines import fi_paired, iv
+from skfi.baselines import iv
 from skfi.bridge import Bridge, bridge
 from skfi.kernels import _wide
 from skfi.kernels._covariance import covariance_root
@@ -167,7 +167,6 @@ def test_all_that_stands_on_a_solved_fit(monkeypatch):
         yield fi_util(model, *rows, sample_weight=weight, unit="row", curvature="exact")
         yield fi_util(model, *rows, sample_weight=weight, damping=0.01)
         yield iv(model, *rows, sample_weight=weight, validation_loss="expected_error")
-        yield fi_paired(model, *rows, sample_weight=weight)
         yield fi_active(model, X, y, X_val, sample_weight=weight)
 
     found = list(scores())

@@ -79,7 +79,6 @@ WORKS = [
     "self_confidence(logistic, X, y)",
     "fi_util(mlp, X, y, X, y)",
     "fetch_adult(data_home='data')",
-    "import skfi.integrations.modal",
 ]
 TRY_ALL = """
 import json, sys

@@ -1,4 +1,8 @@
-"""The measure for two rows that move at once: every pair, in blocks.
+"""FI-paired: the measure for two rows that are perturbed at once, for every pair, in blocks.
+
+Of two rows that err alike, each may look harmless as long as the other is there (the masking
+effect). The paper perturbs both at once, and found the result no better than FI and much
+dearer.
 
 Both rows move by ω = (ω_i, ω_j). The parameters follow both, so the validation loss
 changes by g = (g_i, g_j), and row i's own scores by ``Z̃_i = [Z_ii, Z_ij]`` with
@@ -23,22 +27,72 @@ import numpy as np
 from scipy.linalg import helmert
 from sklearn import get_config
 
-from ._chunks import block_rows, dense_rows, map_blocks, n_threads, row_blocks
-from ._geometry import (
+from skfi._solved import SolvedLinear, solve_fitted
+from skfi.bridge._network import Choices
+from skfi.kernels._chunks import (
+    block_rows,
+    dense_rows,
+    map_blocks,
+    n_threads,
+    one_blas_thread,
+    row_blocks,
+)
+from skfi.kernels._geometry import (
     _MAX,
     _TINY,
     _full_rank,
     _norm_in_probabilities,
-    fi_by_root,
-    likeliest_first,
-    upper_root,
 )
-from ._links import Sigmoid
-from ._softmax import SoftmaxLinear, _columns, perturb_rows
+from skfi.kernels._links import Sigmoid
+from skfi.kernels._softmax import SoftmaxLinear, _columns, perturb_rows
 
 _BLOCK_DOUBLES = 750_000  # temporaries of a block of pairs: most stay in the caches
 # 1 - cos² between Z̃_i and Z̃_j under this: the rows are taken as dependent.
 _DEPENDENT = 1e-11
+
+
+def fi_paired(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+) -> np.ndarray:
+    """FI of the best pair each training row is part of, ``max_j FI_ij`` (n,).
+
+    Arguments as in `skfi.fi_util`. One copy of each row moves; a row of weight 2 or more forms
+    a pair with another copy of itself as well, and a row of weight 0 is in no pair. For two
+    classes all pairs take two products of n rows with n rows and some thirty passes over n²
+    numbers.
+    """
+    choices = Choices(curvature="exact")  # of a network: its last layer
+    solved = solve_fitted(
+        estimator, X, y, X_val, y_val, sample_weight, None, validation_loss, choices
+    )
+    assert isinstance(solved, SolvedLinear)
+    curved, train = solved.curved, solved.curved.train
+    assert isinstance(curved.inverse, np.ndarray)
+    present = np.flatnonzero(train.weight > 0)
+    again = train.weight[present] >= 2
+    if len(present) < 2 and not again.any():
+        raise ValueError(f"X has {len(present)} rows with weight; FI-paired needs two.")
+    score = np.zeros(train.X.shape[0])
+    with one_blas_thread():
+        score[present] = PairScores(
+            curved.model,
+            train.X[present],
+            train.codes[present],
+            curved.copy[present],
+            curved.inverse,
+            solved.h,
+            again,
+            curved.root() if metric == "mahalanobis" else None,
+        ).maxima()
+    return score
 
 
 def block_side(doubles_per_pair: int) -> int:
@@ -296,7 +350,7 @@ def fi_joint(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """
     n_classes = log_p.shape[2]
     if Z.shape[2] < Z.shape[1]:
-        return _joint_few_columns(g, Z, log_p)
+        return _joint_by_svd(g, Z, log_p)
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
     gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
@@ -311,23 +365,6 @@ def fi_joint(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
             fi[regular] = np.minimum(parts.reshape(-1, 2).sum(axis=1), _MAX)
     if not regular.all():
         fi[~regular] = _joint_by_svd(g[~regular], Z[~regular], log_p[~regular])
-    return fi
-
-
-def _joint_few_columns(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """`skfi.kernels._geometry.fi_few_columns` of both rows' metrics, one above the other."""
-    n_pairs, _, n_classes = log_p.shape
-    d = Z.shape[2]
-    D = np.matmul(helmert(n_classes).T, Z.reshape(n_pairs, 2, n_classes - 1, d))
-    A = likeliest_first(D.reshape(-1, n_classes, d), log_p.reshape(-1, n_classes))
-    A = A.reshape(n_pairs, -1, d)
-    longest = np.argsort(-np.einsum("brd,brd->br", A, A), axis=1)
-    A = np.take_along_axis(A, longest[:, :, None], axis=1)
-    R, sound = upper_root(A, D.reshape(n_pairs, -1, d))
-    fi = np.empty(n_pairs)
-    fi[sound] = fi_by_root(g[sound], R[sound])
-    if not sound.all():
-        fi[~sound] = _joint_by_svd(g[~sound], Z[~sound], log_p[~sound])
     return fi
 
 

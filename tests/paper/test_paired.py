@@ -9,15 +9,12 @@ import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from examples.paper._pairs import PairScores, fi_joint, fi_paired
 from skfi import fi_util
-from skfi.baselines import fi_paired
 from skfi.bridge import bridge
 from skfi.kernels._losses import log_loss
 from skfi.kernels._objective import fit_curvature, invert, solve
-from skfi.kernels._pairs import PairScores, fi_joint
 from skfi.kernels._softmax import validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
@@ -90,14 +87,11 @@ def test_equals_definition_with_weights(n_classes):
     weight[:3] = 0
     class_weight = {0: 1.0, 1: 3.0, 2: 0.5}
     model = LogisticRegression(class_weight=class_weight, **TIGHT).fit(X, y, weight)
-    weight_val = np.random.default_rng(0).random(len(y_val))
-    actual = fi_paired(
-        model, X, y, X_val, y_val, sample_weight=weight, sample_weight_val=weight_val
-    )
+    actual = fi_paired(model, X, y, X_val, y_val, sample_weight=weight)
     kept = weight > 0
     factor = np.array([1.0, 3.0, 0.5])[y[kept]]
     naive = definition_of(model, kept.sum())
-    u = naive.validation_gradient(X_val, y_val, weight_val)
+    u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
     pairs = all_pairs(naive, X[kept], y[kept], weight[kept] * factor, factor, u)
     assert (actual[:3] == 0).all()
     expected = best_other(pairs, weight[kept] >= 2)
@@ -160,7 +154,7 @@ def pairs_of(model, X, y, X_val, y_val, root=None):
 
 @pytest.mark.parametrize("whitened", [False, True])
 def test_fast_form_for_two_classes_equals_the_explicit_one(whitened):
-    from skfi.kernels._pairs import _Binary
+    from examples.paper._pairs import _Binary
 
     X, y, X_val, y_val, _ = make_split(n=60, d=5)
     root = np.diag([1.0, 2.0, 3.0, 0.5, 0.1]) if whitened else None
@@ -202,7 +196,7 @@ def test_both_pseudo_inverses_agree():
     rng = np.random.default_rng(0)
     g, Z = rng.standard_normal((6, 8)), rng.standard_normal((6, 4, 8))
     log_p = np.log(rng.dirichlet(np.ones(3), size=(6, 2)))
-    from skfi.kernels._pairs import _joint_by_svd
+    from examples.paper._pairs import _joint_by_svd
 
     np.testing.assert_allclose(fi_joint(g, Z, log_p), _joint_by_svd(g, Z, log_p), rtol=1e-9)
 
@@ -231,28 +225,11 @@ def test_far_rows_have_about_their_own_fi():
     assert np.median(np.abs(ratio - 1)) < 0.1
 
 
-def test_pipeline_with_frame_and_names():
-    pd = pytest.importorskip("pandas")
-    X, y, X_val, y_val, _ = make_split(n=40)
-    names, columns = np.array(["no", "yes"]), list("abcde")
-    frame, frame_val = pd.DataFrame(X, columns=columns), pd.DataFrame(X_val, columns=columns)
-    model = make_pipeline(StandardScaler(), LogisticRegression(**TIGHT))
-    model.fit(frame, pd.Series(names[y]))
-    actual = fi_paired(model, frame, names[y], frame_val, names[y_val])
-    scaled = model[0].transform(frame), model[0].transform(frame_val)
-    inner = LogisticRegression(**TIGHT).fit(scaled[0], y)
-    expected = fi_paired(inner, scaled[0], y, scaled[1], y_val)
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-def test_errors_say_what_is_wrong():
+def test_rows_without_a_partner_are_refused():
     X, y, X_val, y_val, weight = make_split()
-    model = LogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match="metric="):
-        fi_paired(model, X, y, X_val, y_val, metric="manhattan")
     weight[1:], weight[0] = 0, 1
-    model.fit(X, y, weight + 1e-6)
+    model = LogisticRegression().fit(X, y, weight + 1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is not the optimum of this row either
-        with pytest.raises(ValueError, match="at least two"):
+        with pytest.raises(ValueError, match="needs two"):
             fi_paired(model, X, y, X_val, y_val, sample_weight=weight)
