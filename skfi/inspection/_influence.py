@@ -11,17 +11,16 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._extras import require
-from ._legend import add_legend
 from ._plotting import (
     BLACK,
     BLUE,
     LIGHT_GREY,
     VERMILLION,
+    add_legend,
     axes_for,
     check_option,
     count,
     plain_text,
-    stretch,
     style,
 )
 from ._ranking import bin_edges, choose_scale, choose_threshold, is_top, rank_rows
@@ -372,9 +371,7 @@ class InfluenceDisplay:
         if scale == "symlog":
             axis = self.ax_.yaxis if kind == "ranked" else self.ax_.xaxis
             axis.get_major_locator().set_params(numticks=9)
-        # A number of rows has its end at 0.
-        bounds = (0.0, np.inf) if kind == "hist" else (-np.inf, np.inf)
-        legend = add_legend(self.ax_, self.estimator_name, bounds=bounds)
+        legend = add_legend(self.ax_, self.estimator_name)
         if kind == "ranked":
             for handle in legend.legend_handles:
                 if handle.get_label() == text:
@@ -436,7 +433,8 @@ class InfluenceDisplay:
                 transform=self.ax_.get_xaxis_transform(),
                 **highlight_kw,
             )
-            stretch(self.ax_, below=0.08)
+            if self.ax_.get_autoscaley_on():
+                self.ax_.margins(y=0.1)
 
     def _draw_hist(self, scores, dropped, marked, text, bins, threshold, highlight_kw):
         from matplotlib.patches import Patch

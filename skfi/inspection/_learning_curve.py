@@ -13,11 +13,11 @@ import numpy as np
 
 from .._extras import require
 from .._learning_curve import active_learning_curve, normalised_area
-from ._legend import add_legend
 from ._plotting import (
     BLACK,
     BLUE,
     VERMILLION,
+    add_legend,
     axes_for,
     check_option,
     count,
@@ -33,8 +33,6 @@ _COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", BLACK)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _MOST_MARKS = 15  # on a line
-# Learning curves rise.
-_CORNERS = ("lower right", "upper left", "lower left", "upper right")
 
 
 class ActiveLearningCurveDisplay:
@@ -397,8 +395,8 @@ class ActiveLearningCurveDisplay:
         over = f"mean of {count(n_repeats, 'repeat')}" if n_repeats > 1 else "one repeat"
         over += "" if std_display_style is None else " ± 1 standard error"
         self.ax_.set(xlabel="number of labelled rows", ylabel=f"{told}\n{over}")
-        bounds = end_at(self.ax_, bounds)
-        add_legend(self.ax_, title, bounds=bounds, corners=_CORNERS, handlelength=3.2)
+        end_at(self.ax_, bounds)
+        add_legend(self.ax_, title, handlelength=3.2)
         return self
 
 

@@ -104,45 +104,20 @@ def check_option(name: str, value: Any, options: tuple) -> None:
         raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, options))}.")
 
 
-def stretch(ax: Any, *, below: float = 0.0, above: float = 0.0) -> None:
-    """Widen the y-axis by shares of its present length, on whatever scale it has.
+def add_legend(ax: Any, title: str | None = None, **look: Any) -> Any:
+    """Matplotlib's legend in its best place; of entries with the same label, the last."""
+    entries: dict[str, Any] = {}
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        entries.pop(label, None)  # what curves share comes after the last of them
+        entries[label] = handle
+    look |= {"title": None if title is None else plain_text(title), "alignment": "left"}
+    return ax.legend(list(entries.values()), list(entries), loc="best", **look)
+
+
+def end_at(ax: Any, bounds: tuple[float, float]) -> None:
+    """Let the y-axis end where its scores must, unless something drawn is beyond.
 
     Limits the user set are kept.
-    """
-    if not ax.get_autoscaley_on():
-        return
-    transform = ax.yaxis.get_transform()
-    low, high = transform.transform(np.asarray(ax.get_ylim(), dtype=float))
-    length = high - low
-    limits = np.array([low - below * length, high + above * length])
-    ax.set_ylim(*transform.inverted().transform(limits), auto=None)
-
-
-def room(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Shares of its length by which the y-axis may grow below and above.
-
-    It may not at all where the user set its limits.
-    """
-    if not ax.get_autoscaley_on():
-        return 0.0, 0.0
-    transform = ax.yaxis.get_transform()
-    # In the order of the axis, which may stand on its head.
-    low, high = bounds[::-1] if ax.yaxis_inverted() else bounds
-    ends = np.array([low, *ax.get_ylim(), high], dtype=float)
-    low, bottom, top, high = transform.transform(ends)
-    length = top - bottom
-    return max((bottom - low) / length, 0.0), max((high - top) / length, 0.0)
-
-
-def end_at(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Let the y-axis end where its scores must, unless something drawn goes on.
-
-    Limits the user set are kept.
-
-    Returns
-    -------
-    bounds : tuple of two floats
-        As given, or infinite where something drawn is beyond.
     """
     from matplotlib.transforms import Bbox, TransformedBbox
 
@@ -155,7 +130,7 @@ def end_at(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
         and line.get_transform().contains_branch_seperately(sharing.transData)[1]
     ]
     if any(_goes_beyond(heights, bounds) for heights in drawn):
-        return -np.inf, np.inf
+        return
     if ax.get_autoscaley_on():
         ends = np.clip(ax.get_ylim(), *bounds)
         below, above = 0.05 * (ends != ax.get_ylim())
@@ -165,7 +140,6 @@ def end_at(ax: Any, bounds: tuple[float, float]) -> tuple[float, float]:
         for line in ax.lines:
             if line.get_marker() != "None" and not _goes_beyond(line.get_ydata(), bounds):
                 line.set_clip_box(TransformedBbox(frame, ax.transAxes))
-    return bounds
 
 
 def _goes_beyond(heights: Any, bounds: tuple[float, float]) -> bool:

@@ -17,8 +17,7 @@ from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
 
 from .._extras import require
 from ..queries._base import representation
-from ._legend import outside_legend
-from ._plotting import BLACK, GREY, VERMILLION, axes_for, count, plain_text, style
+from ._plotting import BLACK, GREY, VERMILLION, add_legend, axes_for, count, plain_text, style
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "8")
 
@@ -212,7 +211,8 @@ class QueryDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         legend : bool, default=True
-            Add a legend below the axes. Of several panels, one is enough.
+            Add a legend, below the axes where the figure was made here. Of several panels, one
+            is enough.
         colorbar : bool, default=True
             Add the scale of the scores beside the axes. Scales are the same in all
             pictures; for one beside several panels, see `matplotlib.figure.Figure.colorbar`
@@ -288,8 +288,11 @@ class QueryDisplay:
             setter(name)
         self.legend_ = None
         if legend:
-            beside = () if self.colorbar_ is None else (self.colorbar_.ax,)
-            self.legend_ = outside_legend(ax, alone=alone, beside=beside)
+            if alone:
+                look = {"loc": "outside lower center", "ncols": 2, "frameon": False}
+                self.legend_ = ax.figure.legend(**look)
+            else:
+                self.legend_ = add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

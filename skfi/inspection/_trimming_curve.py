@@ -11,12 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._extras import require
 from ._budget_scores import check_scores, kind_of, position, read_cv_results, unit_of
-from ._legend import add_legend
 from ._plotting import (
     BLACK,
     BLUE,
     GREY,
     VERMILLION,
+    add_legend,
     axes_for,
     check_option,
     count,
@@ -417,8 +417,8 @@ class TrimmingCurveDisplay:
             xlabel="rows dropped, %" if unit == "share" else "number of rows dropped",
             ylabel=plain_text(f"{'Score' if name is None else name}, {over}"),
         )
-        bounds = end_at(self.ax_, score_range(name))
-        add_legend(self.ax_, self.estimator_name, bounds=bounds)
+        end_at(self.ax_, score_range(name))
+        add_legend(self.ax_, self.estimator_name)
         return self
 
     def _locate_chosen(self, x, unit):

@@ -19,12 +19,3 @@ def plt():
 def legend_texts(ax):
     """What the legend of the axes says, line by line."""
     return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
-def overlaps_legend(ax, x, y):
-    """Whether a point lies under the legend."""
-    ax.figure.figure.draw_without_rendering()
-    box = ax.get_legend().get_window_extent()
-    return any(
-        box.contains(*point) for point in ax.transData.transform(list(zip(x, y, strict=True)))
-    )

@@ -13,7 +13,7 @@ from skfi._learning_curve import active_learning_curve
 from skfi.inspection._learning_curve import ActiveLearningCurveDisplay
 from skfi.queries import Margin, QueryStrategy
 
-from .conftest import legend_texts, overlaps_legend
+from .conftest import legend_texts
 
 same_color = pytest.importorskip("matplotlib.colors").same_color
 
@@ -175,26 +175,6 @@ def test_points_that_are_not_finite_are_left_out():
 def test_one_point():
     display = ActiveLearningCurveDisplay([5], {"a": [[0.25], [0.75]]}).plot()
     assert legend_texts(display.ax_) == ["a: 0.500"]
-
-
-@pytest.mark.parametrize("shape", ["rising", "falling", "flat", "crowded"])
-@pytest.mark.parametrize("reference", [None, "s0"])
-def test_legend_covers_nothing(shape, reference):
-    x = np.arange(10, 210, 10)
-    rise = {"rising": 1 - np.exp(-x / 60), "falling": np.exp(-x / 60)}.get(shape, 0.5 + 0 * x)
-    rng = np.random.default_rng(0)
-    n = 8 if shape == "crowded" else 3
-    scores = {
-        f"s{k}": rise + rng.normal(0, 0.02, (5, 20)) + 0.1 * k * (shape == "crowded")
-        for k in range(n)
-    }
-    display = ActiveLearningCurveDisplay(x, scores).plot(difference_to=reference)
-    for name, values in scores.items():
-        if name != reference:
-            values = values - (scores[reference] if reference else 0)
-            error = values.std(axis=0, ddof=1) / np.sqrt(5)
-            for edge in (values.mean(axis=0) - error, values.mean(axis=0) + error):
-                assert not overlaps_legend(display.ax_, x, edge)
 
 
 def test_properties_and_axes_of_the_user(plt):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skfi.inspection import InfluenceDisplay, TrimmingCurveDisplay
-from skfi.inspection._plotting import count, end_at, plain_text, room, stretch, style
+from skfi.inspection._plotting import count, end_at, plain_text, style
 
 
 def test_import_loads_no_matplotlib():
@@ -65,51 +65,17 @@ def test_style_knows_aliases():
     assert style({"color": "k"}, None, Line2D) == {"color": "k"}
 
 
-@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
-def test_stretch_on_any_scale(plt, scale):
-    _, ax = plt.subplots()
-    ax.plot([1, 2], [0.01, 10])
-    ax.set_yscale(scale)
-    transform = ax.yaxis.get_transform()
-    low, high = transform.transform(np.array(ax.get_ylim()))
-    stretch(ax, below=0.1, above=0.5)
-    expected = low - 0.1 * (high - low), high + 0.5 * (high - low)
-    np.testing.assert_allclose(transform.transform(np.array(ax.get_ylim())), expected)
-
-
-def test_limits_of_the_user_are_kept(plt):
-    _, ax = plt.subplots()
-    ax.set_ylim(0, 1)
-    stretch(ax, above=1)
-    assert ax.get_ylim() == (0, 1)
-
-
-def test_room_up_to_the_bounds(plt):
-    _, ax = plt.subplots()
-    ax.plot([0, 1], [0.5, 0.7])
-    low, high = ax.get_ylim()
-    below, above = room(ax, (0.0, 1.0))
-    np.testing.assert_allclose((below, above), np.array([low, 1 - high]) / (high - low))
-    stretch(ax, below=below, above=above)
-    np.testing.assert_allclose(ax.get_ylim(), (0, 1), atol=1e-12)
-    np.testing.assert_allclose(room(ax, (0.0, 1.0)), 0, atol=1e-12)
-    assert room(ax, (-np.inf, np.inf)) == (np.inf, np.inf)
-    ax.invert_yaxis()
-    np.testing.assert_allclose(room(ax, (-1.0, 1.0)), (0, 1), atol=1e-12)
-    ax.set_ylim(0.4, 0.8)
-    assert room(ax, (0.0, 1.0)) == (0, 0)
-
-
 def test_an_axis_ends_where_the_score_does(plt):
     _, ax = plt.subplots()
     ax.plot([0, 1], [0.9, 1.0])
     ax.fill_between([0, 1], [0.8, 0.9], [1.0, 1.1])  # an error may reach beyond
     assert ax.get_ylim()[1] > 1
-    assert end_at(ax, (0.0, 1.0)) == (0, 1)
+    end_at(ax, (0.0, 1.0))
     assert ax.get_ylim()[1] == 1
     assert 0.7 < ax.get_ylim()[0] < 0.8
     ax.plot([0, 1], [90, 95])  # not the same score
-    assert end_at(ax, (0.0, 1.0)) == (-np.inf, np.inf)
+    ax.autoscale()
+    end_at(ax, (0.0, 1.0))
     assert ax.get_ylim()[1] > 95
 
 
@@ -141,9 +107,8 @@ def test_a_mark_at_the_end_is_drawn_whole(plt):
     counts = []
     for ax, top in ((inside, 2.0), (at_end, 1.0)):
         ax.plot([0, 1, 2], [0.5, 1.0, 0.5], color=(0, 0, 1), lw=0, marker="s", ms=20, mew=0)
-        bounds = end_at(ax, (0.0, top))
+        end_at(ax, (0.0, top))
         ax.figure.draw_without_rendering()
-        assert bounds == (0, top)
     for ax in (inside, at_end):
         for other in (inside, at_end):
             other.set_visible(other is ax)
