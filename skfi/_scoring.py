@@ -170,7 +170,10 @@ def _continued(start, y):
     ``warm_start`` means to add trees to those that are there.
     """
     last = _last_step(start)
-    goes_on = isinstance(last, LogisticRegression) and last.solver != "liblinear"
+    # liblinear has no warm start; in scikit-learn 1.7 newton-cholesky returns wrong intercepts
+    # after one (three classes or more), and it needs few iterations anyway.
+    fresh = ("liblinear", "newton-cholesky")
+    goes_on = isinstance(last, LogisticRegression) and last.solver not in fresh
     if not goes_on or not hasattr(last, "warm_start"):
         return None
     return deepcopy(start) if np.array_equal(last.classes_, np.unique(y)) else None
