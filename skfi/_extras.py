@@ -8,8 +8,9 @@ bars (tqdm) and cleanlab's scores are not asked for: without them the result is 
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import Any
+
+from ._warning_scopes import ignored
 
 # Name of import -> what is installed, and the extra that brings it.
 EXTRAS = {
@@ -52,9 +53,8 @@ def require(module: str, user: str, *, extra: str | None = None, otherwise: str 
     """
     package = module.partition(".")[0]
     try:
-        with warnings.catch_warnings():
-            # torch 2.15 deprecates what linear_operator, behind curvlinops, is loaded with.
-            warnings.filterwarnings("ignore", r".*torch\.jit", FutureWarning)
+        # torch 2.15 deprecates what linear_operator, behind curvlinops, is loaded with.
+        with ignored(FutureWarning, r".*torch\.jit"):
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] != package:

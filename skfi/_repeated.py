@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ._warning_scopes import recorded
+
 _START = 60  # signs by which two warnings are told to be alike, up to the first figure
 
 
@@ -23,8 +25,7 @@ def one_of_each() -> Iterator[None]:
     """
     caught: list[warnings.WarningMessage] = []
     try:
-        with warnings.catch_warnings(record=True) as recorded:
-            caught = recorded
+        with recorded() as caught:
             yield
     finally:
         alike: dict[tuple, list[warnings.WarningMessage]] = {}

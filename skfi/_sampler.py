@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from ._base import given_or_default
 from ._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
+from ._warning_scopes import ignored
 from .active import score_pool
 from .bridge._base import innermost, require_bridge
 from .bridge._network import CURVATURES, Choices
@@ -232,8 +232,7 @@ class FIActiveSampler(QueryStrategy):
 
     def _paired(self) -> LinearPairing | NetworkPairing:
         if "_pairing" not in self.__dict__:
-            with warnings.catch_warnings():  # `fit` has given them
-                warnings.simplefilter("ignore")
+            with ignored():  # `fit` has given them
                 pairing = self._pair(self.estimator_, self._X_labelled, self._y_labelled)
             self._pairing = pairing
         return self._pairing

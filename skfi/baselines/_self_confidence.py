@@ -6,7 +6,6 @@ probabilities do not, at the price of one fit a fold.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._rows import check_weight
+from .._warning_scopes import ignored
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
 
@@ -135,9 +135,8 @@ def _folds(cv, X, codes: np.ndarray, random_state) -> list[tuple[np.ndarray, np.
             "Pass more rows, or use the training loss (skfi.baselines.loss)."
         )
     folds = StratifiedKFold(min(int(cv), largest), shuffle=True, random_state=random_state)
-    with warnings.catch_warnings():
-        # Small classes are missing from some of the held-out folds, which does no harm.
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+    # Small classes are missing from some of the held-out folds, which does no harm.
+    with ignored(UserWarning, "The least populated class"):
         return list(folds.split(np.zeros(len(codes)), codes))
 
 

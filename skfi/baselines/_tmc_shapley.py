@@ -20,6 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
 from .._rows import check_weight, encode_labels
+from .._warning_scopes import ignored
 from ._loss import labels_and_codes
 from ._refit import fit_on, prior_on, with_all_classes
 
@@ -230,9 +231,8 @@ def _added(game: _Game, order, empty: float, full: float, truncation: float) -> 
 
 def _run(game: _Game, seed, empty: float, full: float, truncation: float) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(game.players)
-    with warnings.catch_warnings():
-        # A solver that stops early on a handful of rows is nobody's concern.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # A solver that stops early on a handful of rows is nobody's concern.
+    with ignored(ConvergenceWarning):
         return _added(game, order, empty, full, truncation)
 
 

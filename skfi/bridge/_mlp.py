@@ -92,6 +92,7 @@ class _Reader:
     def network(self, choices: Choices, X, n_rows: int) -> Network:
         require("torch", "Reading more than the last layer of an MLPClassifier")
         import torch
+        from torch.nn.utils import skip_init
 
         from ._torch import Trained
         from ._torch_loss import Output, read_scores, read_single
@@ -100,7 +101,8 @@ class _Reader:
         layers: list[torch.nn.Module] = []
         for W, b in zip(estimator.coefs_, estimator.intercepts_, strict=True):
             n_in, n_out = W.shape
-            linear = torch.nn.Linear(n_in, n_out, dtype=torch.as_tensor(W).dtype)
+            # Weights that are drawn and then replaced would advance the global random state.
+            linear = skip_init(torch.nn.Linear, n_in, n_out, dtype=torch.as_tensor(W).dtype)
             with torch.no_grad():
                 linear.weight.copy_(torch.as_tensor(W.T))
                 linear.bias.copy_(torch.as_tensor(b))

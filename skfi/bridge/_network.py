@@ -8,9 +8,8 @@ differentiated by torch (`NetworkBridge.network`), which is imported only then.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._warning_scopes import ignored
 from ._base import Bridge, LossWeight, _as_given, bridge
 
 if TYPE_CHECKING:
@@ -33,12 +33,9 @@ _SAMPLE = 8  # rows on which a network is tried out
 _HELD_BACK = r"(The net|MLPClassifier\(early_stopping=True\)) keeps"
 
 
-@contextmanager
-def of_other_rows() -> Iterator[None]:
+def of_other_rows() -> AbstractContextManager[None]:
     """Read classifiers without the warnings that are about scores of training rows."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_HELD_BACK, category=UserWarning)
-        yield
+    return ignored(UserWarning, _HELD_BACK)
 
 
 @dataclass(frozen=True)

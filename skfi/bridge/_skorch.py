@@ -9,8 +9,6 @@ subsets and compares the fits, so all of this has to hold still. `adapt` puts a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -168,7 +166,9 @@ class SkorchClassifier(ClassifierMixin, BaseEstimator):
             )
         seed = _draw_seed(self.random_state)
         net = clone(self.net)
-        with _seeded(seed, net.device):
+        from ._torch_random import seeded
+
+        with seeded(seed, net.device):
             net.initialize()
             floating, dtype = _input_dtypes(net.module_, checked)
             checked = _cast(checked, dtype)
@@ -217,9 +217,9 @@ class SkorchClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, allow_nd=True, reset=False)
         X = _cast(X, self.input_dtype_)
-        from torch.random import fork_rng
+        from ._torch_random import random_state_kept
 
-        with fork_rng(devices=[]):  # a DataLoader draws a number even where it keeps order
+        with random_state_kept():  # a DataLoader draws a number even where it keeps order
             return getattr(self.net_, method)(X)
 
     def __getattr__(self, name: str) -> Any:
@@ -262,26 +262,6 @@ def _draw_seed(random_state) -> int:
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))
-
-
-@contextmanager
-def _seeded(seed: int, device) -> Iterator[None]:
-    """Seed torch's and numpy's global generators, and put them back afterwards."""
-    import torch
-
-    # None leaves the module where it is, which may be a GPU.
-    cuda = device is None or torch.device(device).type == "cuda"
-    devices = list(range(torch.cuda.device_count())) if cuda else []
-    # skorch's splitter draws from numpy's global generator, as scikit-learn's do.
-    before = np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=devices):
-        # torch.manual_seed seeds every device, those included that are not put back.
-        (torch.manual_seed if devices else torch.default_generator.manual_seed)(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(before)  # noqa: NPY002
 
 
 def _input_dtypes(module, X: np.ndarray) -> tuple[np.dtype, np.dtype]:

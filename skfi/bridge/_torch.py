@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +32,7 @@ from ._torch_loss import (
     read_criterion,
     read_weight_decay,
 )
+from ._torch_random import random_state_kept
 
 _SAMPLE = 8  # rows on which a module is tried out
 
@@ -71,6 +70,11 @@ class Trained:
         first = next(p for p in self.module.parameters())
         return {"dtype": first.dtype, "device": first.device}
 
+    @property
+    def _cuda(self) -> list[torch.device]:
+        device = self.like["device"]
+        return [device] if device.type == "cuda" else []
+
     def prepare(self, X) -> np.ndarray | Tensor:
         """Rows as an array or tensor in the module's dtype; tokens stay integers."""
         if not isinstance(X, list) and not hasattr(X, "shape"):
@@ -107,7 +111,7 @@ class Trained:
     def try_out(self, X) -> None:
         """Refuse a module whose output is not a function of each row by itself."""
         x = self.tensor(X, slice(0, _SAMPLE))
-        with torch.no_grad(), _random_state_kept(self.like["device"]):
+        with torch.no_grad(), random_state_kept(self._cuda):
             first, second = (first_output(self.module(x)) for _ in range(2))
         self._check_output(first)
         tolerance = 1e-3 * float(first.abs().max()) + 1e-6
@@ -126,7 +130,7 @@ class Trained:
             "needs an output for each row by itself."
         )
         try:
-            with torch.no_grad(), _random_state_kept(self.like["device"]):
+            with torch.no_grad(), random_state_kept(self._cuda):
                 alone = torch.cat([first_output(self.module(row[None])) for row in x])
         except ValueError as error:  # batch statistics of a single row
             raise ValueError(message) from error
@@ -188,7 +192,7 @@ class Trained:
 
                 handles.append(layer.register_forward_hook(note))
         try:
-            with torch.no_grad(), _random_state_kept(self.like["device"]):
+            with torch.no_grad(), random_state_kept(self._cuda):
                 z = self.output.read(self.module(self.tensor(X, slice(0, _SAMPLE))))
         finally:
             for handle in handles:
@@ -341,13 +345,6 @@ class Trained:
                 f"params={params!r} asks for frozen parameters: {still[:5]}. Unfreeze them "
                 "(requires_grad) if they were trained, or leave them out."
             )
-
-
-@contextmanager
-def _random_state_kept(device) -> Iterator[None]:
-    devices = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        yield
 
 
 def network_bridge(trained: Trained, weighted: bool) -> NetworkBridge:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
@@ -62,7 +63,8 @@ class _BlasGate:
     """Keeps BLAS to one thread while anybody is inside.
 
     BLAS's limit is one for the whole process, and callers may overlap in threads: the
-    first to come sets it, the last to leave restores it.
+    first to come sets it, the last to leave restores it. Where the limit is one already, or
+    is another thread's to set, it is left alone: that thread restores it.
     """
 
     def __init__(self) -> None:
@@ -75,22 +77,40 @@ class _BlasGate:
         with self.lock:
             if self.users == 0:
                 self.threads = _blas_threads()
-                self.limiter = _controller().limit(limits=1, user_api="blas")
+                if _blas_limit() > 1:
+                    limiter = _controller().limit(limits=1, user_api="blas")
+                    if _blas_limit() == 1:
+                        self.limiter = limiter
             self.users += 1
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
             self.users -= 1
-            if self.users == 0:
+            if self.users == 0 and self.limiter is not None:
+                _release_control()  # of the thread that came first
                 self.limiter.restore_original_limits()
+                _release_control()
+                self.limiter = None
 
 
 _gate = _BlasGate()
 
 
-def _blas_threads() -> int:
+def _release_control() -> None:
+    """Let any thread set BLAS's limit; from 3.8 on threadpoolctl reserves it for one."""
+    for library in {type(library) for library in _controller().lib_controllers}:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
+
+
+def _blas_limit() -> int:
     pools = _controller().select(user_api="blas").info()
-    return min(max((pool["num_threads"] for pool in pools), default=1), os.cpu_count() or 1)
+    return max((pool["num_threads"] for pool in pools), default=1)
+
+
+def _blas_threads() -> int:
+    return min(_blas_limit(), os.cpu_count() or 1)
 
 
 def n_threads() -> int:
@@ -125,7 +145,8 @@ def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterat
     if threads <= 1:
         yield from map(function, blocks)
         return
-    # scikit-learn's configuration is one per thread; a new thread starts from its defaults.
+    # A new thread starts from the defaults: of scikit-learn's configuration, which is one per
+    # thread, and of what is one per context, such as ignored warnings and numpy's errors.
     config = get_config()
 
     def configured(block: slice) -> T:
@@ -135,7 +156,7 @@ def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterat
     waiting: deque[Future[T]] = deque()
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for block in blocks:
-            waiting.append(pool.submit(configured, block))
+            waiting.append(pool.submit(copy_context().run, configured, block))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:

@@ -18,10 +18,10 @@ Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from threading import RLock
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.nn.functional import softplus
 
+from .._warning_scopes import ignored
 from ._links import Sigmoid, Softmax
 from ._losses import ValidationLoss, checked_loss
 
@@ -257,11 +258,14 @@ def _dot(a: Theta, b: Theta) -> Tensor:
     return sum((a[name] * b[name]).sum() for name in a)  # type: ignore[return-value]
 
 
+# torch counts the levels of forward mode for the whole process: threads that overlap fail.
+forward_mode = RLock()
+
+
 @cache
 def _load_forward_mode() -> None:
     """Let torch load what forward mode needs: in 2.15 it warns of what it does itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored():
         jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
 
 
@@ -273,8 +277,9 @@ def along(
     def loss(theta: Theta) -> Tensor:
         return network.row_loss(network.scores(theta, x, omega), y)
 
-    _load_forward_mode()
-    return share * jvp(loss, (network.theta,), (h,))[1]
+    with forward_mode:
+        _load_forward_mode()
+        return share * jvp(loss, (network.theta,), (h,))[1]
 
 
 def along_moved(

@@ -30,6 +30,7 @@ from ._network import (
     as_numpy,
     blocks,
     flat,
+    forward_mode,
     unflat,
 )
 
@@ -297,7 +298,8 @@ class CgCurvature:
         scale = columns.norm(dim=0).clamp_min(torch.finfo(V.dtype).tiny)
 
         def product(M: Tensor) -> Tensor:
-            with torch.enable_grad():  # for older curvlinops, where linear_cg forbids it
+            # Gradients for older curvlinops, where linear_cg forbids them.
+            with forward_mode, torch.enable_grad():
                 curved = (self.operator @ M).detach()
             return curved + self.penalty[:, None] * M
 

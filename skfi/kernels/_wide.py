@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,9 +28,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 from sklearn.utils.extmath import row_norms
-from threadpoolctl import threadpool_limits
 
-from ._chunks import block_rows, map_blocks, row_blocks
+from ._chunks import block_rows, map_blocks, one_blas_thread, row_blocks
 from ._geometry import fi_binary
 from ._losses import ValidationLoss, checked_loss
 from ._softmax import SoftmaxLinear, _columns
@@ -437,9 +436,7 @@ def _threads_of_lapack(B: np.ndarray) -> AbstractContextManager:
     The OpenBLAS in SciPy's wheels (seen in 1.17.1, x86-64) counts bytes in 32 bits in its
     parallel Cholesky factorisation: 16,384 rows and more end the process.
     """
-    if B.nbytes < _MOST_SHARED:
-        return nullcontext()
-    return threadpool_limits(1, user_api="blas")
+    return one_blas_thread(unless=B.nbytes < _MOST_SHARED)
 
 
 def _invert_in_place(B: np.ndarray) -> None:

@@ -6,7 +6,6 @@ that they work from the first label on.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -20,6 +19,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval
 
+from .._warning_scopes import ignored
+from ..kernels._chunks import one_blas_thread
 from ._base import QueryStrategy, representation
 from ._select import select_top
 
@@ -267,9 +268,8 @@ def _clusters(rows, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
         means = KMeans(n_clusters, random_state=rng)
     else:
         means = MiniBatchKMeans(n_clusters, batch_size=_KMEANS_BATCH, random_state=rng)
-    with warnings.catch_warnings():
-        # Fewer distinct rows than clusters: some stay empty, which is no harm here.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # Fewer distinct rows than clusters: some stay empty, which is no harm here.
+    with ignored(ConvergenceWarning), one_blas_thread():
         return means.fit_predict(rows)
 
 
@@ -279,5 +279,6 @@ def _typicality(rows, n_neighbors: int) -> np.ndarray:
     if n_others == 0:
         return np.zeros(1)
     nearest = NearestNeighbors(n_neighbors=min(n_neighbors, n_others)).fit(rows)
-    distance, _ = nearest.kneighbors()
+    with one_blas_thread():
+        distance, _ = nearest.kneighbors()
     return 1.0 / np.maximum(distance.mean(axis=1), np.finfo(np.float64).tiny)

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import _num_samples
 
 from .._validation import Split, make_splits
+from .._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge._network import of_other_rows
 from ._base import pool_blocks, representation
@@ -29,8 +30,7 @@ def held_out_splits(validation, X, y: np.ndarray, seed: int, name: str | None) -
         return []
     splits: list[Split] = []
     if np.bincount(codes).max() > 1:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class")
+        with ignored(message="The least populated class"):
             splits = make_splits(validation, X, codes, np.ones(len(y)), seed, {})
     usable = [
         (fit, look)

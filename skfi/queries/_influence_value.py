@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from sklearn.utils.validation import _num_samples
 from .._curved import CurvedLinear, curve_fitted
 from .._rows import Rows, encode_labels
 from .._validation import Split
+from .._warning_scopes import ignored
 from ..bridge import Bridge
 from ..bridge._base import require_bridge
 from ..bridge._network import linear_part, of_other_rows
@@ -258,9 +258,8 @@ def _one_step(
     model, X, y: np.ndarray, splits: list[Split], loss: ValidationLoss, own: Mean
 ) -> list[_Witness]:
     """Witnesses of a model that is not to be fitted again: a Newton step without the rows."""
-    with of_other_rows(), warnings.catch_warnings():
-        # It is used as it is, wherever it was trained.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # It is used as it is, wherever it was trained.
+    with of_other_rows(), ignored(ConvergenceWarning):
         curved, _ = curve_fitted(model, X, y, None)
     assert isinstance(curved, CurvedLinear)
     linear: Bridge = curved.fitted

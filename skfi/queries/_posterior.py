@@ -20,6 +20,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
 from .._curved import CurvedLinear, curve_fitted
+from .._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
@@ -169,9 +170,8 @@ def _laplace(
     model = linear.make_model(len(y))
     alike = model.active is None and (model.l2 == model.l2[0]).all()
     large = model.link.coupled and alike and model.beta.size > _LARGEST_EXACT
-    with of_other_rows(), warnings.catch_warnings():
-        # A Gaussian fits an early stop as well as it does the optimum.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # A Gaussian fits an early stop as well as it does the optimum.
+    with of_other_rows(), ignored(ConvergenceWarning):
         choices = Choices(curvature="kfac" if large else "exact")
         curved, _ = curve_fitted(classifier, X, y, None, choices)
     assert isinstance(curved, CurvedLinear)
@@ -235,8 +235,7 @@ def _committee(
         # Within each class, so that none goes missing.
         draws = [group[rng.randint(len(group), size=len(group))] for group in groups]
         rows = np.sort(np.concatenate(draws))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with ignored(ConvergenceWarning):
             member = _reseeded(fresh(template, int(seed)), int(seed))
             members.append(member.fit(_safe_indexing(X, rows), y[rows]))
     return Committee(members)

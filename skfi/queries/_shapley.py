@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -13,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples
 
 from .._validation import Split
+from .._warning_scopes import ignored
 from ..baselines import tmc_shapley
 from ..baselines._knn_shapley import _values
 from ..bridge._network import of_other_rows
@@ -158,9 +158,8 @@ class ShapleyRegression(QueryStrategy):
                 known, held_out = (features[fit], codes[fit]), (features[look], codes[look])
                 mean.add(fit, _values(*known, *held_out, share, int(self.n_neighbors)))
                 continue
-            with warnings.catch_warnings():
-                # Of a few rows a model often learns nothing, and then no row has a value.
-                warnings.filterwarnings("ignore", message="The labels' frequencies score")
+            # Of a few rows a model often learns nothing, and then no row has a value.
+            with ignored(message="The labels' frequencies score"):
                 loss = tmc_shapley(
                     model,
                     *(_safe_indexing(X, fit), y[fit]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 
 import numpy as np
@@ -364,3 +365,29 @@ def test_networks_one_against_the_rest():
     model = OneVsRestClassifier(MLPClassifier((2,), solver="lbfgs", tol=1e-2)).fit(*data[:2])
     with pytest.raises(TypeError, match="Use MLPClassifier by itself, which knows several"):
         fi_util(model, *data)
+
+
+def test_reading_all_parameters_draws_no_random_numbers():
+    torch = pytest.importorskip("torch")
+    X, y, X_val, y_val, _ = split(2)
+    model = MLPClassifier((4,), alpha=0.1, solver="lbfgs", random_state=0).fit(X, y)
+    before = torch.get_rng_state()
+    fi_util(model, X, y, X_val, y_val, params="all")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("curvature", ["exact", "cg"])
+def test_threads_get_the_scores_of_one_thread(curvature):
+    """torch has one count of forward mode's levels for all threads."""
+    pytest.importorskip("torch")
+    pytest.importorskip("curvlinops")
+    X, y, X_val, y_val, _ = split(2)
+    model = MLPClassifier((3,), alpha=0.1, solver="lbfgs", random_state=0).fit(X, y)
+
+    def score(_):
+        return fi_util(model, X, y, X_val, y_val, params="all", curvature=curvature)
+
+    alone = score(0)
+    with ThreadPoolExecutor(4) as pool:
+        for scores in pool.map(score, range(8)):
+            np.testing.assert_allclose(scores, alone, rtol=1e-9)

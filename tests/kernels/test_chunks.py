@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -34,9 +37,6 @@ def test_an_error_in_a_block_is_raised_and_blas_restored():
 
 
 def test_blas_is_kept_to_one_thread_inside():
-    def blas():
-        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
-
     with one_blas_thread():
         assert blas() == {1}
         with one_blas_thread():
@@ -50,9 +50,61 @@ def test_overlapping_callers_leave_blas_as_it_was():
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"} == {1}
+    assert blas() == {1}
     second.__exit__(None, None, None)
     assert threadpool_info() == before
+
+
+@pytest.fixture
+def two_threads():
+    """BLAS of two threads, which no living thread has set."""
+
+    def set_by_another_thread(limits):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(threadpool_limits, limits, user_api="blas").result()
+
+    limiter = set_by_another_thread(2)
+    yield
+    set_by_another_thread(limiter.get_original_num_threads()["blas"])
+
+
+def blas():
+    return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_last_thread_to_leave_restores_what_the_first_one_set():
+    first, last = one_blas_thread(), one_blas_thread()
+    with ThreadPoolExecutor(1) as pool:  # a thread that lives on
+        pool.submit(first.__enter__).result()
+        last.__enter__()
+        pool.submit(first.__exit__, None, None, None).result()
+        assert blas() == {1}
+        last.__exit__(None, None, None)
+        assert blas() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_other_threads_can_set_limits_afterwards():
+    def limited():
+        with threadpool_limits(1, user_api="blas"):
+            return blas()
+
+    with one_blas_thread():
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(limited).result() == {1}
+    assert blas() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_limit_that_another_thread_lifts_meanwhile_is_not_set_again():
+    limiter = []
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: limiter.append(threadpool_limits(1, user_api="blas"))).result()
+        with one_blas_thread():
+            pool.submit(limiter[0].restore_original_limits).result()
+        assert blas() == {2}
 
 
 def test_users_thread_limits_count():
@@ -81,6 +133,13 @@ def test_threads_see_the_callers_configuration():
     with config_context(working_memory=7):
         found = list(map_blocks(lambda _: get_config()["working_memory"], 6, 1))
     assert found == [7] * 6
+
+
+def test_threads_see_the_callers_context():
+    variable = ContextVar("variable", default=0)
+    variable.set(3)
+    with threadpool_limits(2, user_api="blas"):
+        assert list(map_blocks(lambda _: variable.get(), 6, 1)) == [3] * 6
 
 
 @pytest.mark.parametrize(
