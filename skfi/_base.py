@@ -22,7 +22,6 @@ from sklearn.utils.validation import (
     _check_feature_names,
     _check_method_params,
     _check_n_features,
-    _check_y,
     _num_samples,
     check_consistent_length,
     check_is_fitted,
@@ -36,7 +35,7 @@ from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import ReportMixin, class_shares, describe_rows, ranking
 from ._routing import routed_params
-from ._rows import check_all_labelled, check_weight
+from ._rows import check_in_memory, check_weight, checked_labels
 from ._scoring import ScoringPlan, score_splits
 from ._validation import (
     check_columns_alike,
@@ -45,7 +44,7 @@ from ._validation import (
     warn_if_same_rows,
 )
 from .bridge._base import innermost, require_bridge
-from .bridge._refusals import check_instance
+from .bridge._refusals import check_classifier
 from .bridge._skorch import adapt
 from .kernels._chunks import threads_to_fit
 from .kernels._losses import resolve_validation_loss
@@ -119,8 +118,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
     def _task(self, X, y, sample_weight, X_val, y_val, sample_weight_val, params) -> Task:
         """Everything that can be refused before time is spent."""
-        check_instance(self.estimator, "estimator")
-        check_instance(self.influence_estimator, "influence_estimator")
+        check_classifier(self.estimator, "estimator")
+        check_classifier(self.influence_estimator, "influence_estimator")
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
         method = resolve_method(self.influence)
@@ -129,7 +128,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         scorer = adapt(self.influence_estimator, self.random_state)
         scores_by = estimator if scorer is None else scorer
         if method.needs_bridge:
-            require_bridge(scores_by)
+            require_bridge(scores_by, "trimmer")
         frozen = isinstance(innermost(scores_by), FrozenEstimator)
         if frozen and self.step is not None:
             raise ValueError(
@@ -144,7 +143,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             )
         X, y, weight, weighted = self._check_rows(X, y, sample_weight)
         step_mass(self.step, weight)
-        given = self._check_validation_set(X, X_val, y_val, sample_weight_val)
+        given = self._check_validation_set(scores_by, X, X_val, y_val, sample_weight_val)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
             raise ValueError(
@@ -195,6 +194,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
+        check_in_memory(X, "X")
+        check_in_memory(y, "y")
         X, y = indexable(X, y)
         if _num_samples(X) == 0:
             raise ValueError(
@@ -202,17 +203,15 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 "minimum of 1 is required."
             )
         check_consistent_length(X, y)
-        y = _check_y(y, estimator=self)
-        check_all_labelled(y, "Pass the rows with a label alone.")
+        y = checked_labels(y, self, "Pass the rows with a label alone.")
         check_classification_targets(y)
         weight = check_weight(sample_weight, X, "sample_weight")
         return X, y, weight, sample_weight is not None
 
-    def _check_validation_set(self, X, X_val, y_val, sample_weight_val):
+    def _check_validation_set(self, scores_by, X, X_val, y_val, sample_weight_val):
         X_val, y_val, sample_weight_val = check_given(X_val, y_val, sample_weight_val)
         if X_val is not None:
-            classifier = type(innermost(given_or_default(self.estimator))).__name__
-            check_columns_alike(X, X_val, classifier)
+            check_columns_alike(X, X_val, scores_by)
             warn_if_same_rows(X, X_val)
         return X_val, y_val, sample_weight_val
 

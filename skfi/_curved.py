@@ -24,6 +24,7 @@ from ._rows import (
     column_names,
     labelled,
     linear_rows,
+    through_steps,
 )
 from .bridge import Bridge, bridge
 from .bridge._base import innermost
@@ -50,8 +51,8 @@ LARGE = 1500
 _LARGEST_EXACT_LAYER = 1000
 _FEWER_COLUMNS = (
     "Cut the columns within the Pipeline (TruncatedSVD, SelectKBest, "
-    "HashingVectorizer(n_features=2**12)), or let a narrower classifier score the rows: "
-    "FITrimmer(..., influence_estimator=...)."
+    "HashingVectorizer(n_features=2**12)), or pass a classifier of fewer columns (to a "
+    "trimmer: influence_estimator=...)."
 )
 _KFAC = (
     'Pass curvature="kfac" (to a trimmer: influence_params={"curvature": "kfac"}), an '
@@ -350,7 +351,7 @@ def _curve_network(
 
 def _network_rows(fitted: NetworkBridge, data: tuple[Any, Any, Any], suffix: str) -> Rows:
     X, y, sample_weight = data
-    X = fitted.transform(X)
+    X = through_steps(fitted.transform, X, f"X{suffix}")
     if sparse.issparse(X):
         raise ValueError(
             f"X{suffix} is sparse, and torch differentiates dense rows. Call X.toarray(), or "

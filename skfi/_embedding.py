@@ -17,7 +17,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
-    _check_y,
     check_consistent_length,
     check_is_fitted,
     indexable,
@@ -25,10 +24,11 @@ from sklearn.utils.validation import (
 
 from ._base import given_or_default
 from ._pairing import LinearPairing, pair_fitted, read_linear
-from ._rows import check_columns
+from ._rows import check_columns, check_in_memory, checked_labels
 from .active import score_pool
-from .bridge._base import innermost, require_bridge
+from .bridge._base import require_bridge
 from .bridge._network import Choices
+from .bridge._refusals import check_classifier
 from .kernels._active import gradients
 from .kernels._losses import resolve_validation_loss
 
@@ -149,7 +149,7 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         TypeError
-            There is no bridge for the classifier; the message lists what has one.
+            skfi cannot compute influence for the classifier; the message says what to do.
         ValueError
             A parameter out of range, or data that cannot be fitted.
 
@@ -165,12 +165,15 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
+        check_classifier(self.estimator, "estimator")
         choices = Choices(curvature=self.curvature, damping=self.damping)
         estimator = given_or_default(self.estimator)
-        require_bridge(innermost(estimator))
+        require_bridge(estimator, "embedding")
+        check_in_memory(X, "X")
+        check_in_memory(y, "y")
         X, y = indexable(X, y)
         check_consistent_length(X, y)
-        y = _check_y(y, estimator=self)
+        y = checked_labels(y, self, "Pass the rows with a label alone.")
         check_classification_targets(y)
         if not isinstance(estimator, FrozenEstimator):
             estimator = clone(estimator).fit(X, y)

@@ -36,7 +36,8 @@ from ._checkpoint import Checkpoint, data_setting, digest, setting
 from ._extras import require
 from ._labelling import Curve, Labels, Round, Rounds, Split, draw_splits, given_labels
 from ._progress import progress_bar
-from .bridge._refusals import check_instance
+from ._rows import check_in_memory
+from .bridge._refusals import check_classifier
 
 
 @dataclass(frozen=True)
@@ -315,9 +316,11 @@ def active_learning_curve(
     >>> curve.scores["Margin"].shape
     (2, 4)
     """
+    for value, name in ((X, "X"), (y, "y"), (X_test, "X_test"), (y_test, "y_test")):
+        check_in_memory(value, name)
     X, y = indexable(X, y)
     named = _named(strategies)
-    check_instance(estimator, "estimator")
+    check_classifier(estimator, "estimator")
     estimator = given_or_default(estimator)
     scorer = check_scoring(estimator, scoring=scoring)
     X_test, y_test = _given_test(X_test, y_test)

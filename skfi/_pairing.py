@@ -20,7 +20,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from ._curved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
-from ._rows import check_names, column_names, encode_labels, sliceable
+from ._rows import check_names, column_names, encode_labels, sliceable, through_steps
 from .bridge import Bridge
 from .bridge._network import Choices, linear_part
 from .kernels._active import LinearPairs, extend
@@ -66,7 +66,7 @@ class LinearReader:
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""
         check_names(self.names, X, name)
         X = check_array(
-            self.fitted.transform(X),
+            through_steps(self.fitted.transform, X, name),
             accept_sparse="csr",
             dtype=(np.float64, np.float32),
             input_name=name,
@@ -238,7 +238,7 @@ class NetworkPairing:
 
     def features(self, X, name: str):
         """Rows as the module takes them."""
-        X = self.curved.fitted.transform(X)
+        X = through_steps(self.curved.fitted.transform, X, name)
         if sparse.issparse(X):
             raise ValueError(
                 f"{name} is sparse, and torch differentiates dense rows. Call X.toarray(), or "

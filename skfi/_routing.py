@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
+from .bridge._base import innermost
 from .bridge._skorch import SkorchClassifier
 
 
@@ -38,19 +41,11 @@ def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> 
 
 
 def weight_params(estimator, sample_weight) -> dict:
-    if isinstance(estimator, Pipeline):
-        taking = [
-            name
-            for name, step in estimator.steps
-            if hasattr(step, "fit") and has_fit_parameter(step, "sample_weight")
-        ]
-        if estimator.steps[-1][0] in taking:
-            return {f"{name}__sample_weight": sample_weight for name in taking}
-    elif has_fit_parameter(estimator, "sample_weight") or isinstance(
-        estimator, FrozenEstimator
-    ):
-        return {"sample_weight": sample_weight}
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    """Fit parameters by which weights reach a classifier and the steps before it."""
+    names = _weight_names(estimator)
+    if names:
+        return dict.fromkeys(names, sample_weight)
+    last = innermost(estimator)
     name = type(last).__name__
     if isinstance(last, SkorchClassifier):
         name = f"skorch's {type(last.net).__name__}"
@@ -59,6 +54,24 @@ def weight_params(estimator, sample_weight) -> dict:
         "fit. Leave the weights out, wrap a classifier that takes them, or request them "
         "by metadata routing."
     )
+
+
+def _weight_names(estimator) -> list[str]:
+    """Names of these parameters; none where the classifier takes no weights."""
+    if isinstance(estimator, Pipeline):
+        steps = {name: _weight_names(step) for name, step in estimator.steps}
+        taken = bool(steps[estimator.steps[-1][0]])
+        return [f"{step}__{name}" for step in steps for name in steps[step]] if taken else []
+    if isinstance(estimator, BaseSearchCV):  # it passes on what its fit is passed
+        return _weight_names(estimator.estimator)
+    if isinstance(estimator, VotingClassifier | StackingClassifier):
+        parts = [part for _, part in estimator.estimators if not isinstance(part, str)]
+        parts += filter(None, [getattr(estimator, "final_estimator", None)])
+        taken = all(_weight_names(part) == ["sample_weight"] for part in parts)
+        return ["sample_weight"] if taken else []
+    fits = hasattr(estimator, "fit")
+    taken = fits and has_fit_parameter(estimator, "sample_weight")
+    return ["sample_weight"] if taken or isinstance(estimator, FrozenEstimator) else []
 
 
 def model_weight(fit_params: dict):

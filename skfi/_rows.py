@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
     _check_sample_weight,
+    _check_y,
     _get_feature_names,
     _num_samples,
     check_array,
@@ -20,6 +25,7 @@ from sklearn.utils.validation import (
 )
 
 from .bridge import Bridge
+from .bridge._base import before_last, has_steps
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Rows:
 def linear_rows(fitted: Bridge, X, y, sample_weight, suffix: str = "") -> Rows:
     """Rows as a softmax-linear model sees them."""
     X = check_array(
-        fitted.transform(X),
+        through_steps(fitted.transform, X, f"X{suffix}"),
         accept_sparse="csr",
         dtype=(np.float64, np.float32),
         input_name=f"X{suffix}",
@@ -42,8 +48,19 @@ def linear_rows(fitted: Bridge, X, y, sample_weight, suffix: str = "") -> Rows:
     return labelled(X, y, sample_weight, fitted.classes, suffix)
 
 
+def through_steps(transform: Callable[[Any], Any], X, name: str):
+    """Rows as the model sees them; what a step refuses is said of the argument."""
+    try:
+        return transform(X)
+    except ValueError as error:
+        if name == "X":
+            raise
+        raise ValueError(f"{name} was refused. {error}") from error
+
+
 def labelled(X, y, sample_weight, classes: np.ndarray, suffix: str) -> Rows:
     """Rows with their labels encoded and their weights checked."""
+    check_in_memory(y, f"y{suffix}")
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     weight = check_weight(sample_weight, X, f"sample_weight{suffix}")
@@ -64,7 +81,10 @@ def check_same_columns(train: Rows, validation: Rows) -> None:
 
 
 def check_columns(estimator, X, name: str) -> None:
-    """Refuse rows of other columns than the estimator was fitted on."""
+    """Refuse rows of other columns than the estimator was fitted on.
+
+    Unless the steps of its fitted Pipeline, which may find their columns by name, take them.
+    """
     rows = np.asarray(X[:1]) if isinstance(X, list | tuple) else X
     numbers = getattr(getattr(rows, "dtype", None), "kind", "O") in "biufc"
     if numbers and len(rows.shape) == 1:  # a list of texts is one, too
@@ -77,9 +97,24 @@ def check_columns(estimator, X, name: str) -> None:
         _check_feature_names(estimator, X, reset=False)
         _check_n_features(estimator, X, reset=False)
     except ValueError as error:
+        if _steps_take(getattr(estimator, "estimator_", None), X):
+            return
         raise ValueError(
             f"{name} must have the columns that fit saw, in the same order. {error}"
         ) from error
+
+
+def _steps_take(model, X) -> bool:
+    """Whether a fitted Pipeline has steps, and these transform a row of X."""
+    model = getattr(model, "estimator", model) if isinstance(model, FrozenEstimator) else model
+    model = getattr(model, "best_estimator_", model)
+    if not isinstance(model, Pipeline) or not has_steps(model):
+        return False
+    try:
+        before_last(model).transform(_safe_indexing(X, [0]))
+    except ValueError:
+        return False
+    return True
 
 
 def column_names(estimator, fitted: Bridge) -> np.ndarray | None:
@@ -105,6 +140,7 @@ def check_sliceable(X, name: str, *, batches: bool = False) -> None:
 
     With ``batches`` the message tells that an iterator of batches is taken.
     """
+    check_in_memory(X, name)
     if hasattr(X, "__iter__") and not (
         hasattr(X, "__getitem__") or hasattr(X, "__array__") or sparse.issparse(X)
     ):
@@ -117,6 +153,17 @@ def check_sliceable(X, name: str, *, batches: bool = False) -> None:
         raise TypeError(f"{name} is a {type(X).__name__}, and must be {taken}.")
 
 
+def check_in_memory(value, name: str) -> None:
+    """Refuse a dask collection, known by name: importing dask to say no would be slow."""
+    packages = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if packages & {"dask", "dask_expr", "dask_cudf"}:
+        raise TypeError(
+            f"{name} is a dask {type(value).__name__}, and is needed in memory here: pass "
+            f"{name}.compute(). skfi.integrations.dask fits, scores, selects and trims dask "
+            "collections chunk by chunk."
+        )
+
+
 def missing_labels(y: np.ndarray) -> np.ndarray:
     """Which labels are None or NaN (n,)."""
     if y.dtype.kind == "f":
@@ -124,6 +171,16 @@ def missing_labels(y: np.ndarray) -> np.ndarray:
     if y.dtype != object:
         return np.zeros(len(y), dtype=bool)
     return np.fromiter(map(is_missing, y), dtype=bool, count=len(y))
+
+
+def checked_labels(y, estimator, remedy: str) -> np.ndarray:
+    """Labels (n,) as scikit-learn checks them, none of them missing."""
+    check_in_memory(y, "y")
+    if isinstance(y, list | tuple) and any(isinstance(label, str) for label in y):
+        y = np.array(y, dtype=object)  # numpy would make a text of NaN
+    y = column_or_1d(y, warn=True)
+    check_all_labelled(y, remedy)  # of objects: scikit-learn would not name y
+    return _check_y(y, estimator=estimator)
 
 
 def is_missing(label) -> bool:
@@ -162,6 +219,7 @@ def check_weight(sample_weight, X, name: str) -> np.ndarray:
     """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
     if sample_weight is None:
         return np.broadcast_to(1.0, _num_samples(X))  # one number, however many rows
+    check_in_memory(sample_weight, name)
     if not np.any(np.asarray(sample_weight)):
         raise ValueError(f"{name} is zero for every row; leave out weights or rows.")
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

@@ -17,7 +17,7 @@ from ._base import given_or_default
 from ._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
 from ._warning_scopes import ignored
 from .active import score_pool
-from .bridge._base import innermost, require_bridge
+from .bridge._base import require_bridge
 from .bridge._network import CURVATURES, Choices
 from .kernels._aggregate import resolve_aggregate
 from .kernels._chunks import one_blas_thread
@@ -195,7 +195,7 @@ class FIActiveSampler(QueryStrategy):
                 'subsample predicts ranks only, and selection="diverse" needs vectors. Set '
                 'selection="top" or "power", or leave subsample out.'
             )
-        require_bridge(innermost(given_or_default(self.estimator)))
+        require_bridge(given_or_default(self.estimator), "query")
 
     def _choices(self) -> Choices:
         return Choices(

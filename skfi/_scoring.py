@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 from ._methods import Method
 from ._path import Scored
 from ._routing import model_weight
+from ._rows import through_steps
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
 from .kernels._chunks import threads_to_fit
@@ -198,10 +199,10 @@ def _check_scale(model, X, X_val) -> None:
     """Compare a sample of the rows: the scores send all of them through the steps."""
     fitted = bridge(model)
     seen = []
-    for part in (X, X_val):
+    for part, name in ((X, "X"), (X_val, "X_val")):
         n_rows = _num_samples(part)
         sample = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _SCALE_ROWS)).astype(int))
-        part = fitted.transform(_safe_indexing(part, sample))
+        part = through_steps(fitted.transform, _safe_indexing(part, sample), name)
         part = check_array(part, accept_sparse=True, ensure_all_finite=False, allow_nd=True)
         seen.append(part.reshape(len(part), -1) if part.ndim > 2 else part)
     if seen[0].shape[1] == seen[1].shape[1]:

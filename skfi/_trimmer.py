@@ -53,8 +53,8 @@ class FITrimmer(BaseTrimmer):
         "loss", "self_confidence" and "random" need no validation rows, and none are
         held out for them.
     influence_estimator : estimator, default=None
-        Classifier whose influence scores the rows, where `estimator` has no bridge or
-        another is to judge; `estimator` is then only fitted on what is left. A
+        Classifier whose influence scores the rows, where skfi cannot compute it for
+        `estimator` or another is to judge; `estimator` is then only fitted on what is left. A
         `FrozenEstimator` that was fitted on these rows is used as it is. None is
         `estimator` itself.
     influence_params : dict, default=None
@@ -248,7 +248,7 @@ class FITrimmer(BaseTrimmer):
         Raises
         ------
         TypeError
-            The classifier that scores has no bridge.
+            skfi cannot compute influence for the classifier that scores.
         ValueError
             A budget that leaves no rows or takes a whole class, `X_val` without
             `y_val`, or data the classifier or the score refuse.

@@ -237,7 +237,7 @@ class FITrimmerCV(BaseTrimmer):
         Raises
         ------
         TypeError
-            The classifier that scores has no bridge.
+            skfi cannot compute influence for the classifier that scores.
         ValueError
             Budgets that make no sense, settings of `cv` and `refit` that contradict each
             other, or data the classifier or the score refuse.

@@ -16,6 +16,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _get_feature_names, _num_features, _num_samples
 
+from ._rows import check_in_memory
+from .bridge._base import has_steps, innermost
+
 # A column is out of scale when half of its validation rows lie this many training
 # standard deviations from the training mean (Chebyshev: at most 3 % of rows do).
 _FAR = 6.0
@@ -54,6 +57,10 @@ def check_given(X_val, y_val, sample_weight_val):
                 "sample_weight_val was passed without X_val and y_val; pass all three."
             )
         return None, None, None
+    for value, name in ((X_val, "X_val"), (y_val, "y_val")):
+        check_in_memory(value, name)
+    if sample_weight_val is not None:
+        check_in_memory(sample_weight_val, "sample_weight_val")
     n_val = _num_samples(X_val)
     if n_val == 0:
         raise ValueError("X_val has no rows; scores need at least one.")
@@ -85,8 +92,15 @@ def _is_split(pair) -> bool:
     return all(np.ndim(rows) == 1 and np.asarray(rows).dtype.kind in "iub" for rows in pair)
 
 
-def check_columns_alike(X, X_val, classifier: str) -> None:
-    """Refuse validation rows of other columns than the training rows."""
+def check_columns_alike(X, X_val, estimator) -> None:
+    """Refuse validation rows of other columns than the training rows.
+
+    The steps of a Pipeline see the rows first, and may find their columns by name: they
+    refuse what they do not take.
+    """
+    if has_steps(estimator):
+        return
+    classifier = type(innermost(estimator)).__name__
     names, names_val = _get_feature_names(X), _get_feature_names(X_val)
     if names is not None and names_val is not None and not np.array_equal(names, names_val):
         raise ValueError(

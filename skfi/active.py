@@ -91,7 +91,7 @@ def fi_pairwise(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one.
+        skfi cannot compute influence for the classifier; the message says what to do.
     ValueError
         What `skfi.fi_util` refuses.
 
@@ -204,7 +204,7 @@ def fi_active(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one.
+        skfi cannot compute influence for the classifier; the message says what to do.
     ValueError
         What `skfi.fi_util` refuses; an empty pool; an aggregate that returns nonsense.
 

@@ -163,7 +163,7 @@ def fi_util(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one.
+        skfi cannot compute influence for the classifier; the message says what to do.
     ValueError
         NaN or infinity, widths that differ, labels the classifier does not know, or
         no weight at all; a network that is no function of each row by itself.
@@ -297,8 +297,8 @@ def fi_signed(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one. `params` holds
-        another name.
+        skfi cannot compute influence for the classifier; the message says what to do.
+        `params` holds another name.
     ValueError
         As for `fi_util`.
 

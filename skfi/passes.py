@@ -153,7 +153,7 @@ def make_scorer(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier, or it is a network.
+        skfi cannot compute influence for the classifier, or it is a network.
     ValueError
         As for `skfi.fi_util`, of any block.
 

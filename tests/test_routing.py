@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfi import FITrimmer, FITrimmerCV, fi_util
+from skfi._routing import _weight_names
+from skfi.bridge._base import innermost
 from tests.conftest import classic
 
 
@@ -207,3 +213,59 @@ def test_adult_in_a_pipeline(adult):
     assert search.score(X.iloc[2000:], y.iloc[2000:]) > 0.8
     assert pipe.score(X.iloc[2000:], y.iloc[2000:]) > 0.8
     assert pipe[-1].n_trimmed_ == 100
+
+
+LOGISTIC = LogisticRegression(tol=1e-8)
+WEIGHED = {
+    "search": GridSearchCV(LOGISTIC, {"C": [0.3]}, cv=2),
+    "search over a Pipeline": GridSearchCV(make_pipeline(StandardScaler(), LOGISTIC), {}, cv=2),
+    "search in a Pipeline": make_pipeline(StandardScaler(), GridSearchCV(LOGISTIC, {}, cv=2)),
+    "Pipeline in a Pipeline": make_pipeline(StandardScaler(), make_pipeline(LOGISTIC)),
+    "vote": VotingClassifier([("a", LOGISTIC), ("b", GaussianNB())], voting="soft"),
+    "stack": StackingClassifier([("a", LOGISTIC)], cv=2),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_weights_reach_what_passes_them_on(raw, name):
+    X, y, X_val, y_val = raw
+    X, X_val = (StandardScaler().fit_transform(rows) for rows in (X[:60], X_val))
+    y, weight = y[:60], np.arange(60) % 2 + 1
+    trimmer = FITrimmer(WEIGHED[name], influence_estimator=LOGISTIC, budget=0)
+    trimmer.fit(X, y, weight, X_val=X_val, y_val=y_val)
+    estimator = WEIGHED[name]
+    names = _weight_names(estimator)
+    assert names
+    plain = clone(estimator).fit(X, y, **dict.fromkeys(names, weight))
+    unweighted = clone(estimator).fit(X, y)
+    proba, expected, without = (m.predict_proba(X_val) for m in (trimmer, plain, unweighted))
+    np.testing.assert_allclose(proba, expected, rtol=1e-9)
+    assert np.abs(proba - without).max() > 1e-3
+
+
+def test_weights_score_a_search(raw):
+    X, y, X_val, y_val = raw
+    weight = np.arange(len(y)) % 3 + 1.0
+    data = {"X_val": X_val, "y_val": y_val}
+    pipe = make_pipeline(StandardScaler(), LOGISTIC)
+    trimmers = [
+        FITrimmer(model, budget=6).fit(X, y, weight, **data)
+        for model in (GridSearchCV(pipe, {}, cv=3), pipe)
+    ]
+    np.testing.assert_allclose(*(t.influence_ for t in trimmers), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GridSearchCV(KNeighborsClassifier(), {}),
+        VotingClassifier([("a", LOGISTIC), ("b", KNeighborsClassifier())]),
+    ],
+    ids=["search", "vote"],
+)
+def test_weights_that_nobody_takes(raw, model):
+    X, y, _, _ = raw
+    name = type(innermost(model)).__name__
+    trimmer = FITrimmer(model, influence_estimator=LOGISTIC)
+    with pytest.raises(ValueError, match=f"sample_weight was passed, but {name} does not"):
+        trimmer.fit(X, y, sample_weight=np.ones(len(y)))

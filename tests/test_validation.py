@@ -7,12 +7,23 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skfi import FIActiveSampler, FITrimmer, FITrimmerCV, active_learning_curve, fi_util
+from skfi import (
+    FIActiveSampler,
+    FIEmbedding,
+    FITrimmer,
+    FITrimmerCV,
+    active_learning_curve,
+    fi_util,
+)
 from skfi._validation import _same_rows, check_splitter
 from skfi.queries import Margin
 from tests.conftest import classic, make_split
@@ -230,3 +241,44 @@ def test_labels_of_two_types_are_told_of(estimator):
     X = np.random.default_rng(0).normal(size=(12, 2))
     with pytest.raises(ValueError, match=r"y mixes labels of types int and str.*str\(label\)"):
         estimator.fit(X, np.array(["a", "b", 0] * 4, dtype=object))
+
+
+def test_columns_that_are_found_by_name():
+    """X_val and a pool may have them in another order, and further ones, as in predict."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(size=120), "job": rng.choice(["a", "b"], 120)})
+    label = np.where(frame["age"] + (frame["job"] == "a") > 0, "yes", "no")
+    prepare = make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(), ["job"]))
+    model = make_pipeline(prepare, LogisticRegression())
+    X, X_val, y, y_val = frame[:80], frame[80:], label[:80], label[80:]
+    other = X_val.assign(more="?")[["more", "job", "age"]]
+    scores = [
+        FITrimmer(model, budget=3).fit(X, y, X_val=rows, y_val=y_val).influence_
+        for rows in (X_val, other)
+    ]
+    np.testing.assert_array_equal(*scores)
+    strategy = FIActiveSampler(model, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(strategy.query(X_val, 3), strategy.query(other, 3))
+    embedding = FIEmbedding(model).fit(X, y)
+    np.testing.assert_array_equal(*map(embedding.transform, (X_val, other)))
+
+    missing = other.drop(columns="age")
+    with pytest.raises(ValueError, match=r"X_val was refused\. columns are missing: {'age'}"):
+        FITrimmer(model, budget=3).fit(X, y, X_val=missing, y_val=y_val)
+    with pytest.raises(ValueError, match="X_pool must have the columns that fit saw"):
+        strategy.query(missing)
+
+
+def test_the_classifier_that_scores_is_the_one_that_sees_the_columns_of_X_val():
+    pd = pytest.importorskip("pandas")
+    X, y, X_val, y_val, _ = make_split()
+    X, X_val = (pd.DataFrame(rows).add_prefix("c") for rows in (X, X_val))
+    X_val = X_val[X_val.columns[::-1]]
+    for scorer, message in (
+        (SGDClassifier(loss="log_loss"), "columns of X, on which SGDClassifier is fitted"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "X_val was refused.*order"),
+    ):
+        trimmer = FITrimmer(GaussianNB(), influence_estimator=scorer)
+        with pytest.raises(ValueError, match=f"(?s){message}"):
+            trimmer.fit(X, y, X_val=X_val, y_val=y_val)

@@ -76,7 +76,7 @@ def iv(
     Raises
     ------
     TypeError
-        There is no bridge for the classifier; the message lists what has one.
+        skfi cannot compute influence for the classifier; the message says what to do.
     ValueError
         NaN or infinity, widths that differ, labels the classifier does not know, or
         no weight at all.

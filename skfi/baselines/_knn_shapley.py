@@ -18,8 +18,9 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
-from .._rows import check_weight, encode_labels
+from .._rows import check_in_memory, check_weight, encode_labels, through_steps
 from ..bridge._base import before_last
+from ..bridge._refusals import check_classifier
 from ..kernels._chunks import block_rows, dense_rows, map_blocks
 
 
@@ -139,8 +140,13 @@ def _distances(X_val, rows: slice, X) -> np.ndarray:
 
 
 def _labelled(transform, classes: np.ndarray, X, y, suffix: str):
+    check_in_memory(X, f"X{suffix}")
+    check_in_memory(y, f"y{suffix}")
     X = check_array(
-        transform(X), accept_sparse="csr", dtype=np.float64, input_name=f"X{suffix}"
+        through_steps(transform, X, f"X{suffix}"),
+        accept_sparse="csr",
+        dtype=np.float64,
+        input_name=f"X{suffix}",
     )
     y = column_or_1d(y, warn=True)
     if len(y) != X.shape[0]:
@@ -152,6 +158,7 @@ def _labelled(transform, classes: np.ndarray, X, y, suffix: str):
 
 def _last_step(estimator):
     """(what rows go through before the last step, its class labels)."""
+    check_classifier(estimator, "estimator")
     check_is_fitted(estimator)
     steps = []
     while True:

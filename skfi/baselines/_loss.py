@@ -9,13 +9,15 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from .._rows import encode_labels
+from .._rows import check_in_memory, encode_labels
+from ..bridge._refusals import check_classifier
 
 _TINY = np.finfo(np.float64).tiny
 
 
 def require_proba(estimator, name: str) -> None:
     """Refuse a classifier without probabilities, or one that is not fitted."""
+    check_classifier(estimator, "estimator")
     check_is_fitted(estimator)
     if not hasattr(estimator, "predict_proba"):
         raise TypeError(
@@ -27,6 +29,7 @@ def require_proba(estimator, name: str) -> None:
 
 def probabilities(estimator, X) -> np.ndarray:
     """``predict_proba`` in float64 (n, K), refused where it holds NaN."""
+    check_in_memory(X, "X")
     proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
     if np.isnan(proba).any():
         raise ValueError(
@@ -38,6 +41,7 @@ def probabilities(estimator, X) -> np.ndarray:
 
 def labels_and_codes(estimator, y, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n,) and their positions among the estimator's classes (n,)."""
+    check_in_memory(y, "y")
     y = column_or_1d(y, warn=True)
     if len(y) != n_rows:
         raise ValueError(f"X has {n_rows} rows and y {len(y)}; they must match.")

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from .._rows import check_in_memory
+
 
 def random(estimator, X, y, X_val=None, y_val=None, *, random_state=None) -> np.ndarray:
     """Ranks of a random permutation; higher goes first.
@@ -39,6 +41,8 @@ def random(estimator, X, y, X_val=None, y_val=None, *, random_state=None) -> np.
     >>> random(None, [[0], [1], [2]], [0, 1, 1], random_state=0)
     array([2., 1., 0.])
     """
+    check_in_memory(X, "X")
+    check_in_memory(y, "y")
     check_consistent_length(X, y)
     order = check_random_state(random_state).permutation(_num_samples(X))
     return order.astype(np.float64)

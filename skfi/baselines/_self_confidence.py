@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from .._rows import check_weight
+from .._rows import check_in_memory, check_weight
 from .._warning_scopes import ignored
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
@@ -98,6 +98,7 @@ def self_confidence(
     0
     """
     require_proba(estimator, "self_confidence")
+    check_in_memory(X, "X")
     n_rows = _num_samples(X)
     y, codes = labels_and_codes(estimator, y, n_rows)
     classes = np.asarray(estimator.classes_)

@@ -19,8 +19,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
-from .._rows import check_weight, encode_labels
+from .._rows import check_in_memory, check_weight, encode_labels
 from .._warning_scopes import ignored
+from ..bridge._refusals import check_classifier
 from ._loss import labels_and_codes
 from ._refit import fit_on, prior_on, with_all_classes
 
@@ -136,7 +137,10 @@ def tmc_shapley(
     4
     """
     _check_options(truncation, tolerance, max_permutations, batch_size)
+    check_classifier(estimator, "estimator")
     check_is_fitted(estimator)
+    for value, name in ((X, "X"), (X_val, "X_val"), (y_val, "y_val")):
+        check_in_memory(value, name)
     y, codes = labels_and_codes(estimator, y, _num_samples(X))
     weight = None
     if sample_weight is not None:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._extras import require
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
-from ._refusals import NETWORKS, check_instance, refusal, refuse_resampling
+from ._refusals import NETWORKS, User, check_classifier, refusal, refuse_resampling
 
 if TYPE_CHECKING:
     from ._network import NetworkBridge
@@ -235,7 +235,7 @@ def bridge(estimator: BaseEstimator) -> Bridge | NetworkBridge:
     Raises
     ------
     TypeError
-        No bridge is registered for the classifier; the message says why and what to do.
+        skfi cannot compute influence for the classifier; the message says why and what to do.
     sklearn.exceptions.NotFittedError
         The classifier is not fitted.
 
@@ -253,7 +253,7 @@ def bridge(estimator: BaseEstimator) -> Bridge | NetworkBridge:
     """
     if _read_late(type(estimator)):
         return bridge(estimator)
-    raise TypeError(_no_bridge(estimator))
+    raise TypeError(_no_bridge(estimator, "scores"))
 
 
 def register_bridge(classifier: type) -> Callable[[BridgeFunction], BridgeFunction]:
@@ -346,8 +346,8 @@ def _read_late(kind: type) -> bool:
     return bridge.dispatch(kind) is not bridge.dispatch(object)
 
 
-def _no_bridge(estimator: BaseEstimator) -> str:
-    check_instance(estimator, "The classifier")
+def _no_bridge(estimator: BaseEstimator, user: User) -> str:
+    check_classifier(estimator, "The classifier")
     known = {kind.__name__ for kind in bridge.registry if kind not in (object, BaseSearchCV)}
     # That of torch's Module only refuses.
     supported = sorted((known | set(NETWORKS)) - {"Module"})
@@ -355,16 +355,14 @@ def _no_bridge(estimator: BaseEstimator) -> str:
     here = ""
     if type(estimator).__module__ == "__main__":
         here = (
-            "If you registered one in this script or notebook, this is a worker process "
+            f" If you registered {name} in this script or notebook, this is a worker process "
             f"(n_jobs), which did not run that: move {name} and its register_bridge into a "
-            "module and import them, or leave n_jobs at None. "
+            "module and import them, or leave n_jobs at None."
         )
     return (
-        f"{name} has no bridge: {refusal(estimator)} {here}To drop rows from {name} by the "
-        f"influence they have in a classifier that has a bridge, use FITrimmer({name}("
-        "...), influence_estimator=LogisticRegression()). Supported: "
-        f"{', '.join(supported)} and hyper-parameter searches over these. Register a "
-        "linear classifier of your own with skfi.bridge.register_bridge."
+        f"skfi cannot compute influence for {name}: {refusal(estimator, user)}{here} "
+        f"Supported: {', '.join(supported)} and hyper-parameter searches over these. Register "
+        "a linear classifier of your own with skfi.bridge.register_bridge."
     )
 
 
@@ -386,39 +384,66 @@ def innermost(estimator: BaseEstimator) -> BaseEstimator:
     return last
 
 
-def require_bridge(estimator: BaseEstimator) -> None:
-    """Refuse a classifier without a bridge before time is spent on fitting it.
+def has_steps(estimator: BaseEstimator) -> bool:
+    """Whether rows go through steps of a Pipeline before they reach the classifier.
 
     Parameters
     ----------
     estimator : estimator
         Classifier, fitted or not.
 
+    Returns
+    -------
+    bool
+        Whether some step is neither the last nor "passthrough".
+    """
+    for layer in _layers(estimator):
+        if isinstance(layer, FrozenEstimator):
+            return has_steps(layer.estimator)
+        if isinstance(layer, Pipeline) and any(
+            step not in (None, "passthrough") for _, step in layer.steps[:-1]
+        ):
+            return True
+    return False
+
+
+def require_bridge(estimator: BaseEstimator, user: User) -> None:
+    """Refuse a classifier without a bridge before time is spent on fitting it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier, fitted or not.
+    user : {"scores", "trimmer", "query", "embedding"}
+        Whom to advise.
+
     Raises
     ------
     TypeError
-        It has no bridge, preprocesses inside a one-versus-rest or one-versus-one
-        classifier, or resamples its rows in `fit`.
+        skfi cannot compute influence for it, or it preprocesses inside a one-versus-rest or
+        one-versus-one classifier, or resamples its rows in `fit`.
     """
     joined = None
     for layer in _layers(estimator):
         if isinstance(layer, Pipeline):
-            refuse_resampling(layer)
+            refuse_resampling(layer, user)
         if isinstance(layer, _JOINED):
             joined = layer
         elif joined is not None and isinstance(layer, Pipeline) and len(layer.steps) > 1:
             raise TypeError(steps_inside(joined))
-    if not _read_late(type(layer)):
-        raise TypeError(_no_bridge(layer))
+    if isinstance(layer, FrozenEstimator):
+        require_bridge(layer.estimator, user)
+    elif not _read_late(type(layer)):
+        raise TypeError(_no_bridge(layer, user))
 
 
 def steps_inside(estimator: BaseEstimator) -> str:
     """Why preprocessing has to stand outside of a classifier made of several."""
     name = type(estimator).__name__
     return (
-        f"{name} over a Pipeline has no bridge: each of its classifiers preprocesses by "
-        "itself, so there is no one space in which a row could be moved. Put the steps "
-        f"in front: make_pipeline(StandardScaler(), {name}(LogisticRegression()))."
+        f"skfi cannot compute influence for {name} over a Pipeline: each of its classifiers "
+        "preprocesses by itself, so there is no one space in which a row could be moved. Put "
+        f"the steps in front: make_pipeline(StandardScaler(), {name}(LogisticRegression()))."
     )
 
 

@@ -74,9 +74,9 @@ def _binary_bridges(estimator: OneVsRestClassifier | OneVsOneClassifier) -> list
         read = bridge(part)
         if not isinstance(read, Bridge):
             raise TypeError(
-                f"{name} over {type(part).__name__} has no bridge: each of its networks has "
-                f"features of its own. Use {type(part).__name__} by itself, which knows "
-                "several classes."
+                f"skfi cannot compute influence for {name} over {type(part).__name__}: each of "
+                f"its networks has features of its own. Use {type(part).__name__} by itself, "
+                "which knows several classes."
             )
         if read.steps:
             raise TypeError(steps_inside(estimator))

@@ -1,10 +1,38 @@
-"""Why the classifiers that people will try have no bridge, and what to do instead.
+"""Why skfi cannot read some of the classifiers that people will try, and what to do instead.
 
 Classes are known by name: importing ensembles, support vector machines and neighbours
 only to say no to them would slow down ``import skfi``.
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+from sklearn.utils import get_tags
+
+# Whom a refusal is for: what helps one user does not help another.
+User = Literal["scores", "trimmer", "query", "embedding"]
+
+_ADVICE: dict[User, str] = {
+    "scores": "Pass a supported classifier that is fitted on the same rows, such as "
+    "LogisticRegression().fit(X, y).",
+    "trimmer": "Let a supported classifier score the rows, and fit {name} on those that are "
+    "kept: pass influence_estimator=LogisticRegression().",
+    "query": "Query by a supported classifier, such as LogisticRegression, and train {name}, "
+    "or any other, on the labels. skfi.queries.Margin queries by every classifier that has "
+    "predict_proba.",
+    "embedding": "Embed rows by a supported classifier: "
+    "FIEmbedding(estimator=LogisticRegression()).",
+}
+_RESAMPLED: dict[User, str] = {
+    "scores": "Resample the rows first; then fit the pipeline without that step on them, and "
+    "score it.",
+    "trimmer": "Put FITrimmer inside, as a step of that pipeline, or pass an "
+    "influence_estimator that does not resample.",
+    "query": "Query by the pipeline without that step, and train the whole pipeline on the "
+    "labels.",
+    "embedding": "Pass the pipeline without that step.",
+}
 
 # What `bridge` reads once it meets one; until then nothing of torch is imported.
 NETWORKS = (
@@ -37,8 +65,7 @@ _REASONS = {
     "QuadraticDiscriminantAnalysis": _GENERATIVE,
     "_BaseNB": _GENERATIVE,
     "CalibratedClassifierCV": "its probabilities average calibrated models of several "
-    "folds, none of which was fitted on all rows. Calibrate after trimming: "
-    "CalibratedClassifierCV(FITrimmer(LogisticRegression())).",
+    "folds, none of which was fitted on all rows.",
     "LinearSVC": _SUPPORT_VECTORS,
     "BaseSVC": _SUPPORT_VECTORS,
     "RidgeClassifier": "it regresses labels by squared loss and gives no probabilities. "
@@ -56,12 +83,12 @@ _REASONS = {
     "BaggingClassifier": _SEVERAL,
     "AdaBoostClassifier": _SEVERAL,
     "OutputCodeClassifier": _SEVERAL
-    + " OneVsRestClassifier and OneVsOneClassifier have a bridge.",
+    + " OneVsRestClassifier and OneVsOneClassifier are supported.",
 }
 
 
-def check_instance(value, name: str) -> None:
-    """Refuse a class, and a torch module alone, which scikit-learn takes for what they are not.
+def check_classifier(value, name: str) -> None:
+    """Refuse a class, a torch module alone, and an estimator that is known to be no classifier.
 
     Parameters
     ----------
@@ -88,15 +115,26 @@ def check_instance(value, name: str) -> None:
             f"{name} is the class {kind.__name__}, and must be an instance of it: pass "
             f"{kind.__name__}()."
         )
+    try:
+        other = get_tags(value).estimator_type
+    except (AttributeError, TypeError, ValueError):  # what has no tags may be one
+        return
+    if other is not None and other != "classifier":
+        raise TypeError(
+            f"{name} is a {other.replace('_', ' ')} ({kind.__name__}), and must be a "
+            "classifier, such as LogisticRegression(), with class labels in y."
+        )
 
 
-def refuse_resampling(pipeline) -> None:
+def refuse_resampling(pipeline, user: User = "scores") -> None:
     """Refuse a Pipeline, as imbalanced-learn has them, that trains on other rows than it gets.
 
     Parameters
     ----------
     pipeline : Pipeline
         Fitted or not.
+    user : {"scores", "trimmer", "query", "embedding"}, default="scores"
+        Whom to advise.
 
     Raises
     ------
@@ -108,25 +146,28 @@ def refuse_resampling(pipeline) -> None:
             raise TypeError(
                 f"The Pipeline resamples its rows in fit (step {name!r}, "
                 f"{type(step).__name__}), so its classifier is trained on other rows than "
-                "those that would be scored. Put FITrimmer inside, as a step of that "
-                "pipeline, or pass an influence_estimator that does not resample."
+                f"those that would be scored. {_RESAMPLED[user]}"
             )
 
 
-def refusal(estimator) -> str:
-    """Why a classifier without a bridge has none, as a sentence.
+def refusal(estimator, user: User) -> str:
+    """Why skfi cannot compute influence for a classifier, and what to do, as sentences.
 
     Parameters
     ----------
     estimator : object
         The classifier, fitted or not; subclasses count as what they derive from.
+    user : {"scores", "trimmer", "query", "embedding"}
+        Whom to advise.
 
     Returns
     -------
     str
-        The reason, and a hint where there is a better one than a stand-in.
+        The reason, and what helps.
     """
-    for kind in type(estimator).__mro__:
-        if kind.__module__.partition(".")[0] == "sklearn" and kind.__name__ in _REASONS:
-            return _REASONS[kind.__name__]
-    return _GENERAL
+    kinds = [k for k in type(estimator).__mro__ if k.__module__.partition(".")[0] == "sklearn"]
+    reasons = [_REASONS[kind.__name__] for kind in kinds if kind.__name__ in _REASONS]
+    advice = _ADVICE[user].format(name=type(estimator).__name__)
+    if user == "trimmer" and any(k.__name__ == "CalibratedClassifierCV" for k in kinds):
+        advice = f"Calibrate after trimming: CalibratedClassifierCV(FITrimmer()). Or: {advice}"
+    return f"{reasons[0] if reasons else _GENERAL} {advice}"

@@ -82,8 +82,8 @@ def fi_util(
     Raises
     ------
     TypeError
-        `X`, `y` or `sample_weight` is no dask collection, `X_val` or `y_val` is one; there
-        is no bridge for the classifier, or it is a network.
+        `X`, `y` or `sample_weight` is no dask collection, `X_val` or `y_val` is one;
+        skfi cannot compute influence for the classifier, or it is a network.
     ValueError
         NaN or infinity, labels the classifier does not know, chunks of `X` and `y` that
         differ in length: the message names the chunk. Widths that differ, or no weight at
@@ -256,8 +256,8 @@ def fi_active(
     Raises
     ------
     TypeError
-        `X_pool` is no dask collection, or `X` or `y` is one; there is no bridge for the
-        classifier.
+        `X_pool` is no dask collection, or `X` or `y` is one; skfi cannot compute
+        influence for the classifier.
     ValueError
         What `skfi.fi_active` refuses; of a row of the pool when the scores are computed, with
         the chunk's number.

@@ -82,7 +82,7 @@ def fi_util(
     FileNotFoundError
         The folder of `out` is not there.
     TypeError
-        `rows` is no source of rows, or the classifier is not linear or has no bridge.
+        `rows` is no source of rows, or the classifier is not linear.
     ValueError
         Rows cannot be used, which the message names; or what lies beside `out` is of a run
         with other settings.

@@ -24,7 +24,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
-    _check_y,
     _num_samples,
     check_array,
     check_consistent_length,
@@ -33,10 +32,16 @@ from sklearn.utils.validation import (
 )
 
 from .._base import given_or_default
-from .._rows import check_all_labelled, check_columns, check_sliceable, sliceable
+from .._rows import (
+    check_columns,
+    check_in_memory,
+    check_sliceable,
+    checked_labels,
+    sliceable,
+)
 from ..bridge._base import before_last, bridge, innermost
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
-from ..bridge._refusals import check_instance
+from ..bridge._refusals import check_classifier
 from ..bridge._skorch import adapt
 from ..kernels._chunks import block_rows, row_blocks, threads_to_fit
 from ._select import select_top
@@ -128,7 +133,7 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
             All labels are of one class, so that no classifier can be fitted: queries then
             draw at random until there are two.
         """
-        check_instance(self.estimator, "estimator")
+        check_classifier(self.estimator, "estimator")
         self._validate_params()
         self._check_settings()
         if y is None:
@@ -136,6 +141,8 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
+        check_in_memory(X, "X")
+        check_in_memory(y, "y")
         X, y = indexable(sliceable(X), y)
         if _num_samples(X) == 0:
             raise ValueError(
@@ -143,10 +150,10 @@ class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
                 "minimum of 1 is required."
             )
         check_consistent_length(X, y)
-        y = _check_y(y, estimator=self)
-        check_all_labelled(
-            y, "fit takes the labelled rows alone; those without a label are the pool of query."
+        remedy = (
+            "fit takes the labelled rows alone; those without a label are the pool of query."
         )
+        y = checked_labels(y, self, remedy)
         check_classification_targets(y)
         model = self._fitted_model(X, y)
         cold = model is None and self._needs_model

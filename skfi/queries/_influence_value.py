@@ -168,7 +168,7 @@ class InfluenceValue(QueryStrategy):
 
     def _check_proba(self, estimator) -> None:
         # Nothing is asked for probabilities, but the classifier must be one we can read.
-        require_bridge(estimator)
+        require_bridge(estimator, "query")
 
     def _prepare(self, model, X, y) -> dict[str, Any]:
         loss = resolve_validation_loss(self.validation_loss)

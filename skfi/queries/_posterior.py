@@ -155,7 +155,7 @@ def _require_linear(classifier, X) -> Bridge:
     except TypeError as error:
         raise TypeError(
             'posterior="laplace" needs a logistic regression or a network with a linear '
-            f"last layer, and {_name(classifier)} has no bridge that reads one. Use "
+            f"last layer, and {_name(classifier)} is neither. Use "
             '"committee", which takes any classifier.'
         ) from error
 

@@ -201,7 +201,7 @@ def test_errors_say_what_is_wrong():
         iv(model, X, y, X_val, y_val + 5)
     with pytest.raises(ValueError, match="validation_loss"):
         iv(model, X, y, X_val, y_val, validation_loss="hinge")
-    with pytest.raises(TypeError, match="has no bridge"):
+    with pytest.raises(TypeError, match="cannot compute influence for"):
         iv(SVC().fit(X, y), X, y, X_val, y_val)
     with pytest.warns(ConvergenceWarning, match="not at its optimum"):
         iv(model, X, 1 - y, X_val, y_val)

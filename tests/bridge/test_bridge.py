@@ -54,7 +54,7 @@ def test_own_classifier():
             return self.inner_.predict(X)
 
     X, y, X_val, y_val, _ = make_split()
-    with pytest.raises(TypeError, match="Mine has no bridge"):
+    with pytest.raises(TypeError, match="influence for Mine"):
         fi_util(Mine().fit(X, y), X, y, X_val, y_val)
 
     @bridge.register(Mine)

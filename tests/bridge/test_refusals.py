@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import (
     LinearDiscriminantAnalysis,
@@ -16,6 +17,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OutputCodeClassifier
@@ -26,9 +28,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from skfi import FITrimmer, fi_util
+from skfi import FIActiveSampler, FIEmbedding, FITrimmer, fi_active, fi_util
 from skfi.bridge import bridge
 from skfi.bridge._base import require_bridge
+from skfi.queries import InfluenceValue, Margin
 from tests.conftest import classic, make_split
 
 LOGISTIC = LogisticRegression()
@@ -36,7 +39,7 @@ REASONS = [
     (LinearDiscriminantAnalysis(), "joint likelihood .* moving a row moves them otherwise"),
     (QuadraticDiscriminantAnalysis(), "joint likelihood"),
     (GaussianNB(), "joint likelihood"),
-    (CalibratedClassifierCV(LOGISTIC), r"Calibrate after .*CalibratedClassifierCV\(FITrimmer"),
+    (CalibratedClassifierCV(LOGISTIC), "average calibrated models"),
     (SVC(), r"hinge loss .* Nystroem"),
     (NuSVC(), "hinge loss"),
     (LinearSVC(), r"hinge loss .* LogisticRegression is the nearest"),
@@ -47,7 +50,7 @@ REASONS = [
     (KNeighborsClassifier(), "piecewise constant"),
     (VotingClassifier([("a", LOGISTIC)]), "several classifiers"),
     (StackingClassifier([("a", LOGISTIC)]), "several classifiers"),
-    (OutputCodeClassifier(LOGISTIC), "OneVsOneClassifier have a bridge"),
+    (OutputCodeClassifier(LOGISTIC), "OneVsOneClassifier are supported"),
     (DummyClassifier(), "a classifier it can differentiate"),
 ]
 
@@ -57,26 +60,29 @@ REASONS = [
 )
 def test_reason_and_remedy_before_fitting(estimator, reason):
     name = type(estimator).__name__
-    remedy = rf"FITrimmer\({name}\(\.\.\.\), influence_estimator=LogisticRegression\(\)\)"
+    remedy = r"fit {} on those that are kept: pass influence_estimator=LogisticRegression\(\)"
+    remedy = remedy.format(name)
     supported = r"Supported: .*LogisticRegression, .*OneVsOneClassifier, OneVsRestClassifier"
-    for pattern in (rf"{name} has no bridge: .*{reason}", remedy, supported):
+    reason = rf"skfi cannot compute influence for {name}: .*{reason}"
+    for pattern in (reason, supported):
         with pytest.raises(TypeError, match=pattern):
             bridge(estimator)
+    for pattern in (reason, remedy, supported):
         for unfitted in (
             estimator,
             make_pipeline(StandardScaler(), estimator),
             GridSearchCV(estimator, {}),
         ):
             with pytest.raises(TypeError, match=pattern):
-                require_bridge(unfitted)
+                require_bridge(unfitted, "trimmer")
 
 
 def test_subclass_is_refused_like_its_class():
     class Mine(LinearDiscriminantAnalysis):
         pass
 
-    with pytest.raises(TypeError, match="Mine has no bridge: its parameters maximise"):
-        require_bridge(Mine())
+    with pytest.raises(TypeError, match="influence for Mine: its parameters maximise"):
+        require_bridge(Mine(), "trimmer")
 
 
 def test_trimmer_and_scores_refuse():
@@ -86,6 +92,41 @@ def test_trimmer_and_scores_refuse():
         fi_util(model, X, y, X_val, y_val)
     with pytest.raises(TypeError, match="joint likelihood"):
         FITrimmer(LinearDiscriminantAnalysis()).fit(X, y)
+
+
+FOREST = RandomForestClassifier(5, random_state=0)
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, FrozenEstimator], ids=["plain", "frozen"])
+def test_each_user_gets_advice_of_its_own(wrap):
+    """A query is no trimming: whoever asks for rows to label is not sent to FITrimmer."""
+    X, y, X_val, y_val, _ = make_split()
+    fitted = wrap(clone(FOREST).fit(X, y))
+    asked = {
+        "Query by a supported classifier.* train RandomForestClassifier": [
+            FIActiveSampler(fitted).fit,
+            InfluenceValue(fitted).fit,
+        ],
+        r"FIEmbedding\(estimator=LogisticRegression\(\)\)": [FIEmbedding(fitted).fit],
+        "fitted on the same rows": [
+            lambda X, y: fi_util(fitted, X, y, X_val, y_val),
+            lambda X, y: fi_active(fitted, X, y, X_val),
+        ],
+    }
+    for advice, calls in asked.items():
+        for call in calls:
+            with pytest.raises(TypeError, match=advice) as error:
+                call(X, y)
+            assert "FITrimmer" not in str(error.value)
+            assert "has no bridge" not in str(error.value)
+
+
+def test_advice_to_queries_works():
+    X, y, X_val, y_val, _ = make_split()
+    asked = FIActiveSampler(LOGISTIC, batch_size=5, random_state=0).fit(X, y).query(X_val)
+    rows, labels = np.r_[X, X_val[asked]], np.r_[y, y_val[asked]]
+    assert clone(FOREST).fit(rows, labels).predict(X_val).shape == (len(X_val),)
+    assert Margin(FOREST).fit(X, y).query(X_val).shape == (1,)
 
 
 @pytest.mark.parametrize("estimator", [LinearDiscriminantAnalysis(), RandomForestClassifier(5)])
@@ -100,13 +141,15 @@ def test_stand_in_works(estimator):
 
 def test_remedy_of_calibration_works():
     X, y, X_val, _, _ = make_split()
+    with pytest.raises(TypeError, match=r"CalibratedClassifierCV\(FITrimmer\(\)\)"):
+        FITrimmer(CalibratedClassifierCV(LOGISTIC)).fit(X, y)
     model = CalibratedClassifierCV(FITrimmer(LOGISTIC, budget=5, random_state=0), cv=3)
     assert model.fit(X, y).predict_proba(X_val).shape == (len(X_val), 2)
 
 
 def test_supported_ones_pass():
     for estimator in (LOGISTIC, make_pipeline(StandardScaler(), LOGISTIC)):
-        require_bridge(estimator)
+        require_bridge(estimator, "trimmer")
 
 
 def test_networks_are_always_named():
@@ -120,7 +163,7 @@ def test_networks_are_always_named():
 
 def test_a_class_inside_a_pipeline():
     with pytest.raises(TypeError, match=r"is the class .*pass LogisticRegression\(\)"):
-        require_bridge(make_pipeline(StandardScaler(), LogisticRegression))
+        require_bridge(make_pipeline(StandardScaler(), LogisticRegression), "trimmer")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -134,8 +177,12 @@ def test_pipelines_that_resample():
     message = r"resamples its rows .*'randomundersampler'.*FITrimmer inside.* or pass an infl"
     with pytest.raises(TypeError, match=message):
         FITrimmer(resampling, budget=5).fit(X, y)
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=r"resamples its rows .*Resample the rows first"):
         fi_util(resampling.fit(X, y), X, y, X_val, y_val)
+    with pytest.raises(TypeError, match=r"resamples its rows .*Query by the pipeline without"):
+        FIActiveSampler(resampling).fit(X, y)
+    with pytest.raises(TypeError, match=r"resamples its rows .*Pass the pipeline without"):
+        FIEmbedding(resampling).fit(X, y)
     judged = FITrimmer(resampling, budget=5, influence_estimator=LOGISTIC).fit(X, y)
     assert judged.n_trimmed_ == 5
     inside = pipeline.make_pipeline(StandardScaler(), sampler, FITrimmer(LOGISTIC, budget=5))

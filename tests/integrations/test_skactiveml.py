@@ -343,7 +343,7 @@ def test_clones_pickles_and_leaves_its_strategy_alone(data):
             weighted(),
             {"clf": ParzenWindowClassifier(classes=[0, 1, 2])},
             TypeError,
-            "ParzenWindowClassifier has no bridge",
+            "influence for ParzenWindowClassifier.*Query by a supported .* and train Parzen",
         ),
         (weighted(), {"clf": classifier(missing_label=-1)}, ValueError, "missing_label"),
         (weighted(), {"fit_clf": "yes"}, TypeError, "fit_clf"),

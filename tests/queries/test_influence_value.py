@@ -244,7 +244,7 @@ def test_classifiers_without_a_bridge_are_refused_before_they_are_fitted():
         def fit(self, X, y):
             raise AssertionError
 
-    with pytest.raises(TypeError, match="no bridge"):
+    with pytest.raises(TypeError, match="Query by a supported classifier"):
         InfluenceValue(Unfit()).fit(LABELLED, LABELS)
     with pytest.raises(ValueError, match="label"):
         InfluenceValue(label="none").fit(LABELLED, LABELS)
