@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -34,7 +33,7 @@ from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import ReportMixin, class_shares, describe_rows, ranking
-from ._routing import routed_params
+from ._routing import keep_whole, routed_params, unwrapped
 from ._rows import check_in_memory, check_weight, checked_labels
 from ._scoring import ScoringPlan, score_splits
 from ._validation import (
@@ -65,6 +64,8 @@ class Task:
     classes: np.ndarray
     codes: np.ndarray
     params: dict[str, Any]
+    rows: np.ndarray | None = None  # positions in the X that was passed; None is all of it
+    n_passed: int = 0  # rows of that X
     prefit: bool = False
 
     def take(self, rows: np.ndarray) -> Task:
@@ -76,6 +77,7 @@ class Task:
             weight=self.weight[rows],
             codes=self.codes[rows],
             params=_check_method_params(self.X, self.params, indices=rows),
+            rows=rows if self.rows is None else self.rows[rows],
         )
 
 
@@ -109,12 +111,24 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         "influence_params": [dict, None],
         "validation": [Real, "cv_object"],
         "validation_loss": [str, callable],
+        "min_class_size": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
         "memory": [str, HasMethods(["cache"]), None],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
         "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
     }
+
+    def _with_lists(self):
+        """A copy whose iterators are lists: splits and budgets are needed more than once."""
+        copy = type(self)(**self.get_params(deep=False))
+        if hasattr(self, "_metadata_request"):
+            copy._metadata_request = self._metadata_request
+        for name in (*self._splitters, "budgets"):
+            value = getattr(self, name, None)
+            if isinstance(value, Iterator):
+                setattr(copy, name, list(value))
+        return copy
 
     def _task(self, X, y, sample_weight, X_val, y_val, sample_weight_val, params) -> Task:
         """Everything that can be refused before time is spent."""
@@ -143,6 +157,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             )
         X, y, weight, weighted = self._check_rows(X, y, sample_weight)
         step_mass(self.step, weight)
+        params = keep_whole(params)
         given = self._check_validation_set(scores_by, X, X_val, y_val, sample_weight_val)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
@@ -156,8 +171,9 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         # Weights and parameters nobody takes are refused here as well.
         routed_params(self, estimator, weight if weighted else None, params, scorer=scorer)
         return Task(
-            estimator, scorer, method, X, y, weight, weighted, given, classes, codes, params
-        )
+            estimator, scorer, method, X, y, weight, weighted, given, classes, codes, params,
+            n_passed=len(y),
+        )  # fmt: skip
 
     def _classifier(self):
         if self.estimator is None:
@@ -231,6 +247,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 task.weight,
                 self.random_state,
                 split_params,
+                task.rows,
+                task.n_passed,
             )
         plan = ScoringPlan(
             task.estimator if task.scorer is None else task.scorer,
@@ -246,6 +264,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             splits,
             given,
             task.prefit and task.scorer is None,
+            task.params.get("groups"),
         )
         cached = check_memory(self.memory).cache(score_splits, ignore=["n_jobs"])
 
@@ -259,9 +278,10 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
                 score,
                 task.weight,
                 task.codes,
-                task.classes,
+                len(task.classes),
                 mass,
                 step_mass(self.step, task.weight),
+                self.min_class_size,
                 told,
             )
 
@@ -282,12 +302,12 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             return task.estimator
         if kept.all():
             with threads_to_fit(task.X):
-                return clone(task.estimator).fit(task.X, task.y, **params)
+                return clone(task.estimator).fit(task.X, task.y, **unwrapped(params))
         rows = np.flatnonzero(kept)
         params = _check_method_params(task.X, params, indices=rows)
         X = _safe_indexing(task.X, rows)
         with threads_to_fit(X):
-            return clone(task.estimator).fit(X, task.y[rows], **params)
+            return clone(task.estimator).fit(X, task.y[rows], **unwrapped(params))
 
     def _store(self, task: Task, path: RemovalPath, removed: np.ndarray, final) -> None:
         """Set what is fitted; nothing before this point touches the object."""
@@ -308,7 +328,8 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             self.initial_estimator_ = path.models[0]
         elif hasattr(self, "initial_estimator_"):
             del self.initial_estimator_
-        self.influence_ = path.influence
+        # A row without weight has no influence; the others without a score were held out.
+        self.influence_ = np.where(task.weight == 0, 0.0, path.influence)
         self.influence_details_ = path.details
         self.removal_gain_ = path.gain
         self.support_ = support
@@ -427,9 +448,9 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if self.influence_estimator is not None:
             scorer = adapt(self.influence_estimator)
             router.add(influence_estimator=scorer, method_mapping=fit)
-        if not isinstance(self.validation, Real):
+        if hasattr(self.validation, "split"):  # an iterator must not be gone through here
             router.add(
-                splitter=check_cv(self.validation),
+                splitter=self.validation,
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         return router

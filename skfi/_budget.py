@@ -7,6 +7,7 @@ loses only the part of its weight that the budget still covers.
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -75,3 +76,17 @@ def step_mass(step: Any, weight: np.ndarray) -> float | None:
     mass = float(step) * float(weight.sum())
     whole = (weight == np.floor(weight)).all()
     return max(1.0, float(np.floor(mass + 1e-9))) if whole else mass
+
+
+def warn_of_many_steps(step: Any, mass: float, weight: np.ndarray) -> None:
+    """Warn where a step is less than a row, so that rows are scored more often than dropped."""
+    taken = step_mass(step, weight)
+    if taken is not None and mass > taken * len(weight):
+        warnings.warn(
+            f"step={step} counts copies, and the sample weights add up to {weight.sum():g}: "
+            f"the budget of {mass:g} is dropped in {np.ceil(mass / taken):g} steps, each of "
+            "which fits and scores again. Use a share such as step=0.05, or rescale the "
+            "weights.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from .influence import (
 _OWN_OPTIONS = {
     "sample_weight",
     "sample_weight_val",
+    "groups",
     "validation_loss",
     "metric",
     "random_state",
@@ -72,6 +74,12 @@ class Method:
             raise ValueError(
                 f"influence={self.name} does not take {unknown} of influence_params. "
                 + (f"It takes {known}." if known else "It takes none.")
+            )
+        cv = params.get("cv", 2)
+        if not (isinstance(cv, Integral) or hasattr(cv, "split")):
+            raise ValueError(
+                "influence_params holds splits as 'cv', and the rows that are left change "
+                "with every step. Pass a number of folds or a splitter."
             )
         return params
 

@@ -8,7 +8,7 @@ paper's Algorithm 3) is a path of one step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class RemovalPath:
     gain: np.ndarray | None  # the same of the first-order gain (n,)
     models: list[Any]  # of the first scores
     details: list[Any] | None  # the same
+    spared: np.ndarray  # rows that were reached and kept, as the last of their class
+    spared_at: np.ndarray  # weight that was gone by then
     stop: str | None  # why the path ends before the mass it was asked for
 
     @property
@@ -56,14 +58,37 @@ class RemovalPath:
         rows = rows[np.argsort(first, kind="stable")]
         return rows[removed[rows] > 0]
 
+    def spared_by(self, mass: float) -> np.ndarray:
+        """Rows that ``mass`` reaches and that are kept for their class."""
+        return np.unique(self.spared[self.spared_at < mass * (1 - 1e-12)])
+
+    def within(self, rows: np.ndarray, n_rows: int) -> RemovalPath:
+        """The same path in ``n_rows`` rows, of which it is about those at ``rows``."""
+
+        def spread(values):
+            if values is None:
+                return None
+            whole = np.full(n_rows, np.nan)
+            whole[rows] = values
+            return whole
+
+        return replace(
+            self,
+            rows=rows[self.rows],
+            influence=spread(self.influence),
+            gain=spread(self.gain),
+            spared=rows[self.spared],
+        )
+
 
 def removal_path(
     score: Callable[[np.ndarray, list[Any] | None], Scored],
     weight: np.ndarray,
     codes: np.ndarray,
-    classes: np.ndarray,
+    n_classes: int,
     mass: float,
     step: float | None = None,
+    min_class_size: int = 1,
     progress: Callable[[float], Any] | None = None,
 ) -> RemovalPath:
     """Remove the rows of highest score until ``mass`` is gone.
@@ -75,30 +100,35 @@ def removal_path(
     weight : ndarray of shape (n,)
         Non-negative weights; rows of weight 0 are absent.
     codes : ndarray of shape (n,)
-        Class codes, into `classes`.
-    classes : ndarray of shape (K,)
+        Class codes.
+    n_classes : int
     mass : float
         Weight to remove in all.
     step : float or None, default=None
         Weight to remove between scores; None removes everything by the first scores.
+    min_class_size : int, default=1
+        Rows of each class that are kept: copies, where all weights are whole numbers.
     progress : callable, default=None
         Told after each step how much has gone.
 
     Returns
     -------
     RemovalPath
-        Up to ``mass``, or to where too few rows are scored or a class would be empty.
+        Up to ``mass``, or to where no scored row is left that its class can spare.
         Ties go by row order.
     """
     left = weight.astype(np.float64)
     rows: list[np.ndarray] = []
     parts: list[np.ndarray] = []
+    spared: list[np.ndarray] = [np.zeros(0, dtype=np.intp)]
+    spared_at: list[np.ndarray] = [np.zeros(0)]
     influence = np.full(len(weight), np.nan)
     gain: np.ndarray | None = None
     first: Scored | None = None
     models: list[Any] | None = None
     done, stop = 0.0, None
     tiny = 1e-12 * max(float(weight.sum()), 1e-300)
+    whole = bool((weight == np.floor(weight)).all())
     while models is None or (stop is None and mass - done > tiny):
         scored = score(left, models)
         models = scored.models
@@ -111,19 +141,21 @@ def removal_path(
         goal = mass - done if step is None else min(step, mass - done)
         if goal <= tiny:
             break
-        candidates = np.flatnonzero(seen)
-        order = candidates[np.argsort(-scored.influence[candidates], kind="stable")]
-        cumulative = np.cumsum(left[order])
-        available = float(cumulative[-1]) if len(order) else 0.0
+        # Rows that no fold can score any more keep their last score.
+        candidates = np.flatnonzero((left > 0) & ~np.isnan(influence))
+        order = candidates[np.argsort(-influence[candidates], kind="stable")]
+        free = _free_weight(order, left, codes, n_classes, min_class_size, whole)
+        before = np.cumsum(free) - free
+        available = float(free.sum())
         if goal > available + tiny:
-            stop = _too_few(mass, done + available)
+            short = available < float(left[order].sum()) - tiny
+            stop = _too_few(mass, done + available, min_class_size if short else None)
             goal = available
-        taken = np.clip(goal - (cumulative - left[order]), 0.0, left[order])
+        bound = (free < left[order]) & (before + free < goal)
+        spared.append(order[bound])
+        spared_at.append(done + (before + free)[bound])
+        taken = np.clip(goal - before, 0.0, free)
         order, taken = order[taken > 0], taken[taken > 0]
-        taken, emptied = _keep_classes(order, taken, left, weight, codes, len(classes))
-        order, taken = order[taken > 0], taken[taken > 0]
-        if emptied is not None:
-            stop = _whole_class(classes[emptied], done + taken.sum(), weight.sum())
         rows.append(order)
         parts.append(taken)
         left = left.copy()  # the scores may have kept the array they were given
@@ -138,40 +170,41 @@ def removal_path(
         gain,
         first.models if first else [],
         first.details if first else None,
+        np.concatenate(spared),
+        np.concatenate(spared_at),
         stop,
     )
 
 
-def _keep_classes(order, taken, left, weight, codes, n_classes):
-    """Cut the removals before one that leaves a class empty; and that class, or None."""
-    total = np.bincount(codes, weights=left, minlength=n_classes)
-    going = np.zeros((len(order), n_classes))
-    going[np.arange(len(order)), codes[order]] = taken
-    going = np.cumsum(going, axis=0)
-    empty = ((total - going) <= 1e-12 * total) & (total > 0)
-    ends = np.flatnonzero(empty.any(axis=1))
-    if not len(ends):
-        return taken, None
-    last = int(ends[0])
-    whole = bool((weight == np.floor(weight)).all())
-    kept = taken.copy()
-    kept[last] = max(taken[last] - 1.0, 0.0) if whole else 0.0
-    kept[last + 1 :] = 0.0
-    return kept, int(np.argmax(empty[last]))
+def _free_weight(order, left, codes, n_classes, min_class_size, whole) -> np.ndarray:
+    """What rows may lose, in their order, so that the last of each class are kept."""
+    size = left if whole else (left > 0).astype(float)
+    # Rows that are not in the order are kept anyway.
+    needed = min_class_size - np.bincount(codes, weights=size, minlength=n_classes)
+    needed += np.bincount(codes[order], weights=size[order], minlength=n_classes)
+    free = left[order].astype(np.float64)
+    by_class = np.argsort(codes[order], kind="stable")
+    ends = np.cumsum(np.bincount(codes[order], minlength=n_classes))
+    for code, places in enumerate(np.split(by_class, ends[:-1])):
+        if needed[code] > 0:
+            own = size[order[places]]
+            after = np.cumsum(own[::-1])[::-1] - own
+            kept = np.clip(needed[code] - after, 0.0, own)
+            free[places] = (
+                free[places] - kept if whole else np.where(kept > 0, 0.0, free[places])
+            )
+    return free
 
 
-def _too_few(mass: float, available: float) -> str:
+def _too_few(mass: float, available: float, min_class_size: int | None) -> str:
+    if min_class_size is not None:
+        return (
+            f"The budget asks for {mass:g} rows, but only {available:g} can be dropped: each "
+            f"class keeps min_class_size={min_class_size}, and rows that were not scored are "
+            "kept. Lower budget."
+        )
     return (
         f"The budget asks for {mass:g} rows, but only {available:g} were scored; the "
         "others are held out for scoring. Lower budget, make validation smaller, "
         "or pass an int as validation to cross-fit, which scores every row."
-    )
-
-
-def _whole_class(name: Any, safe: float, total: float) -> str:
-    share = np.floor(1e4 * safe / total) / 1e4
-    return (
-        f"The budget would remove all of class {name!s}. The largest safe "
-        f"budget here is {safe:g} (a share of {share:g}). Lower budget, or look at "
-        "this class's labels: most of the class scores high."
     )

@@ -57,10 +57,28 @@ def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
     )
 
 
+def warn_of_spared(rows: np.ndarray, codes, classes, min_class_size: int) -> None:
+    """Warn of rows that the budget reached and that were kept for their class."""
+    if not len(rows):
+        return
+    kept = []
+    for code in np.unique(codes[rows])[:5]:
+        own = rows[codes[rows] == code]
+        listed = ", ".join(map(str, own[:5])) + (", …" if len(own) > 5 else "")
+        kept.append(f"{str(classes[code])[:40]} (rows {listed})")
+    warnings.warn(
+        f"The budget reached the last rows of class {'; '.join(kept)}. They are kept "
+        f"(min_class_size={min_class_size}), and the rows with the next highest scores were "
+        "dropped instead. Check their labels: correct a mistyped label, or leave the row out.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
 def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
     """How the final classifier sees the rows it was not trained on."""
     # A list has an `index` as well.
-    index = X.index.to_numpy()[rows] if hasattr(X, "iloc") else rows
+    index = X.index[rows] if hasattr(X, "iloc") else rows
     predicted = np.empty(0, dtype=np.asarray(y).dtype)
     nothing = np.full(len(rows), np.nan)
     probability, loss = nothing, nothing.copy()
@@ -82,8 +100,11 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain):
-    """The facts of the trimmed rows as a DataFrame, first to go first."""
+def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain, frame=None):
+    """The facts of the trimmed rows as a DataFrame, first to go first.
+
+    ``frame`` has columns of all rows that were passed, to stand beside the facts.
+    """
     otherwise = "trimmed_indices_ and influence_ hold the rows and scores without it."
     pd = require("pandas", "report()", otherwise=otherwise)
     agrees = (
@@ -97,23 +118,39 @@ def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain):
         **{key: value for key, value in facts.items() if key != "index"},
         "removal_lowers_validation_loss": agrees,
     }
-    return pd.DataFrame(columns, index=pd.Index(facts["index"]))
+    report = pd.DataFrame(columns).set_axis(facts["index"])  # keeps its names and levels
+    if frame is None:
+        return report
+    both = report.columns.intersection(frame.columns)
+    if len(both):
+        raise ValueError(
+            f"frame has the columns {both.tolist()}, which the report has as well. Rename "
+            "them, as with frame.add_prefix('x_')."
+        )
+    return pd.concat([report, frame.iloc[rows].set_axis(report.index)], axis=1)
 
 
 class ReportMixin:
     """What a fitted trimmer tells of the rows it dropped."""
 
+    support_: np.ndarray
     trimmed_indices_: np.ndarray
     influence_: np.ndarray
     removal_gain_: np.ndarray | None
     _facts: dict[str, Any]
 
-    def report(self):
+    def report(self, frame=None):
         """The rows that were dropped, one a line, first to go first.
+
+        Parameters
+        ----------
+        frame : DataFrame, Series, list or ndarray of shape (n, …), default=None
+            Columns to add: of all rows that were passed to `fit`, in their order, as in
+            `to_html`.
 
         Returns
         -------
-        report : pandas.DataFrame of shape (`n_trimmed_`, 7)
+        report : pandas.DataFrame of shape (`n_trimmed_`, 7 or more)
             Index as in the `X` that was passed to `fit` (positions, if it had none).
             Columns: ``row``, the position in X; ``influence``, the score by which it
             went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
@@ -127,6 +164,9 @@ class ReportMixin:
         ------
         ImportError
             pandas is not installed.
+        TypeError, ValueError
+            `frame` is of another type, length or order than the rows of `fit`, or has
+            columns that the report has as well.
 
         Examples
         --------
@@ -138,9 +178,16 @@ class ReportMixin:
         (3, 7)
         """
         check_is_fitted(self)
-        return report_frame(
-            self._facts, self.trimmed_indices_, self.influence_, self.removal_gain_
-        )
+        facts = self._facts, self.trimmed_indices_, self.influence_, self.removal_gain_
+        report = report_frame(*facts)
+        if frame is None:
+            return report
+        from .inspection._html_rows import check_frame, check_order
+
+        names = getattr(self, "feature_names_in_", None)
+        frame = check_frame(frame, len(self.support_), names)
+        check_order(frame, report, names)
+        return report_frame(*facts, frame)
 
     def to_html(
         self, path=None, *, frame=None, images=None, title=None, max_rows=None, date=None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Any
+
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
@@ -13,6 +17,39 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .bridge._base import innermost
 from .bridge._skorch import SkorchClassifier
+
+# Of fit parameters that belong to other rows than X: eval_set, eval_X, X_val, …
+_OTHER_ROWS = re.compile(r"(^|_)(eval|val|valid|validation)(_|$)")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A fit parameter that is not cut with the rows of X, whatever its length."""
+
+    value: Any
+
+
+def keep_whole(params: dict) -> dict:
+    """Fit parameters, of which those that belong to other rows are kept whole.
+
+    scikit-learn cuts whatever is as long as X. A one-tuple is kept whole as well, and
+    unpacked; not so of parameters named eval, for which libraries take tuples.
+    """
+    kept = {}
+    for key, value in params.items():
+        name = key.rpartition("__")[2]
+        packed = isinstance(value, tuple) and len(value) == 1 and hasattr(value[0], "shape")
+        if packed and "eval" not in name:
+            value = Whole(value[0])
+        elif _OTHER_ROWS.search(name):
+            value = Whole(value)
+        kept[key] = value
+    return kept
+
+
+def unwrapped(params: dict) -> dict:
+    """The parameters as fit takes them."""
+    return {key: v.value if isinstance(v, Whole) else v for key, v in params.items()}
 
 
 def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> Bunch:

@@ -6,6 +6,7 @@ and a search over budgets scores each fold once a step.
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from sklearn.utils.validation import (
 
 from ._methods import Method
 from ._path import Scored
-from ._routing import model_weight
+from ._routing import model_weight, unwrapped
 from ._rows import through_steps
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
@@ -43,6 +44,7 @@ class ScoringPlan:
     splits: list[Split] | None  # None: the given validation rows, or none at all
     given: tuple  # X_val, y_val, sample_weight_val
     prefit: bool = False  # the first scores come from the estimator as it is
+    groups: Any = None  # of the rows of X, for scores that split them
 
 
 def score_splits(
@@ -119,7 +121,13 @@ def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start):
     weight = model_weight(fit_params)
     weight = None if weight is None else np.asarray(weight)[val_rows]
     held_out = _safe_indexing(X, val_rows), y[val_rows], weight
-    return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
+    try:
+        return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
+    except ValueError as error:  # nobody passed an X_val: these are rows of X
+        text = re.sub(r"\b(X|y|sample_weight)_val\b", r"\1", str(error))
+        if text == str(error):
+            raise
+        raise ValueError(text) from error
 
 
 def _score_split(plan, X, y, fit_params, rows, validation, start):
@@ -130,13 +138,14 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
         X_fit, y_fit = _safe_indexing(X, rows), y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
     with threads_to_fit(X_fit):
-        model = _fit_model(plan, start, X_fit, y_fit, params)
+        model = _fit_model(plan, start, X_fit, y_fit, unwrapped(params))
     if start is None:
         _check_classes(plan, model, y_fit)
         if plan.splits is None and plan.method.needs_bridge:
             _check_scale(model, X_fit, X_val)
     options = plan.options | {
         "sample_weight": model_weight(params),
+        "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
         "sample_weight_val": sample_weight_val,
     }
     scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)

@@ -8,9 +8,9 @@ from numbers import Integral
 import numpy as np
 
 from ._base import BaseTrimmer
-from ._budget import budget_mass, check_budget
+from ._budget import budget_mass, check_budget, warn_of_many_steps
 from ._repeated import one_of_each
-from ._reporting import warn_if_class_shrank
+from ._reporting import warn_if_class_shrank, warn_of_spared
 
 
 class FITrimmer(BaseTrimmer):
@@ -48,8 +48,9 @@ class FITrimmer(BaseTrimmer):
         "tmc_shapley" or "random" (see `skfi.baselines`). A callable
         ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
         returns one finite number a row; those of ``sample_weight``,
-        ``sample_weight_val``, ``validation_loss``, ``metric``, ``random_state``,
-        ``n_jobs`` and ``verbose`` that it names as parameters are passed by keyword.
+        ``sample_weight_val``, ``groups``, ``validation_loss``, ``metric``,
+        ``random_state``, ``n_jobs`` and ``verbose`` that it names as parameters are passed
+        by keyword.
         "loss", "self_confidence" and "random" need no validation rows, and none are
         held out for them.
     influence_estimator : estimator, default=None
@@ -60,19 +61,24 @@ class FITrimmer(BaseTrimmer):
     influence_params : dict, default=None
         Further arguments of the score. For "fi", "fi_signed" and "iv" of a network those
         of `skfi.fi_util`: `params`, `perturbation`, `curvature`, `damping`, ….
-    validation : float, int or cross-validation splitter, default=5
+    validation : float, int, cross-validation splitter or iterable, default=5
         The rows to score against, unless `X_val` is passed to `fit`. A float holds
         out that stratified share (these rows are not scored themselves, and are used
         again in the final fit). An int or a splitter cross-fits: each row is scored by
         the models that trained on it against the folds they left out, averaged; a
         fold's rows of a class that its model never saw are left out, and rows that are
-        gone are no witnesses in later steps.
+        gone are no witnesses in later steps. An iterable yields pairs (train, test) of
+        positions in `X`, or boolean masks.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="expected_error"
         Loss on the validation rows, see `fi_util`. ``"expected_error"`` withstands
         wrong validation labels better than the paper's log loss.
     metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, see `fi_util`.
+    min_class_size : int, default=1
+        Rows of each class that are kept (copies, where the sample weights are whole
+        numbers). Where the budget reaches the last ones of a class, they are kept, the rows
+        with the next highest scores are dropped instead, and a warning names them.
     memory : str or joblib.Memory, default=None
         Cache of fits and scores: a search over `budget` then scores each fold once a
         step. Needs the same rows to be held out each time, so set `random_state`,
@@ -97,8 +103,8 @@ class FITrimmer(BaseTrimmer):
     influence_ : ndarray of shape (n,)
         Scores of the rows passed to `fit` when they were last computed: for dropped
         rows those by which they went. "fi" is non-negative, "fi_signed" positive where a
-        row does harm. NaN where a row was held
-        out and so not scored.
+        row does harm. NaN where a row was held out and so not scored; 0 for rows of weight
+        0.
     removal_gain_ : ndarray of shape (n,) or None
         What removing one copy takes off the validation loss, to first order
         (`skfi.baselines.iv`): positive where a row does harm. None where the score in
@@ -188,6 +194,7 @@ class FITrimmer(BaseTrimmer):
         validation=5,
         validation_loss="expected_error",
         metric="mahalanobis",
+        min_class_size=1,
         memory=None,
         n_jobs=None,
         random_state=None,
@@ -202,6 +209,7 @@ class FITrimmer(BaseTrimmer):
         self.validation = validation
         self.validation_loss = validation_loss
         self.metric = metric
+        self.min_class_size = min_class_size
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -237,8 +245,12 @@ class FITrimmer(BaseTrimmer):
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights in the mean of the validation loss.
         **params : dict
-            Passed on to the wrapped classifier's fit, and `groups` to the splitter;
-            with metadata routing on, to whichever requests them.
+            Passed on to the wrapped classifier's fit, and `groups` to the splitter and to
+            a score that takes them; with metadata routing on, to whichever requests them.
+            Values as long as `X` belong to its rows and are cut with them. Values that
+            belong to other rows are passed whole: those whose names hold ``eval``,
+            ``val``, ``valid`` or ``validation`` as a word (``eval_set``, ``eval_X``,
+            ``validation_data``, …), and arrays in a one-tuple ``(array,)``.
 
         Returns
         -------
@@ -250,24 +262,28 @@ class FITrimmer(BaseTrimmer):
         TypeError
             skfi cannot compute influence for the classifier that scores.
         ValueError
-            A budget that leaves no rows or takes a whole class, `X_val` without
+            A budget of more rows than were scored and classes can spare, `X_val` without
             `y_val`, or data the classifier or the score refuse.
 
         Warns
         -----
         UserWarning
-            More than half of a class went; `groups` was passed, and `validation` is a
-            number, which splits groups; `X_val` holds the rows of `X`.
+            More than half of a class was dropped, or its last rows were kept although the
+            budget reached them; `groups` was passed, and `validation` is a number, which
+            splits groups; `X_val` holds the rows of `X`; `step` is less than a row's weight.
         """
-        task = self._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
+        run = self._with_lists()
+        task = run._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
         check_budget(self.budget)
         mass = budget_mass(self.budget, task.weight)
         self._warn_if_step_is_larger()
+        warn_of_many_steps(self.step, mass, task.weight)
         with one_of_each():
-            path = self._walk(task, mass, n_jobs=self.n_jobs, verbose=self.verbose)
+            path = run._walk(task, mass, n_jobs=self.n_jobs, verbose=self.verbose)
             removed = path.removed(mass)
-            final = self._fit_kept(task, task.weight - removed)
+            final = run._fit_kept(task, task.weight - removed)
         self._store(task, path, removed, final)
+        warn_of_spared(path.spared_by(mass), task.codes, task.classes, self.min_class_size)
         warn_if_class_shrank(task.codes, task.classes, task.weight, task.weight - removed)
         if self.verbose:
             scored = int((~np.isnan(self.influence_)).sum())

@@ -14,7 +14,6 @@ from time import perf_counter
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer
@@ -24,16 +23,17 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ._base import BaseTrimmer, Task
-from ._budget import budget_mass, check_budget
+from ._budget import budget_mass, check_budget, warn_of_many_steps
 from ._budget_curve import accuracy_curve, as_results, masses_of, work_of
 from ._path import RemovalPath
 from ._progress import parts_of, progress_bar
 from ._repeated import one_of_each
-from ._reporting import warn_if_class_shrank
-from ._validation import check_splitter
+from ._reporting import warn_if_class_shrank, warn_of_spared
+from ._routing import unwrapped
+from ._validation import checked_splits, fixed_splits, shown_splitter
 
 _TIE = 1e-10  # mean scores this close are equal: sums of the same numbers in other orders
 
@@ -70,21 +70,26 @@ class FITrimmerCV(BaseTrimmer):
         How much to drop between scores, see `FITrimmer`.
     refit : bool, default=True
         Fit on all rows of `X` with the chosen budget. False keeps the classifier of the
-        only fold, and is refused with several; with "prefit" it must be False.
+        only fold, and is refused with several; with "prefit" it must be False. The rows of
+        `X` that the fold holds out are then neither scored nor dropped: they are among the
+        kept rows of `support_`, although `estimator_` was not trained on them.
     influence : str or callable, default="fi_signed"
         What rows are ordered by, see `FITrimmer`.
     influence_estimator : estimator, default=None
         Classifier that scores the rows, see `FITrimmer`.
     influence_params : dict, default=None
         Further arguments of the score, see `FITrimmer`.
-    validation : float, int or cross-validation splitter, default=5
-        Rows within a fold to score against, see `FITrimmer`. Not used where `X_val` is
-        passed.
+    validation : float, int, cross-validation splitter or iterable, default=5
+        Rows within a fold to score against, see `FITrimmer`. Splits that are fixed
+        beforehand, as pairs or a `PredefinedSplit`, are positions in the `X` that is passed
+        to `fit`; a fold uses those of its rows. Not used where `X_val` is passed.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="expected_error"
         Loss on the validation rows, see `fi_util`.
     metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, see `fi_util`.
+    min_class_size : int, default=1
+        Rows of each class that are kept, see `FITrimmer`.
     memory : str or joblib.Memory, default=None
         Cache of fits and scores.
     n_jobs : int, default=None
@@ -108,7 +113,7 @@ class FITrimmerCV(BaseTrimmer):
     cv_results_ : dict of ndarrays of shape (n_budgets,)
         As GridSearchCV's: ``params``, ``param_budget``, ``split0_test_score``, …,
         ``mean_test_score``, ``std_test_score``, ``rank_test_score``, and times of the
-        refits and their scores. A budget that would empty a class in some fold is NaN.
+        refits and their scores. A budget of more rows than a fold can drop is NaN.
     scorer_ : callable
         Scorer of the held-out rows.
     n_splits_ : int
@@ -174,6 +179,7 @@ class FITrimmerCV(BaseTrimmer):
         validation=5,
         validation_loss="expected_error",
         metric="mahalanobis",
+        min_class_size=1,
         memory=None,
         n_jobs=None,
         random_state=None,
@@ -192,6 +198,7 @@ class FITrimmerCV(BaseTrimmer):
         self.validation = validation
         self.validation_loss = validation_loss
         self.metric = metric
+        self.min_class_size = min_class_size
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -226,8 +233,9 @@ class FITrimmerCV(BaseTrimmer):
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights, in the validation loss and in the scoring.
         **params : dict
-            Passed on to the wrapped classifier's fit, and `groups` to the splitters;
-            with metadata routing on, to whichever requests them.
+            Passed on to the wrapped classifier's fit, and `groups` to the splitters and to
+            a score that takes them; with metadata routing on, to whichever requests them.
+            See `FITrimmer.fit` for which of them are cut with the rows of `X`.
 
         Returns
         -------
@@ -240,34 +248,43 @@ class FITrimmerCV(BaseTrimmer):
             skfi cannot compute influence for the classifier that scores.
         ValueError
             Budgets that make no sense, settings of `cv` and `refit` that contradict each
-            other, or data the classifier or the score refuse.
+            other, a fold that trains on one class only, or data the classifier or the score
+            refuse.
 
         Warns
         -----
         UserWarning
-            The same rows score and choose, a budget would have emptied a class, `step` is
-            larger than every budget, more than half of a class went, `groups` was passed,
-            and `cv` or `validation` is a number, or `X_val` holds the rows of `X`.
+            The same rows score and choose, a fold cannot drop as many rows as a budget
+            asks for, `step` is larger than every budget or less than a row's weight, more
+            than half of a class was dropped, or its last rows were kept although the budget
+            reached them, `groups` was passed, and `cv` or `validation` is a number, or
+            `X_val` holds the rows of `X`.
         """
-        task = self._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
-        budgets = self._candidates(task)
-        folds, scorer, seeded = self._folds(task)
+        run = self._with_lists()
+        if not isinstance(run.random_state, Integral):
+            # One draw for all folds and the last fit, whatever their order.
+            run.random_state = int(check_random_state(run.random_state).randint(2**31 - 1))
+        task = run._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)
+        budgets = run._candidates(task)
+        folds, scorer = run._folds(task)
+        warn_of_many_steps(self.step, np.nanmax(masses_of(task, budgets)), task.weight)
         with one_of_each():
-            curves = self._curves(seeded, folds, budgets, scorer)
+            curves = run._curves(folds, budgets, scorer)
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
         self._warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
-        fold = task
-        if not self.refit:
-            fold = folds[0][0]
+        fold = task if self.refit else folds[0][0]
         with one_of_each():
-            path, index = self._final_path(seeded, fold, budgets, best, curves)
-            removed = path.removed(budget_mass(budgets[index], fold.weight))
+            path, index = run._final_path(fold, budgets, best, curves)
+            mass = budget_mass(budgets[index], fold.weight)
+            kept_weight = fold.weight - path.removed(mass)
             started = perf_counter()
-            final = seeded._fit_kept(fold, fold.weight - removed)
+            final = run._fit_kept(fold, kept_weight)
             took = perf_counter() - started
+        if fold.rows is not None:  # positions are those of the X that was passed
+            path = path.within(fold.rows, len(task.y))
 
-        self._store(fold, path, removed, final)
+        self._store(task, path, path.removed(mass), final)
         self.budget_ = budgets[index]
         self.best_index_ = index
         self.best_params_ = {"budget": budgets[index]}
@@ -276,7 +293,8 @@ class FITrimmerCV(BaseTrimmer):
         self.scorer_ = scorer
         self.n_splits_ = len(folds)
         self.refit_time_ = took
-        warn_if_class_shrank(fold.codes, fold.classes, fold.weight, fold.weight - removed)
+        warn_of_spared(path.spared_by(mass), task.codes, task.classes, self.min_class_size)
+        warn_if_class_shrank(fold.codes, fold.classes, fold.weight, kept_weight)
         if self.verbose:
             print(
                 f"[FITrimmerCV] budget {self.budget_} of {budgets}: mean score "
@@ -285,10 +303,10 @@ class FITrimmerCV(BaseTrimmer):
             )
         return self
 
-    def _curves(self, seeded, folds: list, budgets: list, scorer) -> list[tuple]:
+    def _curves(self, folds: list, budgets: list, scorer) -> list[tuple]:
         """`accuracy_curve` of every fold; a bar counts the rows of all paths, and refits."""
         work = [sum(work_of(self, fold, masses_of(fold, budgets))) for fold, _ in folds]
-        jobs = [(seeded, fold, test, budgets, scorer) for fold, test in folds]
+        jobs = [(self, fold, test, budgets, scorer) for fold, test in folds]
         title = f"{type(self).__name__}, folds"
         with progress_bar(sum(work), title, self.verbose, unit=None) as told:
             if effective_n_jobs(self.n_jobs) == 1:
@@ -344,46 +362,55 @@ class FITrimmerCV(BaseTrimmer):
         )
 
     def _folds(self, task: Task):
-        """Pairs of a task to walk and rows to judge by; the scorer; self with a seed."""
+        """Pairs of a task to walk and rows to judge by; the scorer."""
         scorer = check_scoring(task.estimator, scoring=self.scoring)
-        seeded = self
-        if not isinstance(self.random_state, Integral):
-            # One draw for all folds and the last fit, whatever their order.
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            seeded = clone(self).set_params(random_state=seed)
         X_val, y_val, weight_val = task.given
         if isinstance(self.cv, str):  # "prefit"
-            return self._prefit_fold(task), scorer, seeded
+            return self._prefit_fold(task), scorer
         on_val = X_val is not None
         y = np.asarray(y_val) if on_val else task.y
         cv = self.cv
-        if not isinstance(cv, Real):
-            check_splitter(cv, "cv")
-        if isinstance(cv, Real) and not isinstance(cv, Integral):
-            cv = StratifiedShuffleSplit(1, test_size=cv, random_state=seeded.random_state)
-        cv = check_cv(cv, y, classifier=True)
         routed = self._outer_params(task)
         X = X_val if on_val else task.X
-        blind = on_val or isinstance(self.cv, Real)
-        splits = list(cv.split(X, y, **({} if blind else routed["split"])))
+        splits = fixed_splits(cv, len(y), "cv")
+        if splits is None:
+            if isinstance(cv, Real) and not isinstance(cv, Integral):
+                cv = StratifiedShuffleSplit(1, test_size=cv, random_state=self.random_state)
+            cv = check_cv(cv, y, classifier=True)
+            blind = on_val or isinstance(self.cv, Real)
+            pairs = cv.split(X, y, **({} if blind else routed["split"]))
+            splits = checked_splits(pairs, len(y), "cv")
         if not self.refit and len(splits) > 1:
             raise ValueError(
                 f"When cv has several folds ({len(splits)} here), refit cannot be False: "
                 "there is no single classifier to keep. Use refit=True or a float cv."
             )
         folds = []
-        for train, test in splits:
+        for k, (train, test) in enumerate(splits):
             if on_val:
-                weights = [None, None]
+                weights: list = [None, None]
                 if weight_val is not None:
                     weights = [np.asarray(weight_val)[rows] for rows in (train, test)]
                 part = replace(task, given=(_safe_indexing(X, train), y[train], weights[0]))
                 extra = {} if weights[1] is None else {"sample_weight": weights[1]}
             else:
                 part = task.take(train)
-                extra = {k: _safe_indexing(v, test) for k, v in routed["score"].items()}
+                self._check_fold(k, part)
+                extra = unwrapped(_check_method_params(X, routed["score"], indices=test))
             folds.append((part, (_safe_indexing(X, test), y[test], extra)))
-        return folds, scorer, seeded
+        return folds, scorer
+
+    def _check_fold(self, number: int, fold: Task) -> None:
+        """Refuse a fold that no classifier can be trained on."""
+        present = np.unique(fold.codes[fold.weight > 0])
+        if len(present) < 2 <= len(fold.classes):
+            only = f"class {fold.classes[present[0]]} only" if len(present) else "no class"
+            raise ValueError(
+                f"Fold {number} of cv={shown_splitter(self.cv)} trains on rows of {only}, and "
+                f"y holds {len(fold.classes)} classes. Use a splitter that keeps at least two "
+                "classes in every fold, such as StratifiedKFold(5), or leave out classes of "
+                "very few rows."
+            )
 
     def _prefit_fold(self, task: Task):
         X_val, y_val, weight_val = task.given
@@ -445,12 +472,12 @@ class FITrimmerCV(BaseTrimmer):
         eligible = np.flatnonzero(means >= target - tie)
         return int(eligible[np.argmin(masses[eligible])])
 
-    def _final_path(self, seeded, task, budgets, best, curves) -> tuple[RemovalPath, int]:
-        """The path of the last fit, and the budget, smaller if it would empty a class."""
+    def _final_path(self, task, budgets, best, curves) -> tuple[RemovalPath, int]:
+        """The path of the last fit, and the budget, smaller if the path ends before it."""
         masses = [budget_mass(budget, task.weight) for budget in budgets]
         if not self.refit:
             return curves[0][2], best
-        path = seeded._walk(task, masses[best], n_jobs=self.n_jobs, verbose=self.verbose)
+        path = self._walk(task, masses[best], n_jobs=self.n_jobs, verbose=self.verbose)
         within = [k for k, mass in enumerate(masses) if mass <= min(masses[best], path.reach)]
         if path.stop is None or best in within:
             return path, best
@@ -472,9 +499,9 @@ class FITrimmerCV(BaseTrimmer):
             Requests of the trimmer, its classifiers, splitters and scorer.
         """
         router = super().get_metadata_routing()
-        if not isinstance(self.cv, (str, Real)):
+        if hasattr(self.cv, "split") and not isinstance(self.cv, str):
             router.add(
-                cv=check_cv(self.cv),
+                cv=self.cv,
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         scorer = check_scoring(self._classifier(), scoring=self.scoring)

@@ -11,7 +11,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import PredefinedSplit, StratifiedShuffleSplit, check_cv
+from sklearn.model_selection._split import _CVIterableWrapper
 from sklearn.utils import _safe_indexing
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _get_feature_names, _num_features, _num_samples
@@ -73,8 +74,9 @@ def check_given(X_val, y_val, sample_weight_val):
 
 def check_splitter(value, name: str) -> None:
     """Refuse rows where a splitter, or a list of splits, is to stand."""
+    if isinstance(value, (Real, str)):
+        return
     if not hasattr(value, "shape"):
-        # A generator of splits would be used up by a look at them.
         if hasattr(value, "split") or not hasattr(value, "__getitem__"):
             return
         if all(map(_is_split, value)):
@@ -90,6 +92,47 @@ def _is_split(pair) -> bool:
     if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
         return False
     return all(np.ndim(rows) == 1 and np.asarray(rows).dtype.kind in "iub" for rows in pair)
+
+
+def fixed_splits(value, n_rows: int, name: str) -> list[Split] | None:
+    """Splits that are fixed beforehand, as positions; None for a number or another splitter."""
+    check_splitter(value, name)
+    if isinstance(value, (PredefinedSplit, _CVIterableWrapper)):
+        value = value.split()
+    elif isinstance(value, (Real, str)) or value is None or hasattr(value, "split"):
+        return None
+    return checked_splits(value, n_rows, name)
+
+
+def checked_splits(splits, n_rows: int, name: str) -> list[Split]:
+    """Pairs of positions in ``n_rows`` rows, of pairs of positions or boolean masks."""
+    checked = [
+        (_positions(fit_rows, n_rows, name), _positions(score_rows, n_rows, name))
+        for fit_rows, score_rows in splits
+    ]
+    if not checked:
+        raise ValueError(
+            f"{name} gives no splits. An iterator gives its splits once: pass it as a list."
+        )
+    return checked
+
+
+def _positions(rows, n_rows: int, name: str) -> np.ndarray:
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        if len(rows) != n_rows:
+            raise ValueError(
+                f"{name} holds a mask of {len(rows)} rows, and there are {n_rows} to split."
+            )
+        return np.flatnonzero(rows)
+    rows = rows.astype(np.intp)
+    if len(rows) and not (-n_rows <= rows.min() and rows.max() < n_rows):
+        raise ValueError(
+            f"{name} holds positions from {rows.min()} to {rows.max()}, and there are only "
+            f"{n_rows} rows to split. Splits that are fixed beforehand do not fit folds of X: "
+            "pass a splitter in a cross-validation of the whole trimmer."
+        )
+    return np.where(rows < 0, rows + n_rows, rows)
 
 
 def check_columns_alike(X, X_val, estimator) -> None:
@@ -157,11 +200,15 @@ def _same_rows(X, X_val) -> bool:
     return all(np.array_equal(X[a:b], X_val[a:b], equal_nan=nan) for a, b in starts)
 
 
-def make_splits(validation, X, codes, weight, random_state, split_params) -> list[Split]:
+def make_splits(
+    validation, X, codes, weight, random_state, split_params, rows=None, n_passed=None
+) -> list[Split]:
     """Pairs of (rows to fit and score, rows to score against).
 
-    A float holds out a stratified share once; an int or splitter cross-fits. Rows of
-    weight 0 take no part, and classes of a single row stay on the fitting side.
+    A float holds out a stratified share once; an int or splitter cross-fits. Splits that
+    are fixed beforehand are positions in the ``n_passed`` rows that were passed, of which
+    X holds those at ``rows``. Rows of weight 0 take no part, and classes of a single row
+    stay on the fitting side.
     """
     present = np.flatnonzero(weight > 0)
     y = codes[present]
@@ -186,26 +233,49 @@ def make_splits(validation, X, codes, weight, random_state, split_params) -> lis
     if isinstance(validation, Integral):
         # No class has a row for each fold: as many folds as the largest can fill.
         validation = max(2, min(int(validation), int(np.bincount(y).max())))
-    else:
-        check_splitter(validation, "validation")
+    n_passed = len(codes) if n_passed is None else n_passed
+    fixed = fixed_splits(validation, n_passed, "validation")
+    if fixed is not None:
+        here = np.full(n_passed, -1)
+        here[present if rows is None else rows[present]] = present
+        pairs = [(here[fit_rows], here[score_rows]) for fit_rows, score_rows in fixed]
+        return _usable([(a[a >= 0], b[b >= 0]) for a, b in pairs], codes, validation)
     splitter = check_cv(validation, y, classifier=True)
     params = {
         key: value if _num_samples(value) != len(codes) else _safe_indexing(value, present)
         for key, value in split_params.items()
     }
-    splits = []
     X_present = X if len(present) == len(codes) else _safe_indexing(X, present)
-    for fit_rows, score_rows in splitter.split(X_present, y, **params):
-        unseen = ~np.isin(y[score_rows], y[fit_rows])
+    splits = checked_splits(splitter.split(X_present, y, **params), len(y), "validation")
+    return _usable([(present[a], present[b]) for a, b in splits], codes, validation)
+
+
+def _usable(splits, codes: np.ndarray, validation) -> list[Split]:
+    """Splits without validation rows of classes that their training rows lack."""
+    usable = []
+    for k, (fit_rows, score_rows) in enumerate(splits):
+        if not len(fit_rows) or not len(score_rows):
+            continue  # of fixed splits none of these rows may be left
+        known = np.isin(codes[score_rows], codes[fit_rows])
         # A class with all of its rows in one fold cannot be judged by this model.
-        score_rows = score_rows[~unseen]
-        if len(score_rows) == 0:
+        if not known.any():
             raise ValueError(
-                f"validation={validation!r} gives a fold that holds only classes the "
+                f"Fold {k} of validation={shown_splitter(validation)} holds only classes the "
                 "other folds lack. Use a stratified splitter or fewer folds."
             )
-        splits.append((present[fit_rows], present[score_rows]))
-    return splits
+        usable.append((fit_rows, score_rows[known]))
+    if all((codes[fit_rows] == codes[fit_rows[0]]).all() for fit_rows, _ in usable):
+        raise ValueError(
+            f"Every fold of validation={shown_splitter(validation)} trains on rows of one "
+            "class only, so that none can be scored. Use a splitter that keeps all classes in "
+            "every fold, such as StratifiedKFold(5)."
+        )
+    return usable
+
+
+def shown_splitter(value) -> str:
+    """What an error calls a splitter: its repr, unless that is a list of positions."""
+    return repr(value) if isinstance(value, Real) or hasattr(value, "split") else "the splits"
 
 
 def _hold_out(share: float, present: np.ndarray, y: np.ndarray, random_state) -> Split:

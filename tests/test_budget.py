@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skfi import FITrimmer
-from skfi._budget import budget_mass, check_budget
+from skfi._budget import budget_mass, check_budget, warn_of_many_steps
 from skfi._path import Scored, removal_path
 from tests.conftest import make_split
 
@@ -23,7 +23,7 @@ def choose(influence, mass, weight=None, codes=None):
         lambda left, models: Scored(influence, None, ["a model"]),
         weight,
         codes,
-        np.array(["no", "yes"]),
+        2,
         mass,
     )
     removed = path.removed(mass)
@@ -103,24 +103,33 @@ def test_more_than_was_scored():
         choose([1, 2, np.nan, np.nan, np.nan], 3)
 
 
-def test_whole_class_is_refused_with_the_largest_safe_budget():
+def test_the_last_row_of_a_class_is_kept_and_the_next_goes():
     influence, codes = [9, 8, 7, 6, 5, 4], [1, 0, 1, 0, 0, 0]
-    with pytest.raises(ValueError, match=r"all of class yes.*safe budget here is 2 \(a share"):
-        choose(influence, 3, codes=codes)
-    assert choose(influence, 2, codes=codes).order.tolist() == [0, 1]
+    assert choose(influence, 4, codes=codes).order.tolist() == [0, 1, 3, 4]
+    with pytest.raises(ValueError, match=r"asks for 5 rows, but only 4 can be dropped"):
+        choose(influence, 5, codes=codes)
 
 
-def test_whole_class_with_weights():
+def test_the_last_copy_of_a_class_is_kept():
     codes, weight = [1, 0, 1], [2, 5, 3]
     removed = choose([9, 6, 7], 4, weight=weight, codes=codes).removed
     np.testing.assert_array_equal(removed, [2, 0, 2])
-    with pytest.raises(ValueError, match=r"all of class yes.*safe budget here is 4 "):
-        choose([9, 6, 7], 5, weight=weight, codes=codes)
+    removed = choose([9, 6, 7], 5, weight=weight, codes=codes).removed
+    np.testing.assert_array_equal(removed, [2, 1, 2])
+
+
+def test_steps_of_less_than_a_row_are_warned_about():
+    weight = np.full(20, 1e5)
+    with pytest.warns(UserWarning, match=r"step=1 counts copies.*600000 steps"):
+        warn_of_many_steps(1, 0.3 * weight.sum(), weight)
+    warn_of_many_steps(1, 20, np.ones(20))
+    warn_of_many_steps(0.05, 0.3 * weight.sum(), weight)
+    warn_of_many_steps(None, 0.3 * weight.sum(), weight)
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_the_safe_budget_is_safe_and_largest(data):
+def test_every_budget_is_had_that_leaves_a_copy_of_each_class(data):
     n = data.draw(st.integers(4, 12))
     influence = np.array(data.draw(st.permutations(range(n))), float)
     codes = np.array(
@@ -137,7 +146,8 @@ def test_the_safe_budget_is_safe_and_largest(data):
         except ValueError as error:
             outcome.append(str(error))
     refused = [message for message in outcome if message]
-    safe = len(outcome) - len(refused) - 1
-    assert all(message is None for message in outcome[: safe + 1])  # safe ones come first
+    largest = total - 2  # each of the two classes keeps one copy
+    assert all(message is None for message in outcome[: largest + 1])
+    assert len(refused) == total - 1 - largest
     for message in refused:
-        assert f"safe budget here is {safe} " in message
+        assert f"only {largest} can be dropped" in message

@@ -269,3 +269,45 @@ def test_weights_that_nobody_takes(raw, model):
     trimmer = FITrimmer(model, influence_estimator=LOGISTIC)
     with pytest.raises(ValueError, match=f"sample_weight was passed, but {name} does not"):
         trimmer.fit(X, y, sample_weight=np.ones(len(y)))
+
+
+class Recorder(LogisticRegression):
+    """Keeps what its fit was passed, as libraries with early stopping take it."""
+
+    seen: list = []
+
+    def fit(self, X, y, sample_weight=None, **params):
+        self.seen.append((len(y), params))
+        return super().fit(X, y, sample_weight)
+
+
+class TestParametersOfOtherRows:
+    @pytest.mark.parametrize("in_pipeline", [False, True])
+    @pytest.mark.parametrize("kind", [FITrimmer, FITrimmerCV])
+    def test_those_named_so_are_passed_whole(self, raw, kind, in_pipeline):
+        X, y = StandardScaler().fit_transform(raw[0]), raw[1]
+        model = make_pipeline(StandardScaler(), Recorder()) if in_pipeline else Recorder()
+        step = "recorder__" if in_pipeline else ""
+        options = {"budget": 9} if kind is FITrimmer else {"budgets": (0, 9), "cv": 2}
+        pair = (X, y)
+        whole = {"eval_X": X, "eval_set": pair, "sample_weight_eval_set": (y,), "my_val": y}
+        cut = {"cost": np.arange(300)}
+        packed = {"table": (X,)}
+        options |= {"influence": "loss", "influence_estimator": None, "step": None}
+        Recorder.seen = []
+        kind(model, **options).fit(
+            X, y, **{step + key: value for key, value in (whole | cut | packed).items()}
+        )
+        assert len(Recorder.seen) > 1
+        for n_rows, params in Recorder.seen:
+            assert all(params[key] is value for key, value in whole.items())
+            assert params["table"] is X
+            assert len(params["cost"]) == n_rows
+        assert min(n_rows for n_rows, _ in Recorder.seen) < 300
+
+    def test_one_tuples_that_are_no_arrays_stay(self, raw):
+        X, y = StandardScaler().fit_transform(raw[0]), raw[1]
+        Recorder.seen = []
+        callbacks = (print,)
+        FITrimmer(Recorder(), budget=0, influence="loss").fit(X, y, callbacks=callbacks)
+        assert all(params["callbacks"] is callbacks for _, params in Recorder.seen)

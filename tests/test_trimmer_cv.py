@@ -211,7 +211,8 @@ class TestPrefit:
         trimmer = FITrimmerCV(cv=0.25, refit=False, random_state=0, budgets=(0, 0.1))
         trimmer.fit(X, y)
         assert trimmer.n_splits_ == 1
-        assert len(trimmer.support_) == 225
+        assert len(trimmer.support_) == 300
+        assert np.isnan(trimmer.influence_).sum() == 75
 
 
 class TestRefusals:
@@ -239,18 +240,30 @@ class TestRefusals:
             trimmer.fit(X, y)
         assert not [name for name in vars(trimmer) if name.endswith("_")]
 
-    def test_budget_that_would_empty_a_class_is_left_out(self, noisy):
+    def test_budget_that_would_empty_a_class_keeps_its_last_row(self, noisy):
         X, y, _, _ = noisy
         rows = np.append(np.flatnonzero(y == 0)[:100], np.flatnonzero(y == 1)[:8])
 
         def rare_first(estimator, X, y, X_val, y_val):
             return y + 1e-3 * np.arange(len(y))
 
-        trimmer = FITrimmerCV(budgets=(0, 2, 50), cv=2, influence=rare_first, validation=2)
-        with pytest.warns(UserWarning, match=r"Budgets \[50\] could not.*all of class 1"):
-            trimmer.fit(X[rows], y[rows])
-        assert np.isnan(trimmer.cv_results_["mean_test_score"][2])
-        assert trimmer.budget_ in (0, 2)
+        params = {"influence": rare_first, "validation": 2}
+        trimmer = FITrimmerCV(
+            budgets=(0, 2, 50), cv=2, scoring=lambda model, X, y: -model.score(X, y), **params
+        )
+        with pytest.warns(UserWarning, match="more than half of class 1"):  # noqa: SIM117
+            with pytest.warns(UserWarning, match="reached the last rows of class 1"):
+                trimmer.fit(X[rows], y[rows])
+        search = GridSearchCV(
+            FITrimmer(**params), {"budget": [0, 2, 50]}, cv=2, scoring=trimmer.scoring
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            search.fit(X[rows], y[rows])
+        np.testing.assert_array_equal(
+            trimmer.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"]
+        )
+        assert trimmer.budget_ == search.best_params_["budget"] == 50
 
     def test_budget_that_a_fold_has_no_rows_for(self, noisy):
         X, y, _, _ = noisy

@@ -9,12 +9,13 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._rows import check_in_memory, check_weight
+from .._validation import Split, checked_splits
 from .._warning_scopes import ignored
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
@@ -28,6 +29,7 @@ def self_confidence(
     y_val=None,
     *,
     sample_weight=None,
+    groups=None,
     cv=5,
     n_jobs=None,
     random_state=None,
@@ -53,10 +55,13 @@ def self_confidence(
     sample_weight : array-like of shape (n,), default=None
         Weights for the fits, passed to the steps of a Pipeline that take them. Rows of
         weight 0 are scored but not trained on.
+    groups : array-like of shape (n,), default=None
+        Groups of the rows, passed to the splitter. With an int as `cv`, rows of one group
+        are held out together.
     cv : int, splitter or iterable of splits, default=5
         An int is a number of shuffled stratified folds, fewer where no class has that
-        many rows. With a splitter that holds rows out more than once the mean
-        probability counts.
+        many rows, or there are fewer groups. With a splitter that holds rows out more
+        than once the mean probability counts.
     n_jobs : int, default=None
         Folds fitted at once, see joblib. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
@@ -106,7 +111,7 @@ def self_confidence(
     if sample_weight is not None:
         weight = check_weight(sample_weight, codes, "sample_weight")
     random_state = check_random_state(random_state)
-    splits = _folds(cv, X, codes, random_state)
+    splits = _folds(cv, X, codes, groups, random_state)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
     parts = Parallel(n_jobs=n_jobs)(
         delayed(_held_out)(estimator, X, y, weight, classes, fit_rows, rows, int(seed))
@@ -124,9 +129,10 @@ def self_confidence(
     return 1.0 - _label_quality(codes, np.clip(proba / count[:, None], 0.0, 1.0))
 
 
-def _folds(cv, X, codes: np.ndarray, random_state) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(cv, X, codes: np.ndarray, groups, random_state) -> list[Split]:
     if not isinstance(cv, Integral):
-        return list(check_cv(cv, codes, classifier=True).split(X, codes))
+        splits = check_cv(cv, codes, classifier=True).split(X, codes, groups)
+        return checked_splits(splits, len(codes), "cv")
     if cv < 2:
         raise ValueError(f"cv={cv!r}: the number of folds must be at least 2.")
     largest = int(np.bincount(codes).max())
@@ -135,10 +141,20 @@ def _folds(cv, X, codes: np.ndarray, random_state) -> list[tuple[np.ndarray, np.
             "No class in y has two rows, so nothing can be held out of its training. "
             "Pass more rows, or use the training loss (skfi.baselines.loss)."
         )
-    folds = StratifiedKFold(min(int(cv), largest), shuffle=True, random_state=random_state)
+    n_folds, splitter = min(int(cv), largest), StratifiedKFold
+    if groups is not None:
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                "groups holds one group only, and rows of one group are held out together. "
+                "Pass at least two groups, or none."
+            )
+        n_folds, splitter = min(n_folds, n_groups), StratifiedGroupKFold
+    folds = splitter(n_folds, shuffle=True, random_state=random_state)
     # Small classes are missing from some of the held-out folds, which does no harm.
     with ignored(UserWarning, "The least populated class"):
-        return list(folds.split(np.zeros(len(codes)), codes))
+        splits = list(folds.split(np.zeros(len(codes)), codes, groups))
+    return [(fit_rows, rows) for fit_rows, rows in splits if len(rows)]
 
 
 def _held_out(estimator, X, y, weight, classes, fit_rows, rows, seed) -> np.ndarray:

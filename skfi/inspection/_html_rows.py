@@ -10,6 +10,7 @@ import base64
 import importlib.util
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,22 +229,22 @@ def check_frame(frame: Any, n: int, names: Any):
         frame = frame.to_pandas()
     if isinstance(frame, list) and all(map(pd.api.types.is_scalar, frame)):  # of texts, say
         frame = pd.Series(frame, dtype=object)
+    elif isinstance(frame, list) and all(isinstance(row, Mapping) for row in frame):
+        frame = pd.DataFrame.from_records(frame)
+    elif isinstance(frame, list) and all(isinstance(row, list | tuple) for row in frame):
+        frame = pd.DataFrame(frame)
+        frame.columns = _column_names(frame.shape[1], names)
     if isinstance(frame, pd.Series):
         name = "value" if frame.name is None else frame.name
         frame = frame.to_frame(name)
     elif isinstance(frame, np.ndarray) and frame.ndim in (1, 2):
-        columns = None
-        if frame.ndim == 1:
-            columns = ["value"]
-        elif names is not None and len(names) == frame.shape[1]:
-            columns = list(names)
-        else:
-            columns = [f"column {k}" for k in range(frame.shape[1])]
+        columns = ["value"] if frame.ndim == 1 else _column_names(frame.shape[1], names)
         frame = pd.DataFrame(frame, columns=columns)
     elif not isinstance(frame, pd.DataFrame):
         raise TypeError(
             "frame must be a pandas DataFrame or Series, an array of one or two dimensions, or "
-            f"a list with one value for each row, and is {_described(frame)}. "
+            "a list with one value, dict or list for each row, and is "
+            f"{_described(frame)}. "
             "pandas.DataFrame(...) makes one of most things."
         )
     if len(frame) != n:
@@ -252,6 +253,13 @@ def check_frame(frame: Any, n: int, names: Any):
             "that were passed to fit, all of them and in their order."
         )
     return frame
+
+
+def _column_names(width: int, names: Any) -> list[str]:
+    """Those that fit saw, where the width is theirs."""
+    if names is not None and len(names) == width:
+        return list(names)
+    return [f"column {k}" for k in range(width)]
 
 
 def check_order(frame, report, names: Any) -> None:

@@ -12,9 +12,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
+    GroupKFold,
     KFold,
     RepeatedStratifiedKFold,
     ShuffleSplit,
+    StratifiedGroupKFold,
     StratifiedKFold,
     cross_val_predict,
 )
@@ -23,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from skfi import FITrimmer
 from skfi.baselines import self_confidence
 from skfi.baselines._self_confidence import _label_quality, _own_probability
 from tests.conftest import make_split
@@ -188,3 +191,60 @@ def test_errors_say_what_is_wrong():
     weight[0] = 1
     with pytest.raises(ValueError, match="zero for all rows that a fold trains on"):
         self_confidence(model, X, y, sample_weight=weight)
+
+
+class TestGroups:
+    @pytest.fixture
+    def copies(self):
+        """Three copies of each row, which give each other away."""
+        X, y, *_ = make_split(n=60)
+        rows = np.repeat(np.arange(60), 3)
+        return X[rows], y[rows], rows
+
+    def test_they_are_held_out_together(self, copies):
+        X, y, groups = copies
+        model = KNeighborsClassifier(1).fit(X, y)
+        splits = StratifiedGroupKFold(5, shuffle=True, random_state=0).split(X, y, groups)
+        expected = self_confidence(model, X, y, cv=list(splits))
+        scores = self_confidence(model, X, y, groups=groups, random_state=0)
+        np.testing.assert_array_equal(scores, expected)
+        splitter = GroupKFold(4)
+        scores = self_confidence(model, X, y, groups=groups, cv=splitter)
+        expected = self_confidence(model, X, y, cv=list(splitter.split(X, y, groups)))
+        np.testing.assert_array_equal(scores, expected)
+        # Without groups a row is judged by its copies, and no label is ever doubted.
+        alone = self_confidence(model, X, y, random_state=0)
+        assert alone.mean() < scores.mean()
+
+    def test_the_trimmer_passes_them_on(self, copies):
+        X, y, groups = copies
+        model = KNeighborsClassifier(1)
+        trimmer = FITrimmer(
+            model, influence="self_confidence", step=None, budget=9, random_state=0
+        )
+        trimmer.fit(X, y, groups=groups)
+        expected = self_confidence(model.fit(X, y), X, y, groups=groups, random_state=0)
+        np.testing.assert_array_equal(trimmer.influence_, expected)
+        stepwise = trimmer.set_params(step=3, budget=6).fit(X, y, groups=groups)
+        assert stepwise.n_trimmed_ == 6
+
+    def test_refusals(self, copies):
+        X, y, groups = copies
+        model = KNeighborsClassifier(1).fit(X, y)
+        with pytest.raises(ValueError, match="one group only"):
+            self_confidence(model, X, y, groups=np.zeros(len(y)))
+        splits = list(GroupKFold(3).split(X, y, groups))
+        trimmer = FITrimmer(model, influence="self_confidence", influence_params={"cv": splits})
+        with pytest.raises(ValueError, match="rows that are left change"):
+            trimmer.fit(X, y)
+
+
+def test_masks_are_positions():
+    X, y, *_ = make_split()
+    model = LogisticRegression().fit(X, y)
+    weight = np.ones(len(y))
+    splits = list(KFold(3).split(X))
+    masks = [tuple(np.isin(np.arange(len(y)), rows) for rows in pair) for pair in splits]
+    listed = self_confidence(model, X, y, cv=splits, sample_weight=weight)
+    masked = self_confidence(model, X, y, cv=iter(masks), sample_weight=weight)
+    np.testing.assert_array_equal(masked, listed)

@@ -57,8 +57,8 @@ def test_arrays_get_names(trimmer):
     assert page.column("value") == words[trimmer.trimmed_indices_].tolist()
     page = Page(html_report(trimmer, frame=words.tolist()))
     assert page.column("value") == words[trimmer.trimmed_indices_].tolist()
-    with pytest.raises(TypeError, match="a list with one value for each row, and is a list"):
-        html_report(trimmer, frame=X.tolist())
+    listed = Page(html_report(trimmer, frame=X.tolist()))
+    assert listed.column("column 3") == X[trimmer.trimmed_indices_, 3].tolist()
     named = FITrimmer(budget=2, step=None, validation=3).fit(
         pd.DataFrame(X, columns=list("abcd")), Y
     )
@@ -209,3 +209,48 @@ def test_range_of_pictures(pixels, expected):
     images = pixels[None, None]
     low, high = value_range(images, np.array([0]))
     assert to_bytes(images[0], low, high).tolist() == [expected]
+
+
+def test_rows_may_be_dicts_or_lists(trimmer):
+    frame = pd.DataFrame({"number": np.arange(120), "word": [f"w{i}" for i in range(120)]})
+    expected = html_report(trimmer, frame=frame)
+    assert html_report(trimmer, frame=frame.to_dict("records")) == expected
+    page = Page(html_report(trimmer, frame=frame.to_numpy().tolist()))
+    assert page.column("column 1") == [f"w{i}" for i in trimmer.trimmed_indices_]
+    with pytest.raises(TypeError, match="one value, dict or list for each row"):
+        html_report(trimmer, frame=[{1, 2}] * 120)
+
+
+class TestReport:
+    """`report` keeps the index of X, and adds the user's columns."""
+
+    def test_the_name_of_the_index_is_kept(self):
+        table = pd.DataFrame(X, index=pd.Index([f"id{k}" for k in range(120)], name="patient"))
+        table.columns = [f"x{k}" for k in range(X.shape[1])]
+        report = FITrimmer(budget=5, step=None).fit(table, Y).report()
+        assert report.index.name == "patient"
+        assert report.join(table).shape == (5, 7 + X.shape[1])
+        assert FITrimmer(budget=0).fit(table, Y).report().index.name == "patient"
+
+    def test_levels_are_kept(self):
+        index = pd.MultiIndex.from_product([range(30), list("abcd")], names=["day", "shift"])
+        table = pd.DataFrame(X, index=index, columns=[f"x{k}" for k in range(X.shape[1])])
+        fitted = FITrimmer(budget=5, step=None).fit(table, Y)
+        report = fitted.report()
+        assert report.index.names == ["day", "shift"]
+        joined = report.join(table)
+        np.testing.assert_array_equal(joined["x0"], X[report["row"], 0])
+        page = Page(fitted.to_html(frame=table))
+        assert page.column("x0") == X[report["row"], 0].tolist()
+        assert page.column("index") == [str(key) for key in report.index]
+
+    def test_columns_are_added(self, trimmer):
+        frame = pd.DataFrame({"word": [f"w{i}" for i in range(120)]})
+        for given in (frame, frame["word"], frame.to_dict("records")):
+            report = trimmer.report(frame=given)
+            assert report["word"].tolist() == [f"w{i}" for i in trimmer.trimmed_indices_]
+            pd.testing.assert_frame_equal(report.drop(columns="word"), trimmer.report())
+        with pytest.raises(ValueError, match=r"has the columns \['loss'\].*Rename"):
+            trimmer.report(frame=frame.rename(columns={"word": "loss"}))
+        with pytest.raises(ValueError, match="frame has 7 rows"):
+            trimmer.report(frame=frame[:7])
