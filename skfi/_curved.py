@@ -35,7 +35,14 @@ from .kernels._curvature import resolve_damping
 from .kernels._kronecker import KroneckerInverse
 from .kernels._objective import fit_curvature, invert, mean_eigenvalue, solve
 from .kernels._softmax import CurvatureSum, SoftmaxLinear
-from .kernels._wide import RowInverse, RowSpace, by_rows, check_fits, kronecker_fits
+from .kernels._wide import (
+    RowInverse,
+    RowSpace,
+    by_rows,
+    check_fits,
+    columns_instead,
+    kronecker_fits,
+)
 from .kernels._wide_kronecker import RowKronecker
 
 if TYPE_CHECKING:
@@ -252,8 +259,15 @@ def _curve_linear(
             total = found = kind(model, train.X, train.codes, weight)
             mean = found.trace() / model.n_parameters / unit
             used = resolve_damping(damping, mean, penalty)
-            found.invert(used * unit)
-        else:
+            residual = np.inf
+            try:
+                found.invert(used * unit)
+                residual = found.error_of_rows
+            except np.linalg.LinAlgError:
+                if not columns_instead(model, n_present, residual, kronecker):
+                    raise
+            rows = not columns_instead(model, n_present, residual, kronecker)
+        if not rows:
             total = fit_curvature(model, train.X, train.codes, weight, kronecker=kronecker)
             used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
             found = invert(model, total.hessian, used * unit)

@@ -187,6 +187,8 @@ class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         )
         assert isinstance(pairing, LinearPairing)  # a network's last layer is linear
         root, variance = pairing.root(self.aggregate)
+        if not len(variance):  # all scores are 0, and so is the one coordinate
+            root, variance = np.zeros((len(root), 1)), np.zeros(1)
         kept = slice(0, self.n_components)
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, X, reset=True)

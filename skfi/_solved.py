@@ -18,7 +18,13 @@ from .kernels._losses import resolve_validation_loss
 from .kernels._objective import solve
 from .kernels._removal import removal_all
 from .kernels._softmax import score_all, score_rows, validation_gradient
-from .kernels._wide import RowInverse, RowSpace, sparse_gradient, warn_if_rough
+from .kernels._wide import (
+    RowInverse,
+    RowSpace,
+    check_residual,
+    columns_instead,
+    sparse_gradient,
+)
 from .kernels._wide_kronecker import RowKronecker
 
 if TYPE_CHECKING:
@@ -166,9 +172,14 @@ def solve_fitted(
     if isinstance(space, RowInverse):
         u = sparse_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         h, residual = space.solve(u)
-        residual = max(residual, space.error_of_rows())
-        warn_if_rough(residual, stacklevel)
-        return SolvedWide(curved, h, space, residual)
+        residual = float(
+            np.maximum(residual, space.error_of_rows)
+        )  # of which either may be NaN
+        kronecker = isinstance(space, RowKronecker)
+        if not columns_instead(curved.model, len(space.y), residual, kronecker):
+            check_residual(residual, stacklevel)
+            return SolvedWide(curved, h, space, residual)
+        curved = replace(curved, found=curved.inverse)
     with one_blas_thread(unless=curved.model.beta.size > LARGE):
         u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
         return SolvedLinear(curved, solve(curved.inverse, u))

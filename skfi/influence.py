@@ -128,7 +128,7 @@ def fi_util(
         parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
         With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
         K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
-        scores.
+        scores. Where that loses digits, the Hessian itself is inverted if it fits into memory.
     damping : float or "auto", default="auto"
         Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
         for a network what lifts the weakest penalty to a tenth of the curvature's mean
@@ -170,12 +170,15 @@ def fi_util(
     MemoryError
         Neither the Hessian nor a matrix of rows by rows fits into memory; the message
         names the Hessian's size and what to do.
+    numpy.linalg.LinAlgError
+        There are more columns than rows, solving through the rows lost all digits (columns of
+        very different scales do that), and the Hessian does not fit into memory.
 
     Warns
     -----
     UserWarning
-        With more columns than rows, the penalty is so small that solving through the rows
-        left a relative error of more than 1e-8.
+        With more columns than rows and a Hessian too large for memory, solving through the
+        rows left a relative error of more than 1e-8.
     ConvergenceWarning
         The objective's gradient at the fitted coefficients is not near zero, either
         because the solver stopped early or because `X`, `y` or the weights are not

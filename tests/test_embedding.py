@@ -96,3 +96,16 @@ def test_refusals():
         assert not [name for name in vars(embedding) if name.endswith("_")]
     with pytest.raises(ValueError, match="class"):
         FIEmbedding().fit(X, np.ones(60))
+
+
+def test_zeros_where_l1_leaves_no_coefficient():
+    """No parameter moves, every score is 0, and lengths are the scores."""
+    X, y, V, _, _ = make_split(3, n=60, n_val=30)
+    l1 = {"penalty": "l1"} if LogisticRegression().penalty == "l2" else {"l1_ratio": 1.0}
+    model = LogisticRegression(C=1e-5, solver="saga", fit_intercept=False, **l1)
+    embedding = FIEmbedding(model).fit(X, y)
+    assert not embedding.estimator_.coef_.any()
+    np.testing.assert_array_equal(embedding.transform(V), np.zeros((30, 1)))
+    np.testing.assert_array_equal(fi_active(embedding.estimator_, X, y, V), np.zeros(30))
+    assert embedding.n_components_ == 1
+    np.testing.assert_array_equal(embedding.explained_variance_ratio_, [0.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer, fi_signed, fi_util
+from skfi import FITrimmer, fi_pairwise, fi_signed, fi_util
 from skfi.baselines import iv
 from tests.conftest import make_split
 from tests.reference import definition_of
@@ -433,3 +434,19 @@ def test_signed_fi_is_the_trimmers_order():
     np.testing.assert_array_equal(
         by_name.fit(X, y, X_val=X_val, y_val=y_val).trimmed_indices_, trimmer.trimmed_indices_
     )
+
+
+@pytest.mark.parametrize(("n_classes", "d"), [(3, 2), (4, 2)])
+def test_metrics_agree_where_the_tensor_has_full_rank_whatever_the_units(n_classes, d):
+    """There FI is the same in all coordinates, also of columns of very different scales."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, d)), np.arange(40) % n_classes
+    unit = np.append(np.ones(d - 1), 1e-8)
+    model = LogisticRegression(C=np.inf, **EXACT).fit(X, y)
+    small = copy.deepcopy(model)
+    small.coef_ = model.coef_ / unit
+    for function in (fi_util, fi_pairwise):
+        expected = function(model, X, y, X[:3], y[:3])
+        for metric in ("euclidean", "mahalanobis"):
+            found = function(small, X * unit, y, X[:3] * unit, y[:3], metric=metric)
+            np.testing.assert_allclose(found, expected, rtol=1e-8)

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -137,6 +137,18 @@ def test_diverse_starts_at_the_highest_score(data, utility):
     sampler = FIActiveSampler(utility=utility, random_state=0).fit(X, y)
     scores = sampler.score_samples(pool)
     assert sampler.query(pool)[0] == scores.argmax()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("aggregate", ["trimmed_mean", "mean"])
+def test_diverse_batches_of_enormous_scores(aggregate):
+    """Of a fit that is sure of its rows; they must not overflow when squared."""
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(C=1e6, max_iter=10_000)
+    sampler = FIActiveSampler(model, batch_size=5, aggregate=aggregate, random_state=0)
+    sampler.set_params(shortlist=None).fit(X[::2], y[::2])
+    assert sampler.score_samples(X[1::2]).max() > 1e120
+    assert len(set(sampler.query(X[1::2]))) == 5
 
 
 def test_power_draws_by_score(data):

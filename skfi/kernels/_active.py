@@ -75,8 +75,7 @@ def moved_rows(
     else:
         Z = model.link.contrasts(z, Z)
     seen = Z if root is None else Z @ root
-    N = fisher_mixing(seen, model.link.log_proba(z))
-    F = np.matmul(N, seen)
+    F, N = fisher_mixing(seen, model.link.log_proba(z))
     if root is not None:
         F = F @ root.T
     if model.link.coupled:

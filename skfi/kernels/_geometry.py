@@ -8,7 +8,8 @@ rank. Then ``G = Zᵀ S Z`` with ``S = Uᵀ(diag p - ppᵀ)U``, whose inverse is
 
 No eigenvalue is cut off, so a class of probability 1e-30 counts exactly.
 
-With fewer columns than contrasts G is of full rank as a rule, and ``G = AᵀA = RᵀR`` by a QR
+With no more columns than contrasts G is of full rank as a rule, the columns' scales do not
+matter, and ``G = AᵀA = RᵀR`` by a QR
 decomposition of A = diag(√P) D, written so that small probabilities keep their digits there,
 too (`fi_few_columns`). Where rows or columns depend on each other, the pseudo-inverse is taken
 by a singular value decomposition instead.
@@ -46,7 +47,7 @@ def fi_multiclass(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray
         Log probabilities.
     """
     n_classes = log_p.shape[1]
-    if Z.shape[2] < Z.shape[1]:
+    if Z.shape[2] <= Z.shape[1]:
         return fi_few_columns(g, np.matmul(helmert(n_classes).T, Z), log_p)
     # Rows of Z may differ in length by orders; scaling them keeps ZZᵀ honest.
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
@@ -66,7 +67,7 @@ def fi_multiclass(g: np.ndarray, Z: np.ndarray, log_p: np.ndarray) -> np.ndarray
 
 
 def fi_few_columns(g: np.ndarray, D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """FI of each row, for fewer columns than contrasts.
+    """FI of each row, for at most as many columns as contrasts.
 
     Parameters
     ----------
@@ -174,19 +175,22 @@ def fisher_factors(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
 
     Parameters as in `fi_multiclass`.
     """
-    return np.matmul(fisher_mixing(Z, log_p), Z)
+    return fisher_mixing(Z, log_p)[0]
 
 
-def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """N (b, K - 1, K - 1) with ``F = N Z`` the factors of `fisher_factors`."""
+def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F of `fisher_factors`, and N (b, K - 1, K - 1) with ``F = N Z``.
+
+    Where columns of Z differ in scale, the product N Z cancels, so F is computed without it.
+    """
     n_classes = log_p.shape[1]
-    if Z.shape[2] < Z.shape[1]:
+    if Z.shape[2] <= Z.shape[1]:
         return _mix_few_columns(Z, log_p)
     length = np.sqrt(np.einsum("bkd,bkd->bk", Z, Z))
     scaled = Z / np.where(length > 0, length, 1.0)[:, :, None]
     gram = np.matmul(scaled, scaled.transpose(0, 2, 1))
     regular = _full_rank(gram)
-    N = np.zeros(gram.shape)
+    F, N = np.zeros(Z.shape), np.zeros(gram.shape)
     if regular.any():
         rows = length[regular]
         towards = np.linalg.inv(gram[regular]) / (rows[:, :, None] * rows[:, None, :])
@@ -194,43 +198,46 @@ def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
         spread = np.exp(-0.5 * np.maximum(log_p[regular], np.log(_TINY)))
         R = np.linalg.qr(spread[:, :, None] * helmert(n_classes).T, mode="r")
         N[regular] = R @ towards
+        F[regular] = N[regular] @ Z[regular]
     if not regular.all():
-        N[~regular] = _mix_by_svd(Z[~regular], log_p[~regular])
-    return N
+        F[~regular], N[~regular] = _mix_by_svd(Z[~regular], log_p[~regular])
+    return F, N
 
 
-def _mix_few_columns(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """`fisher_mixing` for fewer columns than contrasts: F = R⁻ᵀ of `upper_root`, N = R⁻ᵀ Z⁺.
+def _mix_few_columns(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`fisher_mixing` for at most K - 1 columns: F = R⁻ᵀ of `upper_root`, N = R⁻ᵀ Z⁺.
 
     Z⁺ knows nothing of the probabilities, so that small ones keep their digits in N.
     """
     b, q, d = Z.shape
-    N = np.zeros((b, q, q))
+    F, N = np.zeros(Z.shape), np.zeros((b, q, q))
     if not d:
-        return N
+        return F, N
     D = np.matmul(helmert(log_p.shape[1]).T, Z)
     R, sound = upper_root(likeliest_first(D, log_p), D)
     if sound.any():
         length = np.sqrt(np.einsum("bkd,bkd->bd", Z[sound], Z[sound]))
         Q, upper = np.linalg.qr(Z[sound] / length[:, None])
         inverse = np.linalg.solve(upper, Q.transpose(0, 2, 1)) / length[:, :, None]
-        N[sound, :d] = np.linalg.solve(R[sound].transpose(0, 2, 1), inverse)
+        F[sound, :d] = np.linalg.inv(R[sound]).transpose(0, 2, 1)
+        N[sound, :d] = F[sound, :d] @ inverse
     if not sound.all():
-        N[~sound] = _mix_by_svd(Z[~sound], log_p[~sound])
-    return N
+        F[~sound], N[~sound] = _mix_by_svd(Z[~sound], log_p[~sound])
+    return F, N
 
 
-def _mix_by_svd(Z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, and F = σ⁺ Vᵀ = σ⁺² Lᵀ A."""
+def _mix_by_svd(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A = diag(√p)(I - 1pᵀ) Uᵀ Z = L σ Vᵀ, F = σ⁺ Vᵀ, and N with F = σ⁺² Lᵀ A = N Z."""
     n_classes = log_p.shape[1]
-    left, inverse, _ = _metric_svd(np.matmul(helmert(n_classes).T, Z), log_p)
+    left, inverse, Vt = _metric_svd(np.matmul(helmert(n_classes).T, Z), log_p)
     p = np.exp(log_p)
     root = np.sqrt(p)[:, :, None] * (np.eye(n_classes) - p[:, None, :])
     small = (inverse**2)[:, :, None] * (left.transpose(0, 2, 1) @ root @ helmert(n_classes).T)
-    N = np.zeros((len(Z), n_classes - 1, n_classes - 1))
+    F, N = np.zeros(Z.shape), np.zeros((len(Z), n_classes - 1, n_classes - 1))
     rank = min(small.shape[1], n_classes - 1)
+    F[:, :rank] = inverse[:, :rank, None] * Vt[:, :rank]
     N[:, :rank] = small[:, :rank]
-    return N
+    return F, N
 
 
 def _metric_svd(D: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

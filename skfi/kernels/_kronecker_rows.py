@@ -156,7 +156,7 @@ class KroneckerRows:
 
     def _written_out(self, rows: _Rows) -> np.ndarray:
         """FI of each row from the whole of Z."""
-        few = self.W.shape[1] < self.link.n_classes - 1
+        few = self.W.shape[1] < self.link.n_classes
         left, W = (self.O, self.W) if few else (self._left, self.contrasts)
         SW = self.W - np.matmul(rows.p[:, None], self.W)
         SW *= (-rows.scale * rows.p)[:, :, None]
@@ -178,9 +178,9 @@ class KroneckerRows:
     def _least_squares(self) -> tuple[np.ndarray, np.ndarray] | None:
         """M and Q of ``UᵀW = L Qᵀ`` with orthonormal columns Q, U the contrasts, M = U L⁻ᵀ.
 
-        None where there are fewer columns than contrasts, or contrasts all but depend.
+        None where there are no more columns than contrasts, or contrasts all but depend.
         """
-        if self.W.shape[1] < self.link.n_classes - 1:
+        if self.W.shape[1] < self.link.n_classes:
             return None
         W = self.contrasts
         length = np.sqrt(np.einsum("kd,kd->k", W, W))

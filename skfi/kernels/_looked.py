@@ -17,7 +17,7 @@ import numpy as np
 from ._losses import ValidationLoss, checked_loss
 
 SCORES = ("fi", "fi_margin", "flip_ratio")
-_TINY = np.finfo(np.float64).tiny
+_TINY, _MAX = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 def looked_gradient(
@@ -46,7 +46,8 @@ def finish(score: str, fi: np.ndarray, log_p: np.ndarray) -> np.ndarray:
         p = np.exp(log_p)
         return fi * (1.0 - (p[rows, first] - p[rows, second]))
     apart = log_p[rows, first] - log_p[rows, second]
-    return np.sqrt(fi) / np.maximum(apart, np.sqrt(_TINY))
+    with np.errstate(over="ignore"):
+        return np.minimum(np.sqrt(fi) / np.maximum(apart, np.sqrt(_TINY)), _MAX)
 
 
 def _two(log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

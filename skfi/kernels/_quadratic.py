@@ -153,7 +153,7 @@ def principal_root(
         M = white @ L
         S = M @ M.T
     variance, Q = np.linalg.eigh(S)
-    kept = variance > len(S) * np.finfo(np.float64).eps * max(variance[-1], 0.0)
+    kept = variance > len(S) * np.finfo(np.float64).eps * variance.max(initial=0.0)
     variance, Q = variance[kept][::-1], Q[:, kept][:, ::-1]
     return A @ (Q * np.sqrt(variance)), variance
 

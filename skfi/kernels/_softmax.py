@@ -329,7 +329,7 @@ def score_rows(
     if root is not None:
         g, Z = g @ root, Z @ root
     log_p = model.link.log_proba(z)
-    if Z.shape[2] < model.link.n_classes - 1:
+    if Z.shape[2] < model.link.n_classes:
         return fi_few_columns(g, model.link.class_scores(z, Z), log_p)
     return fi_multiclass(g, model.link.contrasts(z, Z), log_p)
 

@@ -87,9 +87,10 @@ def in_length(
     A vector without a direction keeps length 0.
     """
     own = vectors.lengths
-    scale = np.sqrt(np.divide(lengths, own, out=np.zeros_like(own), where=own > 0))
+    root, length = np.sqrt(np.where(own > 0, own, np.inf)), np.sqrt(lengths)
 
     def inner(i: int) -> np.ndarray:
-        return scale[i] * scale * vectors.inner(i)
+        cosine = vectors.inner(i) / root[i] / root
+        return length[i] * cosine * length
 
     return np.where(own > 0, lengths, 0.0), inner

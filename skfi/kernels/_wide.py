@@ -46,10 +46,14 @@ _LITTLE = 0.1
 # Rows whose solves are checked, and the steps that refine H⁻¹u at most.
 _CHECKED_ROWS, _REFINEMENTS = 16, 3
 _GRAM_ROWS = 256
+_REMEDY = (
+    "Scale the columns (StandardScaler, MaxAbsScaler), penalise more (a smaller C), drop "
+    "copies of rows, or cut the columns below the number of rows (TruncatedSVD, SelectKBest)."
+)
 # Bytes of a matrix that LAPACK may factor by several threads.
 _MOST_SHARED = 2**31
-# A solve of more relative error has lost digits that scores show.
-_LARGEST_RESIDUAL = 1e-8
+# A solve of more relative error has lost digits that scores show; of yet more, all of them.
+_LARGEST_RESIDUAL, _LOST = 1e-8, 1e-2
 
 
 def by_rows(model: SoftmaxLinear, n_rows: int, kronecker: bool = False) -> bool:
@@ -70,8 +74,18 @@ def kronecker_fits(model: SoftmaxLinear, n_rows: int) -> bool:
     """Whether K-FAC takes the model's penalty, and memory its factors."""
     if model.l1.any() or (model.l2 != model.l2[0]).any():
         return False
-    rows = by_rows(model, n_rows, kronecker=True)
-    return _needed_bytes(model, n_rows, rows, True) <= _physical_memory()
+    return _fits(model, n_rows, by_rows(model, n_rows, kronecker=True), True)
+
+
+def columns_instead(
+    model: SoftmaxLinear, n_rows: int, residual: float, kronecker: bool = False
+) -> bool:
+    """Whether to invert H itself: its rows left that error, and memory holds it."""
+    return not residual <= _LARGEST_RESIDUAL and _fits(model, n_rows, False, kronecker)
+
+
+def _fits(model: SoftmaxLinear, n_rows: int, rows: bool, kronecker: bool) -> bool:
+    return _needed_bytes(model, n_rows, rows, kronecker) <= _physical_memory()
 
 
 def check_fits(
@@ -81,9 +95,9 @@ def check_fits(
 
     ``remedy`` is what the caller's user can do about it.
     """
-    memory, dense = _physical_memory(), _hessian_bytes(model, kronecker)
-    if _needed_bytes(model, n_rows, rows, kronecker) <= memory:
+    if _fits(model, n_rows, rows, kronecker):
         return
+    memory, dense = _physical_memory(), _hessian_bytes(model, kronecker)
     outputs, p = model.beta.shape
     square = f"a matrix of {n_rows:,} rows by rows takes {_size(8 * n_rows**2)}"
     if rows:
@@ -143,18 +157,19 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes:.3g} TiB"
 
 
-def warn_if_rough(residual: float, stacklevel: int) -> None:
-    """Tell where the rows' matrix is too close to singular for as many digits."""
+def check_residual(residual: float, stacklevel: int) -> None:
+    """Warn where solving through the rows lost digits, refuse where it lost all of them."""
     if residual <= _LARGEST_RESIDUAL:
         return
-    warnings.warn(
+    message = (
         f"There are more columns than rows, and solving through the rows left a relative error "
-        f"of {residual:.2g}: the penalty is tiny beside the rows' inner products, and some "
-        "rows all but follow from others. The scores have as few digits. Penalise more (a "
-        "smaller C), drop copies of rows, or cut the columns below the number of rows "
-        "(TruncatedSVD, SelectKBest).",
-        UserWarning,
-        stacklevel=stacklevel,
+        f"of {residual:.2g}: some columns are very large beside others, or some rows all but "
+        f"follow from others beside a tiny penalty. {_REMEDY}"
+    )
+    if not residual <= _LOST:
+        raise np.linalg.LinAlgError(message)
+    warnings.warn(
+        f"{message} The scores have as few digits.", UserWarning, stacklevel=stacklevel
     )
 
 
@@ -296,10 +311,11 @@ class RowInverse:
             h, left = better, rest
         return h, float(np.linalg.norm(left)) / length if length else 0.0
 
-    def error_of_rows(self, n_rows: int = _CHECKED_ROWS) -> float:
+    @cached_property
+    def error_of_rows(self) -> float:
         """Largest relative change of ``H⁻¹x̃`` by a step of refinement, over a few rows."""
         n, d = self.X.shape
-        rows = np.unique(np.linspace(0, n - 1, min(n, n_rows)).astype(int))
+        rows = np.unique(np.linspace(0, n - 1, min(n, _CHECKED_ROWS)).astype(int))
         X = self.X[rows].toarray() if sparse.issparse(self.X) else self.X[rows]
         solved = np.zeros((len(rows), self.model.beta.shape[1]))
         solved[:, :d][:, self.columns] = self._tau(rows).T
@@ -448,8 +464,8 @@ def _invert_in_place(B: np.ndarray) -> None:
             inverse, failed = lapack.dpotri(factor, lower=0, overwrite_c=1)
     if failed:
         raise np.linalg.LinAlgError(
-            "The rows' inner products are too large beside the penalty to be solved for. Scale "
-            "the features, or penalise more (a smaller C)."
+            "The rows' inner products are too large beside the penalty to be solved for. "
+            + _REMEDY
         )
     if not np.shares_memory(inverse, B):
         B[:] = inverse.T

@@ -52,6 +52,9 @@ def select_diverse(
     rng : RandomState
         Source of the draws.
     """
+    # Sums of squared lengths of 1e300 would overflow; only their ratios matter.
+    largest = lengths.max(initial=0.0) or 1.0
+    lengths = lengths / largest
     chosen: list[int] = []
     free = np.ones(len(lengths), dtype=bool)
     distance = np.full(len(lengths), np.inf)
@@ -61,7 +64,7 @@ def select_diverse(
         free[following] = False
         if len(chosen) == size:
             return np.array(chosen, dtype=np.intp)
-        apart = lengths + lengths[following] - 2.0 * inner(following)
+        apart = lengths + lengths[following] - 2.0 * (inner(following) / largest)
         distance = np.where(free, np.minimum(distance, np.maximum(apart, 0.0)), 0.0)
         # Rounding leaves a duplicate at a tiny distance, which is none.
         distance[distance < 1e-12 * lengths] = 0.0

@@ -125,3 +125,35 @@ def test_never_nan_or_infinite():
     assert np.isfinite(huge).all()
     log_p = np.array([[0.0, -5000.0, -1e5]])
     assert np.isfinite(fi_multiclass(np.ones((1, 3)) * 1e10, np.eye(3)[None, :2], log_p)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-12, 1e12])
+@pytest.mark.parametrize(("n_classes", "d"), [(3, 2), (4, 3), (4, 2)])
+def test_scales_of_columns_do_not_matter_where_there_are_few(n_classes, d, scale):
+    """The metric tensor is of full rank, and FI the same in all coordinates."""
+    rng = np.random.default_rng(0)
+    g, Z = rng.standard_normal((20, d)), rng.standard_normal((20, n_classes - 1, d))
+    log_p = np.log(rng.dirichlet(np.ones(n_classes), 20))
+    unit = np.append(np.ones(d - 1), scale)
+    expected = fi_multiclass(g, Z, log_p)
+    np.testing.assert_allclose(fi_multiclass(g * unit, Z * unit, log_p), expected, rtol=1e-8)
+    D = helmert(n_classes).T @ Z
+    np.testing.assert_allclose(fi_few_columns(g * unit, D * unit, log_p), expected, rtol=1e-8)
+    F = fisher_factors(Z * unit, log_p)
+    # Undone, the scale leaves no rounding of the other columns behind.
+    np.testing.assert_allclose(F * unit, fisher_factors(Z, log_p), rtol=1e-6, atol=1e-9)
+
+
+def test_factors_keep_small_columns_beside_large_ones():
+    """With more columns than contrasts the scales matter, and no column rounds another off."""
+    rng = np.random.default_rng(0)
+    Z, log_p = rng.standard_normal((20, 2, 4)), np.log(rng.dirichlet(np.ones(3), 20))
+    Z[:, :, 3] *= 1e8
+    F = fisher_factors(Z, log_p)
+    D = helmert(3).T @ Z
+    D -= np.einsum("bc,bcd->bd", np.exp(log_p), D)[:, None]
+    A = np.exp(0.5 * log_p)[:, :, None] * D
+    # A Fᵀ has orthonormal columns, as FᵀF = G⁺ says.
+    product = A @ F.transpose(0, 2, 1)
+    gram = product.transpose(0, 2, 1) @ product
+    np.testing.assert_allclose(gram, np.broadcast_to(np.eye(2), gram.shape), atol=1e-6)

@@ -158,3 +158,7 @@ def test_factored_vectors_are_their_dense_ones(fit_intercept, whitened):
     lengths, inner = in_length(DenseVectors(dense.V), wanted)
     np.testing.assert_allclose(lengths, np.where(wanted == 3, 0, wanted))
     np.testing.assert_allclose([inner(i)[i] for i in range(30)], lengths, rtol=1e-9)
+    # Lengths far from their own do not overflow on the way.
+    tiny, wanted = DenseVectors(dense.V * 1e-150), np.full(30, 1e300)
+    lengths, inner = in_length(tiny, wanted)
+    np.testing.assert_allclose([inner(i)[i] for i in range(30)], lengths, rtol=1e-9)

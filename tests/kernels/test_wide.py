@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import skfi._curved as curved
-from skfi import FITrimmer, fi_active, fi_util
+from skfi import FITrimmer, fi_active, fi_pairwise, fi_util
 from skfi.baselines import iv
 from skfi.bridge import Bridge, bridge
 from skfi.kernels import _wide
@@ -26,6 +26,8 @@ from skfi.kernels._objective import fit_curvature, invert, solve
 from skfi.kernels._removal import removal_all
 from skfi.kernels._softmax import score_all, validation_gradient
 from skfi.kernels._wide import RowSpace, by_rows, check_fits, sparse_gradient
+
+from ..reference import definition_of
 
 KINDS = {
     "intercept": {"solver": "newton-cholesky"},
@@ -71,7 +73,7 @@ def both_forms(model, X, y, weight, moved, metric, X_val, y_val, damping=0.0):
     space.invert(damping)
     h_rows, residual = space.solve(u)
     assert residual < 1e-9
-    assert space.error_of_rows() < 1e-8
+    assert space.error_of_rows < 1e-8
     spread = (X, weight) if metric == "mahalanobis" else None
     gains = removal_all(model, X, y, moved, h), space.gain(moved, h_rows)
     return (h, fi, gains[0]), (h_rows, space.influence(moved, h_rows, spread), gains[1])
@@ -201,12 +203,73 @@ def test_a_lost_solve_is_told(monkeypatch):
     faint = bridge(model).make_model(40)
     space = RowSpace(replace(faint, l2=faint.l2 * 1e-9), X, y, np.ones(40))
     space.invert()
-    assert space.error_of_rows() > 1e-8
+    assert space.error_of_rows > 1e-8
     monkeypatch.setattr(_wide, "_LARGEST_RESIDUAL", 0.0)
-    message = r"relative error of .*Penalise more.*drop copies"
+    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**18)  # rows fit, columns do not
+    message = r"relative error of .*Scale the columns.*drop copies.*few digits"
     with pytest.warns(UserWarning, match=message) as told:
         fi_util(model, X, y, X_val, y_val)
     assert told[0].filename == __file__
+
+
+def unscaled(n_classes=2):
+    """More columns than rows, one of which is large beside the others."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(14, 14)), rng.lognormal(10, 1, 14)])
+    y = (X[:, 0] + rng.normal(size=14) > 0).astype(int)
+    y[:4] = [0, 1, 0, 1]
+    y[4:6] = n_classes - 1
+    return X[:10], y[:10], X[10:], y[10:]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_one_large_column_has_the_scores_of_the_definition(scale):
+    """Through the rows their digits are lost, or there is no solution at all."""
+    X, y, X_val, y_val = unscaled()
+    model = fitted(X, y)
+    X[:, -1] *= scale
+    X_val[:, -1] *= scale
+    model.coef_[0, -1] /= scale
+    definition = definition_of(model, 10)
+    # The definition on one scale, in which the perturbation is as long as before.
+    unit = np.append(np.ones(14), X[:, -1].std())
+    definition.coef, root = model.coef_ * unit, np.diag(1 / unit)
+    definition.beta = np.append(definition.coef, model.intercept_)[None]
+    definition.l2 = np.append(unit**-2, 0.0)
+    u = definition.validation_gradient(X_val / unit, y_val, np.ones(4))
+    expected = definition.fi(X / unit, y, np.ones(10), np.ones(10), u, root=root)
+    found, details = fi_util(model, X, y, X_val, y_val, return_details=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert details.residual is None
+    pairs = [fi_pairwise(model, X, y, X_val[[k]], y_val[[k]])[0] for k in range(4)]
+    singly = [fi_util(model, X, y, X_val[[k]], y_val[[k]]) for k in range(4)]
+    np.testing.assert_allclose(singly, pairs, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The classifier is not at its optimum")
+def test_one_large_column_of_several_classes_takes_the_columns():
+    X, y, X_val, y_val = unscaled(3)
+    X[:, -1] *= 1e3
+    X_val[:, -1] *= 1e3
+    model = fitted(X, y)
+    found, details = fi_util(
+        model, X, y, X_val[:1], y_val[:1], curvature="kfac", return_details=True
+    )
+    pairs = fi_pairwise(model, X, y, X_val[:1], y_val[:1], curvature="kfac")[0]
+    np.testing.assert_allclose(found, pairs, rtol=1e-6)
+    assert details.residual is None
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_a_large_column_is_refused_where_no_memory_holds_the_columns(monkeypatch, scale):
+    X, y, X_val, y_val = unscaled()
+    model = fitted(X, y)
+    X[:, -1] *= scale
+    X_val[:, -1] *= scale
+    model.coef_[0, -1] /= scale
+    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**12)
+    with pytest.raises(np.linalg.LinAlgError, match="Scale the columns"):
+        fi_util(model, X, y, X_val, y_val)
 
 
 def test_too_large_says_what_to_do(monkeypatch):

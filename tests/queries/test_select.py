@@ -178,3 +178,11 @@ def test_never_twice_and_always_as_many_as_asked(levels, size, seed):
     for batch in batches:
         assert len(set(batch)) == len(batch) == size
         assert set(batch) <= set(range(len(scores)))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e153])
+def test_diverse_knows_ratios_of_lengths_alone(scale):
+    """Squared lengths of 1e300 would overflow in a sum."""
+    V = np.random.default_rng(0).normal(size=(40, 3))
+    expected = select_diverse(*vectors(V), 10, rng())
+    np.testing.assert_array_equal(select_diverse(*vectors(V * scale), 10, rng()), expected)
