@@ -42,6 +42,7 @@ from ._validation import (
     make_splits,
     warn_if_same_rows,
 )
+from ._versioned import VersionedState
 from .bridge._base import innermost, require_bridge
 from .bridge._refusals import check_classifier
 from .bridge._skorch import adapt
@@ -99,7 +100,9 @@ def given_or_default(estimator):
     return LogisticRegression() if estimator is None else adapt(estimator)
 
 
-class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseTrimmer(
+    VersionedState, ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Classifier that is trained without some of its rows."""
 
     _splitters: tuple[str, ...] = ("validation",)
@@ -341,6 +344,11 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         self.class_shares_ = np.stack([before, after])
         self._facts = facts
 
+    @property
+    def sample_indices_(self) -> np.ndarray:
+        """Rows that were kept, sorted, under the name that imbalanced-learn's samplers use."""
+        return np.flatnonzero(self.support_)
+
     def fit_resample(self, X, y, **params):
         """Fit, and return the rows that were kept, as imbalanced-learn's samplers do.
 
@@ -361,7 +369,7 @@ class BaseTrimmer(ReportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             Their labels.
         """
         self.fit(X, y, **params)
-        rows = np.flatnonzero(self.support_)
+        rows = self.sample_indices_
         X, y = indexable(X, y)
         return _safe_indexing(X, rows), _safe_indexing(y, rows)
 

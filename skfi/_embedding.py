@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 from ._base import given_or_default
 from ._pairing import LinearPairing, pair_fitted, read_linear
 from ._rows import check_columns, check_in_memory, checked_labels
+from ._versioned import VersionedState
 from .active import score_pool
 from .bridge._base import require_bridge
 from .bridge._network import Choices
@@ -33,7 +34,9 @@ from .kernels._active import gradients
 from .kernels._losses import resolve_validation_loss
 
 
-class FIEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FIEmbedding(
+    VersionedState, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Rows in coordinates in which FI^active, under a mean over training rows, is a length.
 
     With u_j the gradient of the loss of row j's predicted label, ``FI^active(u) = uᵀ C u`` for

@@ -117,6 +117,8 @@ class FITrimmer(BaseTrimmer):
         were not scored share the last rank.
     support_ : ndarray of bool of shape (n,)
         Rows that were kept.
+    sample_indices_ : ndarray of int of shape (n - `n_trimmed_`,)
+        Positions of these rows in `X`, sorted, as imbalanced-learn's samplers have them.
     trimmed_indices_ : ndarray of shape (`n_trimmed_`,)
         Rows that were dropped, in the order they went.
     n_trimmed_ : int

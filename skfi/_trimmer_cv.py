@@ -119,9 +119,9 @@ class FITrimmerCV(BaseTrimmer):
     n_splits_ : int
         Number of folds.
     estimator_, initial_estimator_, initial_estimators_, influence_, \
-            influence_details_, removal_gain_, ranking_, support_, trimmed_indices_, \
-            n_trimmed_, sample_weight_, class_shares_, classes_, n_features_in_, \
-            feature_names_in_
+            influence_details_, removal_gain_, ranking_, support_, sample_indices_, \
+            trimmed_indices_, n_trimmed_, sample_weight_, class_shares_, classes_, \
+            n_features_in_, feature_names_in_
         As in `FITrimmer`, of the fit with the chosen budget.
 
     See Also

@@ -115,9 +115,11 @@ def check_classifier(value, name: str) -> None:
             f"{name} is the class {kind.__name__}, and must be an instance of it: pass "
             f"{kind.__name__}()."
         )
+    if not hasattr(value, "__sklearn_tags__"):  # what has no tags may be one
+        return
     try:
         other = get_tags(value).estimator_type
-    except (AttributeError, TypeError, ValueError):  # what has no tags may be one
+    except (AttributeError, TypeError, ValueError):
         return
     if other is not None and other != "classifier":
         raise TypeError(

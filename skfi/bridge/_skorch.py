@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 )
 
 from .._extras import require
+from .._versioned import VersionedState
 
 
 def is_skorch(estimator) -> bool:
@@ -74,7 +75,7 @@ def adapt(estimator, random_state=None):
     return SkorchClassifier(estimator, random_state=random_state)
 
 
-class SkorchClassifier(ClassifierMixin, BaseEstimator):
+class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     """Classifier around an unfitted skorch net.
 
     Parameters

@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .._extras import require
+from .._versioned import VersionedState
 
 
-class TorchClassifier(ClassifierMixin, BaseEstimator):
+class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     """A torch module that was trained elsewhere, for the influence functions.
 
     It predicts and is scored; it is not trained. `FITrimmer` trains its classifier again,

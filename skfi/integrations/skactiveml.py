@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._extras import missing
 from .._sampler import FIActiveSampler
+from .._versioned import VersionedState
 from ..bridge._base import bridge
 from ..queries._base import QueryStrategy
 
@@ -37,7 +38,7 @@ except ImportError as error:
 __all__ = ["FIQueryStrategy", "SkfiQueryStrategy"]
 
 
-class _PoolStrategy(SingleAnnotatorPoolQueryStrategy):
+class _PoolStrategy(VersionedState, SingleAnnotatorPoolQueryStrategy):
     """Asks a strategy of skfi in the way scikit-activeml asks its own."""
 
     @abstractmethod

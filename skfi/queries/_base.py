@@ -39,6 +39,7 @@ from .._rows import (
     checked_labels,
     sliceable,
 )
+from .._versioned import VersionedState
 from ..bridge._base import before_last, bridge, innermost
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._refusals import check_classifier
@@ -47,7 +48,7 @@ from ..kernels._chunks import block_rows, row_blocks, threads_to_fit
 from ._select import select_top
 
 
-class QueryStrategy(BaseEstimator, metaclass=ABCMeta):
+class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
     """Which rows of a pool to label next.
 
     Subclasses define ``_score(X_pool) -> (n_pool,)``, higher is asked first, and may define
