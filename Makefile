@@ -124,13 +124,13 @@ browser:
 		apt-get install -y -qq --no-install-recommends chromium chromium-driver)
 
 # Every table and figure of the paper, in a small version: three minutes on two cores.
-paper-quick: .venv-test/ready
-	.venv-test/bin/python -m examples.paper run all --quick
+paper-quick: .venv-paper/ready
+	.venv-paper/bin/python -m examples.paper run all --quick
 
 # As the reproduction page has them: hours, see there. Goes on where it was stopped.
-paper: .venv-test/ready
-	.venv-test/bin/python -m examples.paper run all --output docs/reproduction
-	.venv-test/bin/python -m examples.paper report
+paper: .venv-paper/ready
+	.venv-paper/bin/python -m examples.paper run all --output docs/reproduction
+	.venv-paper/bin/python -m examples.paper report
 
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find skfi -name '*.py')
 	$(PYTHON) -m venv .venv-demo
@@ -141,6 +141,11 @@ paper: .venv-test/ready
 .venv-test/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv-paper/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-paper
+	.venv-paper/bin/pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[paper]"
 	touch $@
 
 .venv-peers/ready: pyproject.toml
@@ -162,6 +167,6 @@ paper: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-oldest .venv-oldest-torch .venv-peers build dist \
+	rm -rf .venv-demo .venv-test .venv-oldest .venv-oldest-torch .venv-peers .venv-paper build dist \
 		demo-output paper-output docs/_build docs/auto_examples docs/api/generated \
 		docs/api/backreferences skfi/_version.py *.egg-info

@@ -19,7 +19,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m examples.paper",
         description=(
             "The paper's tables and figures. Data sets are looked for in the folder SKFI_DATA, "
-            "and fetched where they are missing."
+            "and downloaded where they are missing; one that cannot be had is left out."
         ),
     )
     commands = parser.add_subparsers(dest="command", required=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-from skfi.datasets import fetch_cifar10, fetch_mnist
+from ._files import Missing, data_folder
+from ._images import pictures
 
 PATCH, STRIDE, FILTERS = 6, 2, 256
 CONTRAST, WHITENING, THRESHOLD = (10 / 255) ** 2, 0.1, 0.5
@@ -32,10 +31,10 @@ FILES = {
 
 
 def _arrays(name: str) -> dict[str, np.ndarray]:
-    path = Path(os.environ.get("SKFI_DATA", ".")) / name
+    path = data_folder() / name
     if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {path}. It is not fetched; name the folder that holds it by the "
+        raise Missing(
+            f"There is no {path}. It is not downloaded; name the folder that holds it by the "
             f"environment variable SKFI_DATA. It has {FILES[name]}."
         )
     with np.load(path) as file:
@@ -62,7 +61,7 @@ def cifar(n_images: int, n_features: int):
     given : dict of ndarrays of int, (n_images,)
         CIFAR-10N's labels of the training images, by `LABELS`.
     """
-    data = fetch_cifar10()
+    data = pictures("CIFAR-10")
     is_train = data.split == "train"
     index = np.arange(is_train.sum())
     if data.partial:  # the part says which images it has
@@ -104,7 +103,7 @@ def mnist(n_test: int, n_train: int, n_features: int):
     wrong : ndarray of bool, (n_test,)
         Which of the test images' labels are confirmed errors.
     """
-    data = fetch_mnist()
+    data = pictures("MNIST")
     is_test = data.split == "test"
     y = data.target[is_test]
     reviewed = _arrays(REVIEWED)
@@ -123,7 +122,7 @@ def mnist(n_test: int, n_train: int, n_features: int):
 def cifar_errors() -> tuple[int, int, int]:
     """Test images of CIFAR-10 at hand, confirmed errors among them, and all of those."""
     errors = _confirmed(_arrays(REVIEWED), "cifar10")
-    at_hand = int((fetch_cifar10().split == "test").sum())
+    at_hand = int((pictures("CIFAR-10").split == "test").sum())
     return at_hand, int((errors < at_hand).sum()), len(errors)
 
 

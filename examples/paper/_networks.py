@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from skfi.bridge import SkorchClassifier
-from skfi.datasets import fetch_cifar10, fetch_emnist_letters, fetch_mnist
+
+from ._images import pictures
 
 
 class Images(NamedTuple):
@@ -27,16 +28,7 @@ class Images(NamedTuple):
     partial: bool
 
 
-FETCH: dict[str, Callable] = {
-    "MNIST": fetch_mnist,
-    "EMNIST": fetch_emnist_letters,
-    "CIFAR-10": fetch_cifar10,
-}
-
-
-@lru_cache(maxsize=1)
-def _fetched(data: str):
-    return FETCH[data]()
+_pictures_once = lru_cache(maxsize=1)(pictures)
 
 
 def images(data: str, seed: int, n_test: int) -> Images:
@@ -44,7 +36,7 @@ def images(data: str, seed: int, n_test: int) -> Images:
 
     A part of a data set that has no training images is split by the seed.
     """
-    bunch = _fetched(data)
+    bunch = _pictures_once(data)
     X, y = bunch.images, bunch.target
     X = X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2)
     rng = np.random.default_rng([seed, 1])

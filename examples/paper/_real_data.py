@@ -8,14 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from skfi.datasets import (
-    add_feature_noise,
-    fetch_adult,
-    fetch_bank,
-    fetch_celeba_attributes,
-    fetch_jigsaw_embeddings,
-    flip_columns,
-)
+from skfi.datasets import add_feature_noise, flip_columns
+
+from ._preparation import Prepared, prepared
 
 TITLES = {"adult": "Adult", "bank": "Bank", "celeba": "CelebA", "jigsaw": "Jigsaw"}
 DATA = tuple(TITLES)
@@ -64,17 +59,10 @@ class Draw:
         return 100 * max(share, 1 - share)
 
 
-FETCHERS = {
-    "adult": fetch_adult,
-    "bank": fetch_bank,
-    "celeba": fetch_celeba_attributes,
-    "jigsaw": fetch_jigsaw_embeddings,
-}
-
-
 @cache
-def _fetched(name: str):
-    return FETCHERS[name](preparation="chhabra2024")
+def prepared_once(name: str) -> Prepared:
+    """A data set, read once a process."""
+    return prepared(name)
 
 
 def draw(name: str, seed: int, noise: bool = False, n_train: int = SIZES["train"]) -> Draw:
@@ -91,7 +79,7 @@ def draw(name: str, seed: int, noise: bool = False, n_train: int = SIZES["train"
     n_train : int
         Training rows, where there are as many.
     """
-    data = _fetched(name)
+    data = prepared_once(name)
     rng = np.random.default_rng(seed)
     split = data.split
     if data.partial:  # too few rows to draw from: else seeds would differ in nothing
@@ -110,7 +98,7 @@ def _noisy(name: str, X: np.ndarray, seed: int) -> np.ndarray:
         return add_feature_noise(X, share, np.sqrt(VARIANCE), random_state=seed)[0]
     # The columns are standardised: turn them round between the two values that each has.
     # The first has one in the training rows, so all rows are asked for them.
-    values = np.asarray(_fetched(name).data, dtype=float)
+    values = np.asarray(prepared_once(name).data, dtype=float)
     low, high = values.min(axis=0), values.max(axis=0)
     codes = np.greater(X, (low + high) / 2).astype(int)
     flipped = flip_columns(codes, FLIPPED, random_state=seed)[0]

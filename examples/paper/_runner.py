@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -35,6 +36,7 @@ from . import (
     theorem1,
 )
 from ._experiment import Experiment, Options, Settings
+from ._files import Missing
 from ._store import Store
 
 MODULES = (
@@ -81,9 +83,17 @@ def run(
         delayed(_one)(experiment, store, cell) for cell in missing
     )
     with tqdm(total=len(cells), initial=len(cells) - len(missing), desc=experiment.name) as bar:
-        for _ in work:
+        reasons = set()
+        for reason in work:
             bar.update()
+            reasons.add(reason)
     took = time.perf_counter() - start
+    left_out = [cell for cell in cells if not store.has(cell)]
+    cells = [cell for cell in cells if store.has(cell)]
+    for reason in sorted(reasons - {""}):
+        print(f"{experiment.name}: left out {_panels(left_out)}: {reason}", file=sys.stderr)
+    if not cells:
+        raise Missing(f"nothing to show without {_panels(left_out)}")
     facts = {
         "experiment": experiment.name,
         "version": experiment.version,
@@ -102,13 +112,24 @@ def run(
     paths = experiment.draw(frame, pictures, seconds)
     if experiment.tables is not None:
         print(experiment.tables(frame, seconds))
-    for claim in experiment.claims(frame, seconds):
-        print(f"- {claim.text}\n  paper {claim.paper}; ours {claim.ours}; {claim.verdict}")
+    if left_out:
+        print(f"No claim is judged without {_panels(left_out)}.")
+    else:
+        for claim in experiment.claims(frame, seconds):
+            print(f"- {claim.text}\n  paper {claim.paper}; ours {claim.ours}; {claim.verdict}")
     print(f"{len(missing)} of {len(cells)} cells in {took:.0f} s;", *paths)
 
 
-def _one(experiment: Experiment, store: Store, cell: Settings) -> None:
-    """One cell in a process of its own, with one thread: the same numbers everywhere."""
+def _panels(cells: list[Settings]) -> str:
+    """The data sets of cells, by name."""
+    return ", ".join(dict.fromkeys(str(cell.get("data", "all of it")) for cell in cells))
+
+
+def _one(experiment: Experiment, store: Store, cell: Settings) -> str:
+    """One cell in a process of its own, with one thread: the same numbers everywhere.
+
+    Returns why the cell was left out, where its data is missing.
+    """
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         try:
@@ -118,8 +139,12 @@ def _one(experiment: Experiment, store: Store, cell: Settings) -> None:
         else:
             torch.set_num_threads(1)
         start = time.perf_counter()
-        rows = experiment.run(cell)
+        try:
+            rows = experiment.run(cell)
+        except Missing as error:
+            return str(error)
         store.save(cell, rows, time.perf_counter() - start)
+        return ""
 
 
 def _versions() -> dict[str, str]:

