@@ -23,6 +23,8 @@ from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
+from ._torch_copy import copy_module, plain_name, remove_idle_hooks
+from ._torch_head import LastLinear
 from ._torch_loss import (
     MeanWeights,
     Output,
@@ -56,8 +58,8 @@ class Trained:
         if next(module.parameters(), None) is None:
             raise ValueError("The module has no parameters, so no row has influence on it.")
         # A copy of our own: modes, gradients and hooks of the user's stay as they are.
-        self.module = copy.deepcopy(module).eval()
-        self.moving = {name for name, p in module.named_parameters() if p.requires_grad}
+        self.module = copy_module(module).eval()
+        self.moving = {name for name, p in self.module.named_parameters() if p.requires_grad}
         if not self.moving:
             raise ValueError(
                 "All parameters of the module are frozen (requires_grad=False), so no row has "
@@ -105,13 +107,14 @@ class Trained:
         if dtype is None or getattr(torch, dtype) == self.like["dtype"]:
             return self
         other = copy.copy(self)
-        other.module = copy.deepcopy(self.module).to(getattr(torch, dtype))
+        other.module = copy_module(self.module).to(getattr(torch, dtype))
         return other
 
     def try_out(self, X) -> None:
         """Refuse a module whose output is not a function of each row by itself."""
         x = self.tensor(X, slice(0, _SAMPLE))
         with torch.no_grad(), random_state_kept(self._cuda):
+            remove_idle_hooks(self.module, lambda module: first_output(module(x)))
             first, second = (first_output(self.module(x)) for _ in range(2))
         self._check_output(first)
         tolerance = 1e-3 * float(first.abs().max()) + 1e-6
@@ -180,44 +183,24 @@ class Trained:
 
     def head(self, X) -> str:
         """Name of the last linear layer, whose scores the output must be."""
+        if self._head is None:
+            with random_state_kept(self._cuda):
+                last = self._find_last(X)
+                last.check_linear()
+            self._head = last.name
+        return self._head
+
+    def shifted(self, X) -> str:
+        """Name of the last linear layer, through whose input all scores must pass."""
         if self._head is not None:
             return self._head
-        called: list[tuple[str, Tensor, Tensor]] = []
-        handles = []
-        for name, layer in self.module.named_modules():
-            if isinstance(layer, nn.Linear):
+        with random_state_kept(self._cuda):
+            last = self._find_last(X)
+            last.check_passed()
+        return last.name
 
-                def note(_, args, output, name=name):
-                    called.append((name, args[0], output.clone()))
-
-                handles.append(layer.register_forward_hook(note))
-        try:
-            with torch.no_grad(), random_state_kept(self._cuda):
-                z = self.output.read(self.module(self.tensor(X, slice(0, _SAMPLE))))
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not called:
-            raise ValueError(
-                "The module has no linear layer to take as its last. Choose parameters by "
-                'name (params=[...]) and perturbation="input".'
-            )
-        name, inputs, scores = called[-1]
-        same = scores.dim() == 2 and inputs.dim() == 2 and scores.shape == z.shape
-        if same:
-            # A softmax is told from its scores by what does not change it.
-            gap = (scores - z) if self.output.binary else (scores - z).diff(dim=1)
-            size = float(scores.abs().max()) + 1.0
-            confident = (scores.amax(1) - scores.amin(1) > 14.0)[:, None]  # eps in the log
-            same = bool(((gap.abs() <= 1e-3 * size) | confident).all())
-        if not same or [n for n, *_ in called].count(name) > 1:
-            raise ValueError(
-                f"The module does more with its last linear layer {name!r} than turn its "
-                "scores into probabilities, so that layer on its features is not the model. "
-                'Choose parameters by name (params=[...]) and perturbation="input".'
-            )
-        self._head = name
-        return name
+    def _find_last(self, X) -> LastLinear:
+        return LastLinear(self.module, self.output, self.tensor(X, slice(0, _SAMPLE)))
 
     def features(self, X) -> np.ndarray:
         """The last layer's input (n, d), one forward pass."""
@@ -291,8 +274,8 @@ class Trained:
                 'perturbation="input" moves the input a little, and the module looks up '
                 'integers. Use perturbation="features".'
             )
-        module = copy.deepcopy(self.module)
-        head = self.head(X) if choices.perturbation == "features" else None
+        module = copy_module(self.module)
+        head = self.shifted(X) if choices.perturbation == "features" else None
         names = self._chosen(choices, X)
         like = next(module.parameters())
         zero = torch.zeros((), dtype=like.dtype, device=like.device)
@@ -319,7 +302,10 @@ class Trained:
         elif callable(params):
             names = [n for n in known if n in self.moving and params(n)]
         else:
-            names = list(params)
+            first = {id(p): name for name, p in self.module.named_parameters()}
+            every = self.module.named_parameters(remove_duplicate=False)
+            shared = {name: first[id(p)] for name, p in every}  # one parameter, many names
+            names = [shared.get(plain_name(name), name) for name in params]
             unknown = [n for n in names if n not in known]
             if unknown:
                 raise ValueError(
@@ -373,7 +359,7 @@ def read_torch_classifier(estimator: TorchClassifier) -> Trained:
     decay = {}
     if estimator.weight_decay:
         for name, p in estimator.module.named_parameters():
-            decay[name] = torch.tensor(
+            decay[plain_name(name)] = torch.tensor(
                 float(estimator.weight_decay), dtype=p.dtype, device=p.device
             )
     return Trained(estimator.module, output, estimator.classes_, decay)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._torch_copy import plain_name, unwrap
+
 
 @dataclass(frozen=True)
 class Output:
@@ -69,6 +71,7 @@ def read_criterion(criterion: nn.Module, *, probabilities: bool) -> Output:
     probabilities : bool
         NLLLoss is fed probabilities, of which skorch takes the logarithm.
     """
+    criterion = unwrap(criterion)
     name = type(criterion).__name__
     supported = (nn.CrossEntropyLoss, nn.NLLLoss, nn.BCEWithLogitsLoss)
     if type(criterion) not in supported:
@@ -127,7 +130,7 @@ def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor]:
     the root of the gradient's second moment v: at rest ``∇L + λ (√v + ε) θ = 0``, so the
     penalty is λ (√v + ε), with v as the optimizer left it.
     """
-    names = {id(p): name for name, p in module.named_parameters()}
+    names = {id(p): plain_name(name) for name, p in module.named_parameters()}
     decay: dict[str, Tensor] = {}
     for group in optimizer.param_groups:
         strength = float(group.get("weight_decay", 0.0))

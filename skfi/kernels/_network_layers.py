@@ -36,6 +36,7 @@ from ._network import (
 )
 from ._network_curvature import in_precision, network_damping, root_of, weakest_penalty
 from ._network_factors import eigen_factors, kronecker_factors
+from ._network_misuse import check_layers
 from ._network_straight import straight
 from ._network_watch import Flow, Layer, find_layers, seen_once, watched
 
@@ -155,6 +156,7 @@ def layer_curvature(
     product; EKFAC is damped exactly, in its eigenvalues.
     """
     layers = find_layers(network)
+    check_layers(network, layers, X)
     factors: list[tuple[Tensor, ...]]
     if kind == "ekfac":
         factors = list(eigen_factors(network, layers, X, y, weight, chunk))

@@ -23,6 +23,7 @@ _FEW_CHANNELS = 8
 # Operations, by their names in torch's graph, that keep channels where they are.
 _BY_CHANNEL = {"Relu", "LeakyRelu", "Hardtanh", "Elu", "Silu", "Gelu", "Tanh", "Sigmoid"}
 _BY_CHANNEL |= {"Softplus", "MaxPool2DWithIndices", "AvgPool2D", "NativeBatchNorm", "Add"}
+_BY_CHANNEL.add("Clone")
 
 
 @dataclass(frozen=True)
