@@ -29,13 +29,15 @@ from sklearn.utils.validation import (
 )
 
 from ._budget import step_mass
+from ._in_place import own_rows
 from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import ReportMixin, class_shares, describe_rows, ranking
 from ._routing import keep_whole, routed_params, unwrapped
-from ._rows import check_in_memory, check_weight, checked_labels
+from ._rows import check_in_memory, check_weight, checked_labels, predicted_labels
 from ._scoring import ScoringPlan, score_splits
+from ._trained_rows import fit_on_own_rows
 from ._validation import (
     check_columns_alike,
     check_given,
@@ -305,7 +307,8 @@ class BaseTrimmer(
             return task.estimator
         if kept.all():
             with threads_to_fit(task.X):
-                return clone(task.estimator).fit(task.X, task.y, **unwrapped(params))
+                params = unwrapped(params)
+                return fit_on_own_rows(clone(task.estimator), task.X, task.y, **params)
         rows = np.flatnonzero(kept)
         params = _check_method_params(task.X, params, indices=rows)
         X = _safe_indexing(task.X, rows)
@@ -388,7 +391,7 @@ class BaseTrimmer(
             Class labels.
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return predicted_labels(self.estimator_, X)
 
     @available_if(estimator_has("predict_proba"))
     def predict_proba(self, X):
@@ -405,7 +408,7 @@ class BaseTrimmer(
             Probabilities, columns as in `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        return self.estimator_.predict_proba(own_rows(self.estimator_, X))
 
     @available_if(estimator_has("predict_log_proba"))
     def predict_log_proba(self, X):
@@ -422,7 +425,7 @@ class BaseTrimmer(
             Log probabilities, columns as in `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_log_proba(X)
+        return self.estimator_.predict_log_proba(own_rows(self.estimator_, X))
 
     @available_if(estimator_has("decision_function"))
     def decision_function(self, X):
@@ -439,7 +442,7 @@ class BaseTrimmer(
             Decision values; for two classes those of ``classes_[1]``.
         """
         check_is_fitted(self)
-        return self.estimator_.decision_function(X)
+        return self.estimator_.decision_function(own_rows(self.estimator_, X))
 
     def get_metadata_routing(self):
         """Metadata routing of this object, consumer and router at once.

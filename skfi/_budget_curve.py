@@ -11,15 +11,17 @@ from scipy.stats import rankdata
 
 from ._base import Task
 from ._budget import budget_mass, step_mass
+from ._in_place import own_rows
 from ._path import RemovalPath
 from ._progress import progress_bar
+from ._unseen import naming_unseen
 
 if TYPE_CHECKING:
     from ._trimmer_cv import FITrimmerCV
 
 
 def accuracy_curve(
-    trimmer: FITrimmerCV, task: Task, test: tuple, budgets: list, scorer
+    trimmer: FITrimmerCV, task: Task, test: tuple, budgets: list, scorer, name: str
 ) -> tuple[np.ndarray, np.ndarray, RemovalPath]:
     """Scores of every budget on the rows left out, times, and the path they share."""
     X_test, y_test, extra = test
@@ -37,7 +39,8 @@ def accuracy_curve(
             started = perf_counter()
             model = trimmer._fit_kept(task, task.weight - path.removed(mass))
             fitted = perf_counter()
-            scores[k] = scorer(model, X_test, y_test, **extra)
+            with naming_unseen(name):
+                scores[k] = scorer(model, own_rows(model, X_test), y_test, **extra)
             times[:, k] = fitted - started, perf_counter() - fitted
     return scores, times, path
 

@@ -7,14 +7,15 @@ other networks by torch.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from ._rows import (
     Rows,
@@ -26,6 +27,7 @@ from ._rows import (
     linear_rows,
     through_steps,
 )
+from ._trained_rows import trained_rows, unfrozen, warn_of_unequal_step
 from .bridge import Bridge, bridge
 from .bridge._base import innermost
 from .bridge._network import Choices, NetworkBridge
@@ -65,6 +67,9 @@ _KFAC = (
     'Pass curvature="kfac" (to a trimmer: influence_params={"curvature": "kfac"}), an '
     "approximation whose matrices fit here. Or: "
 )
+
+
+_AnyBridge = TypeVar("_AnyBridge", Bridge, NetworkBridge)
 
 
 @dataclass(frozen=True)
@@ -181,27 +186,58 @@ def curve_fitted(
     check_sliceable(X, "X")
     if held_out is not None:
         check_sliceable(held_out[0], "X_val")
-    training = X, y, sample_weight
-    if isinstance(fitted, NetworkBridge):
-        fitted.check_weight(sample_weight)
-        if not choices.closed_form:
-            return _curve_network(fitted, choices, training, held_out, stacklevel)
-        fitted = fitted.last_layer(choices, X)
-        return _curve_linear(fitted, choices, training, held_out, network=True, wide=wide)
-    choices.check_linear(type(estimator).__name__)
-    names = column_names(estimator, fitted)
+    names = column_names(estimator)
     check_names(names, X, "X")
     if held_out is not None:
         check_names(names, held_out[0], "X_val")
-    return _curve_linear(
-        fitted,
+    training = X, y, sample_weight
+    prepared = trained_rows(estimator, X)
+    unlike = prepared is None and warn_of_unequal_step(estimator, X, y, stacklevel)
+    if isinstance(fitted, NetworkBridge):
+        fitted.check_weight(sample_weight)
+        reading = _with_prepared(fitted, estimator, X, prepared)
+        if not choices.closed_form:
+            network, rows = _curve_network(reading, choices, training, held_out, stacklevel)
+            return replace(network, fitted=fitted), rows
+        linear = fitted.last_layer(choices, X)
+        layer = linear if prepared is None else reading.last_layer(choices, X)
+        curved, others = _curve_linear(
+            layer, choices, training, held_out, network=True, wide=wide
+        )
+        return replace(curved, fitted=linear), others
+    choices.check_linear(type(estimator).__name__)
+    curved, others = _curve_linear(
+        _with_prepared(fitted, estimator, X, prepared),
         choices,
         training,
         held_out,
         own_class(estimator),
         stacklevel=stacklevel + 1,
         wide=wide,
+        at_optimum=not unlike,
     )
+    return replace(curved, fitted=fitted), others
+
+
+def _with_prepared(fitted: _AnyBridge, estimator, X, prepared) -> _AnyBridge:
+    """The bridge, with the rows that the last step was fitted on in place of X."""
+    if prepared is None:
+        return fitted
+    n_steps: int = 0
+    inner = unfrozen(estimator)
+    while isinstance(inner, Pipeline):
+        n_steps += len(inner.steps) > 1
+        inner = inner.steps[-1][1]
+    before = fitted.steps[:n_steps]
+
+    def prepare(rows):
+        if rows is X:
+            return prepared
+        for step in before:
+            rows = step(rows)
+        return rows
+
+    return replace(fitted, steps=(prepare, *fitted.steps[n_steps:]))
 
 
 def own_class(estimator) -> str:
@@ -222,6 +258,7 @@ def _curve_linear(
     network: bool = False,
     stacklevel: int = 0,
     wide: bool = False,
+    at_optimum: bool = True,
 ) -> tuple[CurvedLinear, Rows | None]:
     train = linear_rows(fitted, *training)
     others = None if held_out is None else linear_rows(fitted, *held_out, "_val")
@@ -271,7 +308,7 @@ def _curve_linear(
             total = fit_curvature(model, train.X, train.codes, weight, kronecker=kronecker)
             used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
             found = invert(model, total.hessian, used * unit)
-    if not network:
+    if at_optimum and not network:
         check_stationary(total, found, float(train.weight.sum()), own_name, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)

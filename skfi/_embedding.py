@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 from ._base import given_or_default
 from ._pairing import LinearPairing, pair_fitted, read_linear
 from ._rows import check_columns, check_in_memory, checked_labels
+from ._trained_rows import fit_on_own_rows, keep_trained_rows
 from ._versioned import VersionedState
 from .active import score_pool
 from .bridge._base import require_bridge
@@ -178,16 +179,17 @@ class FIEmbedding(
         check_consistent_length(X, y)
         y = checked_labels(y, self, "Pass the rows with a label alone.")
         check_classification_targets(y)
-        if not isinstance(estimator, FrozenEstimator):
-            estimator = clone(estimator).fit(X, y)
-        pairing = pair_fitted(
-            estimator,
-            X,
-            y,
-            validation_loss=self.validation_loss,
-            metric=self.metric,
-            choices=choices,
-        )
+        with keep_trained_rows():
+            if not isinstance(estimator, FrozenEstimator):
+                estimator = fit_on_own_rows(clone(estimator), X, y)
+            pairing = pair_fitted(
+                estimator,
+                X,
+                y,
+                validation_loss=self.validation_loss,
+                metric=self.metric,
+                choices=choices,
+            )
         assert isinstance(pairing, LinearPairing)  # a network's last layer is linear
         root, variance = pairing.root(self.aggregate)
         if not len(variance):  # all scores are 0, and so is the one coordinate

@@ -22,7 +22,9 @@ from sklearn.utils.extmath import _approximate_mode
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._checkpoint import Checkpoint
+from ._in_place import own_rows
 from ._rows import is_missing, missing_labels
+from ._trained_rows import fit_on_own_rows, keep_trained_rows, trained_rows
 
 _SPLIT, _FIT, _DRAW, _QUERY = range(4)  # what a seed is for
 
@@ -318,7 +320,9 @@ class Rounds:
         X = _safe_indexing(self.X, labelled)
         model = seeded(self.estimator, make_seed(self.root, _FIT, curve.repeat, number))
         start = perf_counter()
-        model.fit(X, y)
+        with keep_trained_rows():
+            fit_on_own_rows(model, X, y)
+            prepared = trained_rows(model, X)
         fit_seconds = perf_counter() - start
         score = self._score(model, curve)
         if not size:
@@ -329,7 +333,9 @@ class Rounds:
             strategy.set_params(random_state=seed)
         X_pool = _safe_indexing(self.X, pool)
         start = perf_counter()
-        positions = strategy.fit(X, y).query(X_pool, batch_size=size)
+        with keep_trained_rows((model, X, prepared)):
+            strategy.fit(X, y)
+        positions = strategy.query(X_pool, batch_size=size)
         query_seconds = perf_counter() - start
         rows = pool[_checked(positions, size, len(pool))].tolist()
         return Round(score, fit_seconds, query_seconds, rows)
@@ -342,7 +348,7 @@ class Rounds:
             X_test = _safe_indexing(self.X, curve.split.test)
             y_test = self.labels.of(curve.split.test)
         try:
-            return float(self.scorer(model, X_test, y_test))
+            return float(self.scorer(model, own_rows(model, X_test), y_test))
         except Exception as error:
             if isinstance(self.error_score, str):
                 raise

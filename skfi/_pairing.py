@@ -222,6 +222,7 @@ class NetworkPairing:
     loss: ValidationLoss
     metric: str = "euclidean"
     unit: str = "copy"
+    names: np.ndarray | None = None  # as in `LinearReader`
 
     def __post_init__(self) -> None:
         train = self.curved.train
@@ -238,6 +239,7 @@ class NetworkPairing:
 
     def features(self, X, name: str):
         """Rows as the module takes them."""
+        check_names(self.names, X, name)
         X = through_steps(self.curved.fitted.transform, X, name)
         if sparse.issparse(X):
             raise ValueError(
@@ -364,10 +366,10 @@ def pair_fitted(
         seed = check_random_state(choices.random_state).randint(np.iinfo(np.int32).max)
         choices = replace(choices, random_state=int(seed))
     curved, _ = curve_fitted(estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1)
+    names = column_names(estimator)
     if isinstance(curved, CurvedNetwork):
-        return NetworkPairing(curved, loss, metric, unit)
+        return NetworkPairing(curved, loss, metric, unit, names)
     dtype = np.float32 if choices.dtype == "float32" else np.float64
-    names = column_names(estimator, curved.fitted)
     return LinearPairing(curved.fitted, curved.model, loss, names, curved, metric, unit, dtype)
 
 
@@ -375,7 +377,7 @@ def read_linear(estimator, X, validation_loss) -> LinearReader:
     """A fitted classifier, of a network its last layer; X are rows to try a network on."""
     fitted = linear_part(estimator, X)
     model = fitted.make_model(1)  # penalties alone know of the number of rows
-    names = column_names(estimator, fitted)
+    names = column_names(estimator)
     return LinearReader(fitted, model, resolve_validation_loss(validation_loss), names)
 
 

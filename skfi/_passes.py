@@ -208,7 +208,7 @@ def make_scorer(
     check_choice("unit", unit, ("copy", "row"))
     loss = resolve_validation_loss(validation_loss)
     fitted = readable(estimator, what)
-    check_names(column_names(estimator, fitted), X_val, "X_val")
+    check_names(column_names(estimator), X_val, "X_val")
     held_out = linear_rows(fitted, X_val, y_val, sample_weight_val, "_val")
     if balances(fitted):
         mass = reduce(partial(count_rows, fitted)).class_mass

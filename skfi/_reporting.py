@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._extras import require
 from ._path import RemovalPath
-from ._rows import encode_labels
+from ._rows import encode_labels, predicted_labels
 
 
 def ranking(path: RemovalPath, support: np.ndarray) -> np.ndarray:
@@ -80,17 +80,18 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
     # A list has an `index` as well.
     index = X.index[rows] if hasattr(X, "iloc") else rows
     predicted = np.empty(0, dtype=np.asarray(y).dtype)
-    nothing = np.full(len(rows), np.nan)
-    probability, loss = nothing, nothing.copy()
+    probability, loss = np.full((2, len(rows)), np.nan)
     if len(rows):
-        X_rows = _safe_indexing(X, rows)
-        predicted = np.asarray(estimator.predict(X_rows))
-        if hasattr(estimator, "predict_proba"):
-            proba = np.asarray(estimator.predict_proba(X_rows))
-            probability = proba.max(axis=1)
-            codes = encode_labels(np.asarray(y)[rows], np.asarray(estimator.classes_), "y")
-            given = proba[np.arange(len(rows)), codes]
-            loss = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
+        predicted = _predicted(estimator, X, rows)
+    known = np.flatnonzero([label is not None for label in predicted])
+    if len(known) and hasattr(estimator, "predict_proba"):
+        X_known = _safe_indexing(X, rows[known])
+        proba = np.asarray(estimator.predict_proba(X_known))
+        probability[known] = proba.max(axis=1)
+        classes = np.asarray(estimator.classes_)
+        codes = encode_labels(np.asarray(y)[rows[known]], classes, "y")
+        given = proba[np.arange(len(known)), codes]
+        loss[known] = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
     return {
         "index": index,
         "given_label": np.asarray(y)[rows],
@@ -98,6 +99,17 @@ def describe_rows(estimator, X, y, rows: np.ndarray) -> dict[str, np.ndarray]:
         "predicted_probability": probability,
         "loss": loss,
     }
+
+
+def _predicted(estimator, X, rows: np.ndarray) -> np.ndarray:
+    """Labels of rows (n,), None where an encoder refuses a category it never saw."""
+    try:
+        return predicted_labels(estimator, _safe_indexing(X, rows))
+    except ValueError:
+        if len(rows) == 1:
+            return np.full(1, None, dtype=object)
+        halves = [_predicted(estimator, X, half) for half in np.array_split(rows, 2)]
+        return np.concatenate([half.astype(object) for half in halves])
 
 
 def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain, frame=None):
@@ -155,7 +167,8 @@ class ReportMixin:
             Columns: ``row``, the position in X; ``influence``, the score by which it
             went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
             the predicted label) and ``loss`` (−log P of the given label), all by
-            `estimator_`, which was not trained on the row;
+            `estimator_`, which was not trained on the row (missing where it cannot take
+            the row, as an encoder that knows no such category);
             ``removal_lowers_validation_loss``, whether the row's removal lowers the
             validation loss to first order (the sign of `skfi.baselines.iv`; missing
             for scores that do not know).

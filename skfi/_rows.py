@@ -24,8 +24,10 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from ._in_place import own_rows
+from ._trained_rows import pipelines_of
 from .bridge import Bridge
-from .bridge._base import before_last, has_steps
+from .bridge._base import has_steps, transform_before_last
 
 
 @dataclass(frozen=True)
@@ -111,18 +113,18 @@ def _steps_take(model, X) -> bool:
     if not isinstance(model, Pipeline) or not has_steps(model):
         return False
     try:
-        before_last(model).transform(_safe_indexing(X, [0]))
+        transform_before_last(model, _safe_indexing(X, [0]))
     except ValueError:
         return False
     return True
 
 
-def column_names(estimator, fitted: Bridge) -> np.ndarray | None:
+def column_names(estimator) -> np.ndarray | None:
     """Names of the columns the classifier was fitted on, where it sees them itself.
 
     Steps before it know their own columns, and may put them in another order.
     """
-    return None if fitted.steps else getattr(estimator, "feature_names_in_", None)
+    return None if pipelines_of(estimator) else getattr(estimator, "feature_names_in_", None)
 
 
 def check_names(names: np.ndarray | None, X, name: str) -> None:
@@ -248,6 +250,15 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
             f"are {known[:10]}. {remedy}"
         )
     return codes
+
+
+def predicted_labels(model, X) -> np.ndarray:
+    """Labels that a fitted classifier predicts (n,); X stays as it is.
+
+    Some classifiers return a column (CatBoost of three classes or more).
+    """
+    labels = np.asarray(model.predict(own_rows(model, X)))
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def check_choice(name: str, value, allowed: tuple[str | None, ...]) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from ._base import given_or_default
 from ._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
+from ._trained_rows import keep_trained_rows, trained_rows, unequal_steps, unfrozen
 from ._warning_scopes import ignored
 from .active import score_pool
 from .bridge._base import require_bridge
@@ -211,7 +212,12 @@ class FIActiveSampler(QueryStrategy):
 
     def _prepare(self, model, X, y) -> dict[str, Any]:
         pairing = self._pair(model, X, y)
-        return {"_pairing": pairing, "influence_details_": pairing.curved.details}
+        prepared = trained_rows(model, X) if unequal_steps(model) else None
+        return {
+            "_pairing": pairing,
+            "_prepared_rows": prepared,
+            "influence_details_": pairing.curved.details,
+        }
 
     def _pair(self, model, X, y) -> LinearPairing | NetworkPairing:
         return pair_fitted(
@@ -232,8 +238,10 @@ class FIActiveSampler(QueryStrategy):
 
     def _paired(self) -> LinearPairing | NetworkPairing:
         if "_pairing" not in self.__dict__:
-            with ignored():  # `fit` has given them
-                pairing = self._pair(self.estimator_, self._X_labelled, self._y_labelled)
+            model, X = unfrozen(self.estimator_), self._X_labelled
+            known = keep_trained_rows((model, X, self._prepared_rows))
+            with known, ignored():  # `fit` has given the warnings
+                pairing = self._pair(self.estimator_, X, self._y_labelled)
             self._pairing = pairing
         return self._pairing
 

@@ -23,10 +23,13 @@ from sklearn.utils.validation import (
     check_array,
 )
 
+from ._in_place import own_rows
 from ._methods import Method
 from ._path import Scored
 from ._routing import model_weight, unwrapped
 from ._rows import through_steps
+from ._trained_rows import fit_on_own_rows, keep_trained_rows
+from ._unseen import naming_unseen
 from ._validation import Split, warn_if_out_of_scale
 from .bridge import bridge
 from .kernels._chunks import threads_to_fit
@@ -82,15 +85,24 @@ def score_splits(
     if plan.splits is None:
         rows = np.flatnonzero(present)
         start = before[0] if before else None
-        result = _score_split(plan, X, y, fit_params, rows, plan.given, start)
+        with naming_unseen("X_val"):
+            result = _score_split(plan, X, y, fit_params, rows, plan.given, start)
         splits, results = [(rows, None)], [result]
     else:
         # A row that is gone is no witness either.
         splits = [_left(y, present, *split) for split in plan.splits]
         starts = before or [None] * len(splits)
         results = Parallel(n_jobs=n_jobs)(
-            delayed(_score_held_out)(plan, X, y, fit_params, *split, start)
-            for split, start in zip(splits, starts, strict=True)
+            delayed(_score_held_out)(
+                plan,
+                X,
+                y,
+                fit_params,
+                *split,
+                start,
+                f"Fold {k} of {len(splits)} of validation",
+            )
+            for k, (split, start) in enumerate(zip(splits, starts, strict=True), start=1)
         )
     influence = _mean(n_rows, splits, [r[0] for r in results])
     gains = [r[1] for r in results if r[1] is not None]
@@ -115,14 +127,15 @@ def _mean(n_rows: int, splits, parts) -> np.ndarray:
     return np.divide(total, count, out=np.full(n_rows, np.nan), where=count > 0)
 
 
-def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start):
+def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start, name):
     if len(val_rows) == 0 or (y[fit_rows] == y[fit_rows[0]]).all():
         return None, None, start, None  # nothing is left to train on, or to score against
     weight = model_weight(fit_params)
     weight = None if weight is None else np.asarray(weight)[val_rows]
     held_out = _safe_indexing(X, val_rows), y[val_rows], weight
     try:
-        return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
+        with naming_unseen(name):
+            return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
     except ValueError as error:  # nobody passed an X_val: these are rows of X
         text = re.sub(r"\b(X|y|sample_weight)_val\b", r"\1", str(error))
         if text == str(error):
@@ -137,18 +150,21 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
     else:
         X_fit, y_fit = _safe_indexing(X, rows), y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
-    with threads_to_fit(X_fit):
-        model = _fit_model(plan, start, X_fit, y_fit, unwrapped(params))
-    if start is None:
-        _check_classes(plan, model, y_fit)
-        if plan.splits is None and plan.method.needs_bridge:
-            _check_scale(model, X_fit, X_val)
-    options = plan.options | {
-        "sample_weight": model_weight(params),
-        "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
-        "sample_weight_val": sample_weight_val,
-    }
-    scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
+    # A callable of the user's may predict both, and the rows are needed again.
+    X_fit, X_val = own_rows(plan.estimator, X_fit), own_rows(plan.estimator, X_val)
+    with keep_trained_rows():
+        with threads_to_fit(X_fit):
+            model = _fit_model(plan, start, X_fit, y_fit, unwrapped(params))
+        if start is None:
+            _check_classes(plan, model, y_fit)
+            if plan.splits is None and plan.method.needs_bridge:
+                _check_scale(model, X_fit, X_val)
+        options = plan.options | {
+            "sample_weight": model_weight(params),
+            "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
+            "sample_weight_val": sample_weight_val,
+        }
+        scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
     return scores, gain, model, details
 
 
@@ -157,14 +173,14 @@ def _fit_model(plan: ScoringPlan, start, X, y, params):
         return plan.estimator
     model = None if start is None else _continued(start, y)
     if model is None:
-        return clone(plan.estimator).fit(X, y, **params)
+        return fit_on_own_rows(clone(plan.estimator), X, y, **params)
     last = _last_step(model)
     given = last.warm_start
     last.set_params(warm_start=True)
     try:
-        model.fit(X, y, **params)
+        fit_on_own_rows(model, X, y, **params)
     except ValueError:  # e.g. a category is gone, and a column with it: start afresh
-        return clone(plan.estimator).fit(X, y, **params)
+        return fit_on_own_rows(clone(plan.estimator), X, y, **params)
     last.set_params(warm_start=given)
     return model
 

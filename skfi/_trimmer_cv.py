@@ -306,7 +306,10 @@ class FITrimmerCV(BaseTrimmer):
     def _curves(self, folds: list, budgets: list, scorer) -> list[tuple]:
         """`accuracy_curve` of every fold; a bar counts the rows of all paths, and refits."""
         work = [sum(work_of(self, fold, masses_of(fold, budgets))) for fold, _ in folds]
-        jobs = [(self, fold, test, budgets, scorer) for fold, test in folds]
+        jobs = [
+            (self, fold, test, budgets, scorer, f"Fold {k} of {len(folds)} of cv")
+            for k, (fold, test) in enumerate(folds, start=1)
+        ]
         title = f"{type(self).__name__}, folds"
         with progress_bar(sum(work), title, self.verbose, unit=None) as told:
             if effective_n_jobs(self.n_jobs) == 1:

@@ -22,6 +22,7 @@ class _Message:
 
     def __init__(self, start: str):
         self._pattern = re.compile(start, re.IGNORECASE)
+        self.pattern = start  # scikit-learn reads it where it runs jobs in this process
 
     def match(self, text: str) -> bool:
         return self in _ignored.get() and self._pattern.match(text) is not None

@@ -9,8 +9,11 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread
 
+import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 
 from skfi._warning_scopes import ignored, recorded
 
@@ -151,3 +154,12 @@ def test_worker_processes_get_a_plain_filter():
         entry = warnings.filters[0]
         assert pickle.loads(pickle.dumps(entry))[1] == re.compile("The start", re.IGNORECASE)
         assert copy.copy(warnings.filters)[0] is entry
+
+
+@pytest.mark.parametrize("message", ["", "The least populated class"])
+def test_scikit_learn_runs_jobs_in_this_process_meanwhile(message):
+    """Its jobs copy the filters in force: a ColumnTransformer is fitted by them."""
+    steps = make_column_transformer((StandardScaler(), [0]), remainder="passthrough")
+    with ignored(UserWarning, message):
+        prepared = steps.fit_transform(np.array([[0.0, 1.0], [2.0, 3.0]]))
+    np.testing.assert_array_equal(prepared, [[-1.0, 1.0], [1.0, 3.0]])

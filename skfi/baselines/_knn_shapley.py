@@ -7,19 +7,25 @@ validation row, and no fit at all.
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import euclidean_distances
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
-from .._rows import check_in_memory, check_weight, encode_labels, through_steps
-from ..bridge._base import before_last
+from .._rows import (
+    check_in_memory,
+    check_names,
+    check_weight,
+    column_names,
+    encode_labels,
+    through_steps,
+)
+from .._trained_rows import pipelines_of
+from ..bridge._base import transform_before_last
 from ..bridge._refusals import check_classifier
 from ..kernels._chunks import block_rows, dense_rows, map_blocks
 
@@ -89,9 +95,10 @@ def knn_shapley(
     """
     if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
         raise ValueError(f"n_neighbors={n_neighbors!r} must be an int of at least 1.")
-    transform, classes = _last_step(estimator)
-    X, codes = _labelled(transform, classes, X, y, "")
-    X_val, codes_val = _labelled(transform, classes, X_val, y_val, "_val")
+    check_classifier(estimator, "estimator")
+    check_is_fitted(estimator)
+    X, codes = _labelled(estimator, X, y, "")
+    X_val, codes_val = _labelled(estimator, X_val, y_val, "_val")
     if X.shape[1] != X_val.shape[1]:
         raise ValueError(
             f"X_val has {X_val.shape[1]} features, but X has {X.shape[1]}: both must have "
@@ -139,43 +146,16 @@ def _distances(X_val, rows: slice, X) -> np.ndarray:
     return cdist(dense_rows(X_val, rows), X, "sqeuclidean")
 
 
-def _labelled(transform, classes: np.ndarray, X, y, suffix: str):
+def _labelled(estimator, X, y, suffix: str):
     check_in_memory(X, f"X{suffix}")
     check_in_memory(y, f"y{suffix}")
-    X = check_array(
-        through_steps(transform, X, f"X{suffix}"),
-        accept_sparse="csr",
-        dtype=np.float64,
-        input_name=f"X{suffix}",
-    )
+    check_names(column_names(estimator), X, f"X{suffix}")
+    for pipeline in pipelines_of(estimator):
+        X = through_steps(partial(transform_before_last, pipeline), X, f"X{suffix}")
+    X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name=f"X{suffix}")
     y = column_or_1d(y, warn=True)
     if len(y) != X.shape[0]:
         raise ValueError(
             f"X{suffix} has {X.shape[0]} rows and y{suffix} {len(y)}; they must match."
         )
-    return X, encode_labels(y, classes, f"y{suffix}")
-
-
-def _last_step(estimator):
-    """(what rows go through before the last step, its class labels)."""
-    check_classifier(estimator, "estimator")
-    check_is_fitted(estimator)
-    steps = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            if len(estimator.steps) > 1:
-                steps.append(before_last(estimator).transform)
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, BaseSearchCV) and hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            break
-
-    def transform(X):
-        for step in steps:
-            X = step(X)
-        return X
-
-    return transform, np.asarray(estimator.classes_)
+    return X, encode_labels(y, np.asarray(estimator.classes_), f"y{suffix}")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from .._in_place import own_rows
 from .._rows import check_in_memory, encode_labels
+from .._trained_rows import last_of, trained_rows, unfrozen, warn_of_unequal_step
 from ..bridge._refusals import check_classifier
 
 _TINY = np.finfo(np.float64).tiny
@@ -30,7 +32,7 @@ def require_proba(estimator, name: str) -> None:
 def probabilities(estimator, X) -> np.ndarray:
     """``predict_proba`` in float64 (n, K), refused where it holds NaN."""
     check_in_memory(X, "X")
-    proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    proba = np.asarray(estimator.predict_proba(own_rows(estimator, X)), dtype=np.float64)
     if np.isnan(proba).any():
         raise ValueError(
             f"predict_proba of {type(estimator).__name__} returned NaN: the fit diverged. "
@@ -95,7 +97,12 @@ def loss(estimator, X, y, X_val=None, y_val=None) -> np.ndarray:
     4
     """
     require_proba(estimator, "loss")
-    proba = probabilities(estimator, X)
+    prepared = trained_rows(estimator, X)
+    if prepared is None:
+        warn_of_unequal_step(estimator, X, y, stacklevel=3)
+        proba = probabilities(estimator, X)
+    else:
+        proba = probabilities(last_of(unfrozen(estimator)), prepared)
     _, codes = labels_and_codes(estimator, y, len(proba))
     own = proba[np.arange(len(proba)), codes]
     return -np.log(np.clip(own, _TINY, 1.0)) + 0.0  # no negative zeros

@@ -17,7 +17,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.validation import _num_samples
 
 from .._routing import weight_params
-from .._rows import encode_labels
+from .._rows import encode_labels, predicted_labels
 from ._loss import probabilities
 
 
@@ -70,7 +70,7 @@ class AllClasses(ClassifierMixin, BaseEstimator):
         return True
 
     def predict(self, X):
-        return self.model.predict(X)
+        return predicted_labels(self.model, X)
 
     def predict_proba(self, X) -> np.ndarray:
         proba = np.zeros((_num_samples(X), len(self.classes)))

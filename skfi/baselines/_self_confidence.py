@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._rows import check_in_memory, check_weight
+from .._unseen import naming_unseen
 from .._validation import Split, checked_splits
 from .._warning_scopes import ignored
 from ._loss import labels_and_codes, require_proba
@@ -114,8 +115,17 @@ def self_confidence(
     splits = _folds(cv, X, codes, groups, random_state)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_held_out)(estimator, X, y, weight, classes, fit_rows, rows, int(seed))
-        for (fit_rows, rows), seed in zip(splits, seeds, strict=True)
+        delayed(_held_out)(
+            estimator,
+            X,
+            y,
+            weight,
+            classes,
+            *split,
+            int(seed),
+            f"Fold {k} of {len(splits)} of cv",
+        )
+        for k, (split, seed) in enumerate(zip(splits, seeds, strict=True), start=1)
     )
     proba, count = np.zeros((n_rows, len(classes))), np.zeros(n_rows)
     for (_, rows), part in zip(splits, parts, strict=True):
@@ -157,7 +167,7 @@ def _folds(cv, X, codes: np.ndarray, groups, random_state) -> list[Split]:
     return [(fit_rows, rows) for fit_rows, rows in splits if len(rows)]
 
 
-def _held_out(estimator, X, y, weight, classes, fit_rows, rows, seed) -> np.ndarray:
+def _held_out(estimator, X, y, weight, classes, fit_rows, rows, seed, name) -> np.ndarray:
     """Probabilities (rows, K) of a model that trained on ``fit_rows``."""
     if weight is not None:
         present = fit_rows[weight[fit_rows] > 0]
@@ -171,7 +181,8 @@ def _held_out(estimator, X, y, weight, classes, fit_rows, rows, seed) -> np.ndar
         model = prior_on(y, weight, fit_rows)
     else:
         model = fit_on(estimator, X, y, weight, fit_rows, seed)
-    return with_all_classes(model, classes).predict_proba(_safe_indexing(X, rows))
+    with naming_unseen(name):
+        return with_all_classes(model, classes).predict_proba(_safe_indexing(X, rows))
 
 
 def _label_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
-from .._rows import check_in_memory, check_weight, encode_labels
+from .._in_place import own_rows
+from .._rows import check_in_memory, check_weight, encode_labels, predicted_labels
 from .._warning_scopes import ignored
 from ..bridge._refusals import check_classifier
 from ._loss import labels_and_codes
@@ -213,11 +214,12 @@ class _Game:
 
     def _score(self, model) -> float:
         if self.scorer is None:
-            right = model.predict(self.X_val) == self.y_val
+            right = predicted_labels(model, self.X_val) == self.y_val
             return float(np.average(right, weights=self.weight_val))
         model = with_all_classes(model, self.classes)
         params = {} if self.weight_val is None else {"sample_weight": self.weight_val}
-        return float(self.scorer(model, self.X_val, self.y_val, **params))
+        X_val = own_rows(model, self.X_val)
+        return float(self.scorer(model, X_val, self.y_val, **params))
 
 
 def _added(game: _Game, order, empty: float, full: float, truncation: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import singledispatch, wraps
+from functools import partial, singledispatch, wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from .._extras import require
+from .._in_place import own_rows
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
 from ..kernels._softmax import SoftmaxLinear
 from ._refusals import NETWORKS, User, check_classifier, refusal, refuse_resampling
@@ -454,7 +455,7 @@ def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
     inner = bridge(estimator.steps[-1][1])
     if len(estimator.steps) == 1:
         return inner
-    return replace(inner, steps=(before_last(estimator).transform, *inner.steps))
+    return replace(inner, steps=(partial(transform_before_last, estimator), *inner.steps))
 
 
 class _Unchanged(BaseEstimator):
@@ -470,15 +471,24 @@ class _Unchanged(BaseEstimator):
         return X
 
 
-def before_last(pipeline: Pipeline) -> Pipeline:
-    """The steps of a fitted Pipeline before its last, to transform with.
+def transform_before_last(pipeline: Pipeline, X):
+    """Rows as the last step of a fitted Pipeline sees them; X itself stays as it is.
 
     A slice alone would not do: it is fitted if its last step is, and scikit-learn 1.7 takes
     HashingVectorizer, which has nothing to fit, for one that is not.
     """
     sliced = pipeline[:-1]
     sliced.steps = [*sliced.steps, ("unchanged", _Unchanged())]
-    return sliced
+    X = sliced.transform(own_rows(sliced, X))
+    last = pipeline.steps[-1][1]
+    fitted_on, names = getattr(last, "feature_names_in_", None), _get_feature_names(X)
+    if fitted_on is not None and names is not None and not np.array_equal(fitted_on, names):
+        raise ValueError(
+            f"{type(last).__name__} was fitted on the columns {list(fitted_on[:10])}, and the "
+            f"steps before it return {list(names[:10])}. Pass rows with the columns of the "
+            "training rows, in the same order."
+        )
+    return X
 
 
 @bridge.register(FrozenEstimator)

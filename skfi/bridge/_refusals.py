@@ -102,6 +102,8 @@ def check_classifier(value, name: str) -> None:
     TypeError
         It is one of these.
     """
+    if value is None:  # the default, whose tags scikit-learn 1.7 would warn of
+        return
     kind = value if isinstance(value, type) else type(value)
     torch = any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__)
     if torch and not hasattr(value, "fit"):

@@ -16,6 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
 
 from .._extras import require
+from .._in_place import own_rows
+from .._trained_rows import fit_on_own_rows
 from ..queries._base import representation
 from ._plotting import BLACK, GREY, VERMILLION, add_legend, axes_for, count, plain_text, style
 
@@ -347,10 +349,10 @@ def _projected(model, X_pool, projection, random_state):
     try:
         check_is_fitted(projection)
     except NotFittedError:
-        projection = clone(projection).fit(X_pool)
+        projection = fit_on_own_rows(clone(projection), X_pool, None)
 
     def project(X):
-        found = np.asarray(projection.transform(X))
+        found = np.asarray(projection.transform(own_rows(projection, X)))
         if found.ndim != 2 or found.shape[0] != _num_samples(X) or found.shape[1] < 2:
             raise ValueError(
                 f"projection must give at least two columns, got an array of shape "

@@ -145,7 +145,7 @@ def score_blocks(estimator, blocks: Blocks, X, held_out, influence, split_every,
     """`fi_util` of rows that are in blocks already."""
     fitted = readable(estimator, "fi_util")
     check_scoring(X, held_out, influence, of_any_width=bool(fitted.steps))
-    check_names(column_names(estimator, fitted), getattr(X, "_meta", X), "X")
+    check_names(column_names(estimator), getattr(X, "_meta", X), "X")
     reduce = reducer(blocks, split_every)
     scorer, _ = make_scorer(reduce, estimator, *held_out, **options, stacklevel=4)
     function = partial(_score, scorer, influence)

@@ -17,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._extras import missing
+from .._in_place import own_rows
 from .._sampler import FIActiveSampler
 from .._versioned import VersionedState
 from ..bridge._base import bridge
@@ -121,7 +122,7 @@ class _PoolStrategy(VersionedState, SingleAnnotatorPoolQueryStrategy):
             raise ValueError("There are no candidates: every row has a label.")
         if fit_clf:
             weights = () if sample_weight is None else (sample_weight,)
-            clf = clone(clf).fit(X, y, *weights)
+            clf = clone(clf).fit(own_rows(clf, X), y, *weights)
         model = _frozen(clf)
         labelled = is_labeled(y, self.missing_label_)
         if not labelled.any() or (model is None and strategy._needs_model):

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
+from .._in_place import own_rows
 from .._passes import fit_linear
 from .._progress import progress_bar
 from ._reduce import Passes
@@ -146,8 +147,8 @@ def fit_transformer(rows: RowSource, transformer, verbose):
         for block in rows._read(rows._block_rows(), frames=True):
             with named(block.where):
                 if not by_parts:
-                    return fitted.fit(block.X)
-                fitted.partial_fit(block.X)
+                    return fitted.fit(own_rows(fitted, block.X))
+                fitted.partial_fit(own_rows(fitted, block.X))
             if told is not None:
                 told(block.stop)
     return fitted
@@ -182,5 +183,6 @@ class Transformed(RowSource):
     def _read(self, size: int, start: int = 0, frames: bool = False) -> Iterator[Block]:
         for block in self._rows._read(size, start, frames):
             with named(block.where):
-                X = self._transformer.transform(block.X)
+                rows = own_rows(self._transformer, block.X)
+                X = self._transformer.transform(rows)
             yield block._replace(X=X)

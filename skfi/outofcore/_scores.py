@@ -212,7 +212,7 @@ def _score(scorer: Scorer, passes: Passes, n_rows: int, pick, journal, told) -> 
 
 def _check_columns(estimator, fitted: Bridge, rows: RowSource) -> None:
     """Refuse other columns than the classifier was fitted on, before a pass."""
-    names, given = column_names(estimator, fitted), rows.feature_names
+    names, given = column_names(estimator), rows.feature_names
     if names is not None and given is not None and list(names) != given:
         raise ValueError(
             "rows must have the columns that the classifier was fitted on, in the same order: "

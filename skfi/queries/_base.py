@@ -32,6 +32,7 @@ from sklearn.utils.validation import (
 )
 
 from .._base import given_or_default
+from .._in_place import own_rows
 from .._rows import (
     check_columns,
     check_in_memory,
@@ -39,8 +40,9 @@ from .._rows import (
     checked_labels,
     sliceable,
 )
+from .._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._versioned import VersionedState
-from ..bridge._base import before_last, bridge, innermost
+from ..bridge._base import bridge, innermost, transform_before_last
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import adapt
@@ -156,9 +158,10 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         )
         y = checked_labels(y, self, remedy)
         check_classification_targets(y)
-        model = self._fitted_model(X, y)
-        cold = model is None and self._needs_model
-        prepared = {} if cold else self._prepare(model, X, y)
+        with keep_trained_rows():
+            model = self._fitted_model(X, y)
+            cold = model is None and self._needs_model
+            prepared = {} if cold else self._prepare(model, X, y)
         for name in self._prepared & vars(self).keys():  # of an earlier fit
             delattr(self, name)
         _check_feature_names(self, X, reset=True)
@@ -187,7 +190,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
             return None
         if isinstance(innermost(estimator), FrozenEstimator) or len(np.unique(y)) > 1:
             with threads_to_fit(X):
-                return clone(estimator).fit(X, y)
+                return fit_on_own_rows(clone(estimator), X, y)
         if self._needs_model:
             warnings.warn(
                 f"All labels are of one class ({y[0]}), so no classifier can be fitted. "
@@ -323,7 +326,8 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
 
     def _proba(self, X_pool) -> np.ndarray:
         """Class probabilities of the pool (n_pool, K), in blocks of bounded memory."""
-        parts = [self.estimator_.predict_proba(part) for _, part in pool_blocks(X_pool)]
+        model = self.estimator_
+        parts = [model.predict_proba(own_rows(model, part)) for _, part in pool_blocks(X_pool)]
         return np.concatenate(parts).astype(np.float64, copy=False)
 
     def __sklearn_tags__(self):
@@ -362,7 +366,7 @@ def representation(model, X):
         inner = model.estimator if isinstance(model, FrozenEstimator) else model
         inner = getattr(inner, "best_estimator_", inner)
         if isinstance(inner, Pipeline) and len(inner.steps) > 1:
-            X = before_last(inner).transform(X)
+            X = transform_before_last(inner, X)
     return _flat(X)
 
 

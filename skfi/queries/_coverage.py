@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval
 
+from .._trained_rows import fit_on_own_rows
 from .._warning_scopes import ignored
 from ..kernels._chunks import one_blas_thread
 from ._base import QueryStrategy, representation
@@ -42,7 +43,8 @@ class _Coverage(QueryStrategy):
         if model is None and isinstance(self.estimator, Pipeline):
             # One class fits no classifier, but what stands before it can be fitted.
             last = self.estimator.steps[-1][0]
-            model = clone(self.estimator).set_params(**{last: "passthrough"}).fit(X, y)
+            steps = clone(self.estimator).set_params(**{last: "passthrough"})
+            model = fit_on_own_rows(steps, X, y)
         return model
 
     def _prepare(self, model, X, y):

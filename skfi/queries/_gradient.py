@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import _num_samples
 
+from .._in_place import own_rows
 from ..kernels._vectors import FactoredVectors
 from ._base import QueryStrategy, pool_blocks, representation
 from ._select import select_diverse
@@ -152,7 +153,8 @@ def _lengths(model, X_pool, constant: float) -> np.ndarray:
     """``‖p - e_ŷ‖ ‖(φ, constant)‖`` of each row (n_pool,)."""
     lengths = np.empty(_num_samples(X_pool))
     for rows, part in pool_blocks(X_pool):
-        r = _residuals(np.asarray(model.predict_proba(part), dtype=np.float64))
+        proba = model.predict_proba(own_rows(model, part))
+        r = _residuals(np.asarray(proba, dtype=np.float64))
         squares = _squares(representation(model, part)) + constant**2
         lengths[rows] = row_norms(r) * np.sqrt(squares)
     return lengths

@@ -14,7 +14,9 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _num_samples
 
 from .._curved import CurvedLinear, curve_fitted
-from .._rows import Rows, encode_labels
+from .._rows import Rows, encode_labels, predicted_labels
+from .._trained_rows import fit_on_own_rows
+from .._unseen import naming_unseen
 from .._validation import Split
 from .._warning_scopes import ignored
 from ..bridge import Bridge
@@ -182,9 +184,13 @@ class InfluenceValue(QueryStrategy):
         if is_frozen(model):
             seen_by.append((model, _one_step(model, X, y, splits, loss, own)))
         else:
-            for fit, look in splits:
-                trained = clone(model).fit(_safe_indexing(X, fit), y[fit])
-                seen_by.append((trained, [_refitted(trained, X, y, fit, look, loss, own)]))
+            for k, (fit, look) in enumerate(splits, start=1):
+                rows = _safe_indexing(X, fit)
+                trained = fit_on_own_rows(clone(model), rows, y[fit])
+                held_out = _safe_indexing(X, look), y[look], None
+                with naming_unseen(f"Fold {k} of {len(splits)} of validation"):
+                    witness = _refitted(trained, rows, y[fit], fit, held_out, loss, own)
+                seen_by.append((trained, [witness]))
         regressor = None
         if self.label == "regression" and splits:
             chosen = DecisionTreeRegressor() if self.regressor is None else self.regressor
@@ -197,7 +203,7 @@ class InfluenceValue(QueryStrategy):
         mean = Mean(_num_samples(X_pool))
         read = [linear_part(model, X_pool) for model, _ in self._seen_by]
         for rows, part in pool_blocks(X_pool):
-            label = np.asarray(self.estimator_.predict(part))
+            label = predicted_labels(self.estimator_, part)
             position = np.arange(rows.start, rows.stop)
             for linear, (_, witnesses) in zip(read, self._seen_by, strict=True):
                 features = linear_features(linear, part)
@@ -215,16 +221,13 @@ def _refitted(
     X,
     y: np.ndarray,
     fit: np.ndarray,
-    look: np.ndarray,
+    held_out: tuple[Any, np.ndarray, None],
     loss: ValidationLoss,
     own: Mean,
 ) -> _Witness:
-    """The witness of a model that was fitted without the rows that look at it."""
-    held_out = _safe_indexing(X, look), y[look], None
+    """The witness of a model that was fitted on X, without the rows that look at it."""
     with of_other_rows():
-        curved, rows = curve_fitted(
-            trained, _safe_indexing(X, fit), y[fit], None, None, held_out, stacklevel=6
-        )
+        curved, rows = curve_fitted(trained, X, y, None, None, held_out, stacklevel=6)
     assert isinstance(curved, CurvedLinear)
     assert rows is not None
     train, classes = curved.train, curved.fitted.classes

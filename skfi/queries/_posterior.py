@@ -20,6 +20,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
 from .._curved import CurvedLinear, curve_fitted
+from .._in_place import own_rows
 from .._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
@@ -72,7 +73,7 @@ class Committee:
 
     def reader(self, classifier, X) -> Reader:
         def proba(part) -> np.ndarray:
-            votes = [member.predict_proba(part) for member in self.members]
+            votes = [member.predict_proba(own_rows(member, part)) for member in self.members]
             return np.stack(votes).astype(np.float64, copy=False)
 
         return proba

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn import config_context
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -153,3 +155,26 @@ def test_errors_say_what_is_wrong():
     X[0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         knn_shapley(model, X, y, X_val, y_val)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_columns_in_another_order_are_refused(library):
+    frames = pytest.importorskip(library)
+    rng = np.random.RandomState(0)
+    table = {"a": rng.normal(size=30), "b": 100 * rng.normal(size=30)}
+    X, y = frames.DataFrame(table), (table["a"] > 0).astype(int)
+    model = LogisticRegression(max_iter=1000).fit(X, y)
+    for rows, rows_val, name in ((X, X[["b", "a"]], "X_val"), (X[["b", "a"]], X, "X")):
+        with pytest.raises(ValueError, match=rf"{name} must have the columns .* same order"):
+            knn_shapley(model, rows, y, rows_val, y)
+
+
+def test_steps_by_name_take_columns_in_any_order():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)})
+    y = (X["a"] > 0).astype(int).to_numpy()
+    steps = make_column_transformer((StandardScaler(), ["b"]), ("passthrough", ["a"]))
+    model = make_pipeline(steps, LogisticRegression()).fit(X, y)
+    expected = knn_shapley(model, X, y, X, y)
+    assert_array_equal(knn_shapley(model, X, y, X[["b", "a"]], y), expected)

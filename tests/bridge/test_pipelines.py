@@ -16,6 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -27,7 +28,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
-from skfi import fi_util
+from skfi import fi_active, fi_pairwise, fi_util
 from skfi.baselines import knn_shapley
 from skfi.queries._base import representation
 from tests.conftest import classic, make_split
@@ -233,3 +234,42 @@ def test_steps_with_nothing_to_fit(last):
             fi_util(pipe, texts[:30], y[:30], texts[30:], y[30:]),
             fi_util(pipe[-1], rows[:30], y[:30], rows[30:], y[30:]),
         )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(FunctionTransformer(), LogisticRegression()),
+        MLPClassifier((3,), max_iter=5, random_state=0),
+        make_pipeline(FunctionTransformer(), MLPClassifier((3,), max_iter=5, random_state=0)),
+    ],
+    ids=["steps", "network", "steps before a network"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_columns_in_another_order_are_refused_where_steps_let_them_pass(model):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(40, 2)), columns=["a", "b"])
+    y = (X["a"] > 0).astype(int).to_numpy()
+    turned, model = X[["b", "a"]], clone(model).fit(X, y)
+    calls = {
+        "X_val": lambda: fi_util(model, X, y, turned, y),
+        "X": lambda: fi_util(model, turned, y, X, y),
+        "X_query": lambda: fi_pairwise(model, X, y, turned),
+        "X_pool": lambda: fi_active(model, X, y, turned),
+        "neighbours": lambda: knn_shapley(model, X, y, turned, y),
+    }
+    for call in calls.values():
+        with pytest.raises(ValueError, match=r"in the same order"):
+            call()
+
+
+def test_columns_in_another_order_are_refused_for_all_parameters_of_a_network():
+    pytest.importorskip("torch")
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(40, 2)), columns=["a", "b"])
+    y = (X["a"] > 0).astype(int).to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPClassifier((3,), max_iter=5, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match=r"X_pool must have the columns .* same order"):
+        fi_active(model, X, y, X[["b", "a"]], params="all")
