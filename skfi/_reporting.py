@@ -57,15 +57,18 @@ def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
     )
 
 
-def warn_of_spared(rows: np.ndarray, codes, classes, min_class_size: int) -> None:
-    """Warn of rows that the budget reached and that were kept for their class."""
+def warn_of_spared(rows: np.ndarray, labels, min_class_size: int) -> None:
+    """Warn of rows that the budget reached and that were kept for their class.
+
+    ``labels`` are those of the rows.
+    """
     if not len(rows):
         return
     kept = []
-    for code in np.unique(codes[rows])[:5]:
-        own = rows[codes[rows] == code]
+    for label in np.unique(labels)[:5]:
+        own = np.sort(rows[labels == label])
         listed = ", ".join(map(str, own[:5])) + (", …" if len(own) > 5 else "")
-        kept.append(f"{str(classes[code])[:40]} (rows {listed})")
+        kept.append(f"{str(label)[:40]} (rows {listed})")
     warnings.warn(
         f"The budget reached the last rows of class {'; '.join(kept)}. They are kept "
         f"(min_class_size={min_class_size}), and the rows with the next highest scores were "

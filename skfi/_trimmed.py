@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-
-from ._reporting import warn_if_class_shrank
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,74 @@ class TrimResult:
     n_trimmed_: int
 
 
-def check_classes_left(budget, classes, before: np.ndarray, after: np.ndarray) -> None:
-    """Refuse a budget that takes a class, and warn of one that takes most of it.
+@dataclass(frozen=True)
+class LastRows:
+    """The rows of each class that would be dropped last; adds up over blocks."""
 
-    ``before`` and ``after`` are the classes' weights (K,).
-    """
-    taken = np.asarray(classes)[(before > 0) & (after == 0)]
-    if len(taken):
-        raise ValueError(
-            f"budget={budget} takes all rows of {taken.tolist()[:5]}, and a classifier needs "
-            "some of each class. Use a smaller one."
+    size: int  # rows of each class
+    labels: np.ndarray
+    scores: np.ndarray
+    rows: np.ndarray
+
+    def __add__(self, other: LastRows) -> LastRows:
+        return last_rows(
+            self.size,
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.rows, other.rows]),
         )
-    warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
+
+
+def last_rows(size: int, labels, scores, rows) -> LastRows:
+    """Of each class the ``size`` lowest scores, of equal ones those of the last rows."""
+    codes = np.unique(labels, return_inverse=True)[1]
+    order = np.lexsort((-rows, scores, codes))
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    places = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    order = order[places < size]
+    return LastRows(size, labels[order], scores[order], rows[order])
+
+
+def check_min_class_size(value: Any) -> None:
+    """Refuse what is no number of rows."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"min_class_size={value!r} must be a number of rows, at least 1.")
+
+
+def classes_are_short(before: np.ndarray, after: np.ndarray, min_class_size: int) -> bool:
+    """Whether a class has fewer rows left than are kept; both are numbers of rows (K,)."""
+    return bool((after < np.minimum(before, min_class_size)).any())
+
+
+def choose_others(choose, kept: LastRows, number: int, n_rows: int) -> tuple[Any, np.ndarray]:
+    """The ``number`` highest scores among the rows that are not kept for their class.
+
+    Parameters
+    ----------
+    choose : callable
+        ``number -> (mask of the highest scores, which rows of ``kept`` are in it)``.
+    kept : LastRows
+    number : int
+    n_rows : int
+        Rows that may be dropped, those of ``kept`` included.
+
+    Returns
+    -------
+    mask : array of bool of shape (n,)
+        The rows of ``kept`` that are in it are to be taken out.
+    spared : ndarray of bool
+        Which rows of ``kept`` these are.
+    """
+    free = n_rows - len(kept.rows)
+    if number > free:
+        raise ValueError(
+            f"The budget asks for {number:,} rows, but only {free:,} can be dropped: each "
+            f"class keeps min_class_size={kept.size}. Lower budget."
+        )
+    wanted = number
+    while True:
+        mask, spared = choose(wanted)
+        missing = number - (wanted - int(spared.sum()))
+        if not missing:
+            return mask, spared
+        wanted += missing

@@ -285,7 +285,8 @@ class FITrimmer(BaseTrimmer):
             removed = path.removed(mass)
             final = run._fit_kept(task, task.weight - removed)
         self._store(task, path, removed, final)
-        warn_of_spared(path.spared_by(mass), task.codes, task.classes, self.min_class_size)
+        spared = path.spared_by(mass)
+        warn_of_spared(spared, task.y[spared], self.min_class_size)
         warn_if_class_shrank(task.codes, task.classes, task.weight, task.weight - removed)
         if self.verbose:
             scored = int((~np.isnan(self.influence_)).sum())

@@ -293,7 +293,8 @@ class FITrimmerCV(BaseTrimmer):
         self.scorer_ = scorer
         self.n_splits_ = len(folds)
         self.refit_time_ = took
-        warn_of_spared(path.spared_by(mass), task.codes, task.classes, self.min_class_size)
+        spared = path.spared_by(mass)
+        warn_of_spared(spared, task.y[spared], self.min_class_size)
         warn_if_class_shrank(fold.codes, fold.classes, fold.weight, kept_weight)
         if self.verbose:
             print(

@@ -22,8 +22,8 @@ from ._tables import Table, check_copy, format_of, read_as_asked, write_columns
 
 _FOLDS = 5
 _RARE = (
-    "No budget may take the last row of a class, so larger ones may not be tried. Put rare "
-    "classes together, or take them out, if that hinders."
+    "The last row of a class is always kept, and the next row is dropped instead. Check "
+    "whether these labels are mistyped."
 )
 _RARE_VAL = "Where they are held out in folds, not every fold has one."
 _FIRST = 5  # rows that are shown

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -10,9 +11,27 @@ from sklearn.utils.validation import _get_feature_names, column_or_1d
 
 from .._budget import check_budget
 from .._passes import fit_linear
+from .._reporting import warn_if_class_shrank, warn_of_spared
 from .._rows import missing_labels
-from .._trimmed import TrimResult, check_classes_left
-from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
+from .._trimmed import (
+    LastRows,
+    TrimResult,
+    check_min_class_size,
+    choose_others,
+    classes_are_short,
+    last_rows,
+)
+from ._dask_blocks import (
+    SPLIT_EVERY,
+    Blocks,
+    combine,
+    compute_now,
+    each_block,
+    in_blocks,
+    map_blocks,
+    split,
+    sum_blocks,
+)
 from ._dask_scores import check_columns, check_scoring, reducer, score_blocks
 from ._dask_select import select_top
 
@@ -134,12 +153,17 @@ class _LabelMass:
 
     labels: np.ndarray
     weight: np.ndarray
+    rows: np.ndarray  # those with weight
 
     def __add__(self, other: _LabelMass) -> _LabelMass:
         labels, place = np.unique(
             np.concatenate([self.labels, other.labels]), return_inverse=True
         )
-        return _LabelMass(labels, np.bincount(place, [*self.weight, *other.weight]))
+        return _LabelMass(
+            labels,
+            np.bincount(place, [*self.weight, *other.weight]),
+            np.bincount(place, [*self.rows, *other.rows]),
+        )
 
 
 def _weigh_labels(y, sample_weight) -> _LabelMass:
@@ -151,8 +175,8 @@ def _weigh_labels(y, sample_weight) -> _LabelMass:
             "these rows."
         )
     labels, place = np.unique(y, return_inverse=True)
-    weight = None if sample_weight is None else np.asarray(sample_weight)
-    return _LabelMass(labels, np.bincount(place, weight).astype(float))
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+    return _LabelMass(labels, np.bincount(place, weight), np.bincount(place, weight > 0))
 
 
 def _label_mass(blocks: Blocks, split_every: int) -> _LabelMass:
@@ -176,6 +200,7 @@ def trim(
     influence="fi_signed",
     validation_loss="expected_error",
     metric="mahalanobis",
+    min_class_size=1,
     classes=None,
     C=1.0,
     fit_intercept=True,
@@ -215,6 +240,9 @@ def trim(
         Loss on the validation rows, as in `skfi.fi_util`.
     metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, as in `skfi.fi_util`.
+    min_class_size : int, default=1
+        Rows of each class that are kept. Where the budget reaches the last ones of a class,
+        the rows with the next highest scores are dropped instead, and a warning names them.
     classes, C, fit_intercept, class_weight, tol, max_iter : \
             default=None, 1.0, True, None, 1e-10, 50
         The classifier, as in `fit_logistic`.
@@ -231,13 +259,14 @@ def trim(
     TypeError
         `X`, `y` or `sample_weight` is no dask collection, or `X_val` or `y_val` is one.
     ValueError
-        A budget that takes a whole class, or is none; what `fit_logistic` and `fi_util`
-        refuse.
+        A budget of more rows than classes can spare, or that is none; what `fit_logistic`
+        and `fi_util` refuse.
 
     Warns
     -----
     UserWarning
-        More than half of a class went.
+        More than half of a class was dropped, or its last rows were kept although the budget
+        reached them.
     ConvergenceWarning
         There were too few steps.
 
@@ -271,6 +300,7 @@ def trim(
     11
     """
     check_budget(budget)
+    check_min_class_size(min_class_size)
     held_out = X_val, y_val, sample_weight_val
     blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
     check_scoring(X, held_out, influence)  # before a fit
@@ -296,11 +326,74 @@ def trim(
     top = select_top(order, budget, split_every=split_every).persist()
     gone = in_blocks(gone=top, sample_weight=sample_weight)
     left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
+    after = _label_mass(in_blocks(X=X, y=y, sample_weight=left), split_every)
+    if classes_are_short(before.rows, after.rows, min_class_size):
+        top, last = _without_last_rows(
+            order,
+            y,
+            sample_weight,
+            min_class_size,
+            int(top.sum().compute()),
+            before,
+            split_every,
+        )
+        warn_of_spared(last.rows, last.labels, min_class_size)
+        gone = in_blocks(gone=top, sample_weight=sample_weight)
+        left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
+        after = _label_mass(in_blocks(X=X, y=y, sample_weight=left), split_every)
     blocks = in_blocks(X=X, y=y, sample_weight=left)
-    after = _label_mass(blocks, split_every)
-    check_classes_left(budget, before.labels, before.weight, after.weight)
+    labels = before.labels
+    warn_if_class_shrank(np.arange(len(labels)), labels, before.weight, after.weight)
     final = full if not budget else _fitted(blocks, X, settings, known)
     return TrimResult(final, full, ~top, scores, int(top.sum().compute()))
+
+
+def _without_last_rows(order, y, sample_weight, size: int, number: int, before, split_every):
+    """The rows to drop, without the last of each class; and those of them that were reached."""
+    blocks = in_blocks(order=order, y=y, sample_weight=sample_weight)
+    counts = each_block(blocks, _count_rows, "skfi-rows", rows_needed=False)
+    starts = split(combine(_starts, "skfi-starts", counts), len(counts))
+    found = partial(_last_of_block, size)
+    last = compute_now(sum_blocks(blocks, found, "skfi-last", split_every, given=[starts]))
+
+    def choose(wanted: int):
+        top = in_blocks(top=select_top(order, wanted, split_every=split_every).persist())
+        among = partial(_among, last.rows)
+        chosen = sum_blocks(top, among, "skfi-among", split_every, given=[starts])
+        kept = partial(_taken_out, last.rows)
+        mask = map_blocks(top, kept, "skfi-dropped", np.bool_, given=[starts])
+        return mask, compute_now(chosen).astype(bool)
+
+    mask, spared = choose_others(choose, last, number, int(before.rows.sum()))
+    return mask.persist(), replace(last, rows=last.rows[spared], labels=last.labels[spared])
+
+
+def _count_rows(order, *_) -> int:
+    return len(order)
+
+
+def _starts(counts: list[int]) -> list[int]:
+    return [0, *np.cumsum(counts[:-1]).tolist()]
+
+
+def _last_of_block(size: int, order, y, sample_weight, start: int) -> LastRows:
+    present = (
+        np.ones(len(order), bool) if sample_weight is None else np.asarray(sample_weight) > 0
+    )
+    rows = start + np.flatnonzero(present)
+    return last_rows(size, np.asarray(y)[present], np.asarray(order)[present], rows)
+
+
+def _among(rows: np.ndarray, top, start: int) -> np.ndarray:
+    """Which of the rows are chosen in this block, as 0 and 1."""
+    here = (rows >= start) & (rows < start + len(top))
+    chosen = np.zeros(len(rows), dtype=int)
+    chosen[here] = np.asarray(top)[rows[here] - start]
+    return chosen
+
+
+def _taken_out(rows: np.ndarray, top, start: int) -> np.ndarray:
+    return np.asarray(top) & ~np.isin(start + np.arange(len(top)), rows)
 
 
 def _present_first(scores: np.ndarray, sample_weight) -> np.ndarray:

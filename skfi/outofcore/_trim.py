@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 
 from .._budget import budget_rows, check_budget
 from .._passes import SCORES
+from .._reporting import warn_if_class_shrank, warn_of_spared
 from .._rows import check_choice, encode_labels
-from .._trimmed import TrimResult, check_classes_left
+from .._trimmed import (
+    LastRows,
+    TrimResult,
+    check_min_class_size,
+    choose_others,
+    classes_are_short,
+    last_rows,
+)
 from ._fit import fit_on, fit_transformer
 from ._scores import score_rows
 from ._select import select_top
@@ -31,6 +42,7 @@ def trim(
     influence="fi_signed",
     validation_loss="expected_error",
     metric="mahalanobis",
+    min_class_size=1,
     out=None,
     overwrite=False,
     verbose=0,
@@ -63,6 +75,9 @@ def trim(
         What rows are ordered by, the highest first, as in `fi_util`.
     validation_loss, metric : default="expected_error", "mahalanobis"
         As in `skfi.FITrimmer`.
+    min_class_size : int, default=1
+        Rows of each class that are kept. Where the budget reaches the last ones of a class,
+        the rows with the next highest scores are dropped instead, and a warning names them.
     out : path-like, default=None
         A .npy file for the scores, as in `fi_util`. A run that was killed fits again, and
         goes on with the scores where it was.
@@ -87,13 +102,14 @@ def trim(
     TypeError
         `rows` is no source of rows.
     ValueError
-        The budget takes all rows or a whole class, rows cannot be used, or what lies beside
-        `out` is of a run with other settings.
+        The budget takes more rows than classes can spare, rows cannot be used, or what lies
+        beside `out` is of a run with other settings.
 
     Warns
     -----
     UserWarning
-        More than half of a class went.
+        More than half of a class was dropped, or its last rows were kept although the budget
+        reached them.
     ConvergenceWarning
         A fit has not converged.
 
@@ -120,6 +136,7 @@ def trim(
     """
     check_source(rows)
     check_budget(budget)
+    check_min_class_size(min_class_size)
     check_choice("influence", influence, tuple(SCORES))
     _check_left(budget, rows.n_rows)
     classes = rows.classes() if classes is None else np.asarray(classes)
@@ -138,8 +155,19 @@ def trim(
     n_trimmed = int(gone.sum())
     kept = full
     if n_trimmed:
-        before, after = _class_weights(rows, gone, classes)
-        check_classes_left(budget, classes, before, after)
+        (before, after), counts = _class_weights(rows, gone, classes)
+        if classes_are_short(counts[0], counts[1], min_class_size):
+            last = _last_rows(rows, scores, min_class_size)
+
+            def choose(number: int):
+                top = select_top(scores, number)
+                return top, top[last.rows]
+
+            gone, spared = choose_others(choose, last, n_trimmed, len(scores))
+            gone[last.rows] = False
+            warn_of_spared(last.rows[spared], last.labels[spared], min_class_size)
+            (before, after), _ = _class_weights(rows, gone, classes)
+        warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
         kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
     if journal is not None:
         journal.clear()
@@ -155,13 +183,25 @@ def _check_left(budget, n_rows: int | None) -> None:
 
 
 def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray):
-    """Weight of each class before and after, by a pass over the labels."""
-    mass = np.zeros((2, len(classes)))
+    """Weight, and rows with weight, of each class before and after, by a pass over labels."""
+    mass, counts = np.zeros((2, len(classes))), np.zeros((2, len(classes)))
     for block in rows._labels(rows._block_rows()):
         with named(block.where):
             codes = encode_labels(block.y, classes, "y")
         weight = np.ones(len(codes)) if block.sample_weight is None else block.sample_weight
         kept = weight * ~gone[block.start : block.stop]
-        for total, part in zip(mass, (weight, kept), strict=True):
-            total += np.bincount(codes, part, minlength=len(classes))
-    return mass
+        for k, part in enumerate((weight, kept)):
+            mass[k] += np.bincount(codes, part, minlength=len(classes))
+            counts[k] += np.bincount(codes, part > 0, minlength=len(classes))
+    return mass, counts
+
+
+def _last_rows(rows: RowSource, scores, size: int) -> LastRows:
+    """The rows with weight that each class would lose last, by a pass over the labels."""
+    parts = []
+    for block in rows._labels(rows._block_rows()):
+        weight = np.ones(len(block.y)) if block.sample_weight is None else block.sample_weight
+        here = np.arange(block.start, block.stop)[weight > 0]
+        parts.append(last_rows(size, block.y[weight > 0], np.asarray(scores[here]), here))
+        parts = [reduce(add, parts)]
+    return parts[0]

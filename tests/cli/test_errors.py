@@ -161,12 +161,12 @@ def test_budget_of_all_rows(skfi, tables):
 
 
 def test_what_the_library_refuses(skfi, tables):
-    """A budget that takes a whole class: the library's own words, on one line."""
-    line = error_of(skfi(*trim(tables, "--json", "--influence", "loss", budget="158")))
-    assert line.startswith("skfi: error: The budget would remove all of class")
+    """A budget that leaves no row of a class: the library's own words, on one line."""
+    line = error_of(skfi(*trim(tables, "--json", "--influence", "loss", budget="159")))
+    assert line.startswith("skfi: error: The budget asks for 159 rows, but only 158 can be")
     assert "--debug" in line
     with pytest.raises(ValueError, match="class"):
-        skfi(*trim(tables, "--debug", "--influence", "loss", budget="158"))
+        skfi(*trim(tables, "--debug", "--influence", "loss", budget="159"))
 
 
 def test_pool(skfi, tables):

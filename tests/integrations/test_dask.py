@@ -401,9 +401,37 @@ def test_trimming_looks_before_it_fits():
 def test_trimming_looks_at_its_classes():
     X, y, X_val, y_val, _ = problem()
     X_d, y_d = in_chunks(X, y)
-    with pytest.raises(ValueError, match="budget=140 takes all rows of"):
-        trim(X_d, y_d, X_val, y_val, budget=140)
+    with pytest.raises(ValueError, match=r"asks for \d+ rows, but only \d+ can be dropped"):
+        trim(X_d, y_d, X_val, y_val, budget=len(y))
     with pytest.warns(UserWarning, match="more than half of class"):
         trim(X_d, y_d, X_val, y_val, budget=90)
     with pytest.raises(ValueError, match="share in"):
         trim(X_d, y_d, X_val, y_val, budget=2.0)
+
+
+@pytest.mark.filterwarnings("ignore:Trimming took more than half")
+@pytest.mark.parametrize("min_class_size", [1, 3])
+def test_the_last_rows_of_a_class_are_kept(min_class_size):
+    X, y, X_val, y_val, weight = problem(3)
+    y = np.where((y == 2) & (np.cumsum(y == 2) > 5), 1, y)
+    weight[:] = 1
+    weight[3::20] = 0
+    options = dict(influence="fi", budget=60, min_class_size=min_class_size)
+    parts = in_chunks(X, y, weight)
+    present = weight > 0
+    trimmer = skfi.FITrimmer(
+        LogisticRegression(tol=1e-12, max_iter=10_000), step=None, **options
+    )
+    with pytest.warns(UserWarning, match="last rows of class 2") as own:
+        trimmer.fit(X, y, weight, X_val=X_val, y_val=y_val)
+    for X_d, y_d, w_d in (parts, of_unknown_length(*parts)):
+        with pytest.warns(UserWarning, match="last rows of class 2") as ours:
+            found = trim(X_d, y_d, X_val, y_val, sample_weight=w_d, **options)
+        np.testing.assert_array_equal(found.support_.compute(), trimmer.support_)
+        assert found.n_trimmed_ == 60
+        said = [
+            [str(w.message) for w in caught if "last rows" in str(w.message)]
+            for caught in (own, ours)
+        ]
+        assert said[0] == said[1]
+    assert trimmer.support_[~present].all()

@@ -90,11 +90,29 @@ def test_a_class_must_stay():
     X, y, V, w, _ = make_split(3)
     few = np.flatnonzero((y != 2) | (np.cumsum(y == 2) <= 8))
     X, y = X[few], y[few]
-    everything = dict(influence="fi", budget=len(y) - 4)
-    with pytest.raises(ValueError, match="takes all rows of"):
-        trim(ArrayRows(X, y), V, w, **everything)
+    with pytest.raises(ValueError, match=f"only {len(y) - 3} can be dropped"):
+        trim(ArrayRows(X, y), V, w, influence="fi", budget=len(y) - 2)
     with pytest.warns(UserWarning, match="more than half of class"):
         trim(ArrayRows(X, y), V, w, influence="fi", budget=30)
+
+
+@pytest.mark.filterwarnings("ignore:Trimming took more than half")
+@pytest.mark.parametrize("min_class_size", [1, 3])
+def test_the_last_rows_of_a_class_are_kept(min_class_size):
+    X, y, V, w, _ = make_split(3)
+    few = np.flatnonzero((y != 2) | (np.cumsum(y == 2) <= 5))
+    X, y = X[few], y[few]
+    options = dict(influence="fi", budget=60, min_class_size=min_class_size)
+    with pytest.warns(UserWarning, match="last rows of class 2"):
+        found = trim(in_blocks(ArrayRows(X, y), 20), V, w, **options)
+    exact = LogisticRegression(tol=1e-12, max_iter=10_000)
+    trimmer = FITrimmer(exact, step=None, **options)
+    with pytest.warns(UserWarning, match="last rows of class 2"):
+        trimmer.fit(X, y, X_val=V, y_val=w)
+    np.testing.assert_array_equal(found.support_, trimmer.support_)
+    assert found.n_trimmed_ == 60
+    with pytest.raises(ValueError, match="min_class_size=0 must be"):
+        trim(ArrayRows(X, y), V, w, budget=3, min_class_size=0)
 
 
 @pytest.mark.parametrize(
