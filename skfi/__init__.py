@@ -1,5 +1,6 @@
 """Which training rows hurt a classifier, and which rows to label next, by FI."""
 
+from . import _interrupt  # noqa: F401  # first, see there
 from ._embedding import FIEmbedding
 from ._learning_curve import ActiveLearningCurve, active_learning_curve
 from ._sampler import FIActiveSampler

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+_LONGEST = 200  # bytes of a name that a longer one can be made of; file systems take 255
+
+
+def part_stem(path: Path) -> str:
+    """What names of temporary files of a path begin with."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()
 
 
 @contextmanager
@@ -25,7 +34,7 @@ def replacing(path: Path, *, same: bool = False) -> Iterator[IO[bytes]]:
         Every writer writes the same content: one that cannot be replaced, as another process
         reads it (Windows), will do.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{part_stem(path)}.{uuid.uuid4().hex}.part")
     try:
         with part.open("xb") as file:
             yield file

@@ -27,7 +27,7 @@ class Accuracy:
     before: float
     after: float
     standard_error: float | None  # of the gain
-    level: bool  # the 95 % interval of the gain holds 0
+    interval: tuple[float, float] | None  # of 95 %, of the gain
     measured_on: str
     caution: str
 
@@ -36,26 +36,45 @@ class Accuracy:
         return self.after - self.before
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"gain": self.gain}
+        return asdict(self) | {"gain": self.gain, "level": self.level}
+
+    @property
+    def level(self) -> bool:
+        """Whether the interval of the gain includes 0."""
+        return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
+
+    def verdict(self) -> str:
+        """One sentence: the gain, how sure it is, and what that means."""
+        if self.interval is None:
+            known = "measured once, so no interval is known"
+        else:
+            low, high = map(points, self.interval)
+            known = f"95 % interval {low} to {high}"
+        if self.interval is not None and self.interval[1] < 0:
+            meaning = "trimming makes it worse here"
+        elif self.gain <= 0:
+            meaning = "trimming does not help here"
+        elif self.level or self.interval is None:
+            meaning = "could be chance"
+        else:
+            meaning = "more than chance"
+        return f"Gain in accuracy: {points(self.gain)} points ({known}): {meaning}."
 
     def lines(self, n_dropped: int) -> list[str]:
-        """The figures, what they mean, and a plain word where there is no gain."""
+        """The accuracies, and how far to trust them."""
         if n_dropped == 0:
-            return [f"Accuracy {self.before:.3f} on {self.measured_on}.", _CAUTION]
-        error = self.standard_error
-        gain = f"{self.gain:+.3f}"
-        if error is not None:
-            gain += f", standard error {error:.3f}"
-        told = [
-            f"Accuracy {self.before:.3f} without trimming, {self.after:.3f} with it ({gain}), "
+            return [f"Accuracy {self.before:.4f} on {self.measured_on}.", _CAUTION]
+        return [
+            f"Accuracy {self.before:.4f} without trimming, {self.after:.4f} with it, "
             f"on {self.measured_on}.",
             self.caution,
         ]
-        if self.gain <= 0:
-            told.append("Trimming does not help here: the accuracy is no higher with it.")
-        elif self.level:
-            told.append("The 95 % interval of the gain holds 0: it may be chance.")
-        return told
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in points: ``+0.57``."""
+    # A zero that was rounded has no sign of its own.
+    return f"{round(100 * difference, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def of_the_choice(trimmer: FITrimmerCV, judged_by: str) -> Accuracy:
@@ -66,7 +85,7 @@ def of_the_choice(trimmer: FITrimmerCV, judged_by: str) -> Accuracy:
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        *_error_and_level(after - before),
+        *_error_and_interval(after - before),
         f"{trimmer.n_splits_} held-out folds of {judged_by}",
         f"The budget was chosen among {n_tried} on these folds, so the accuracy with it "
         "is a little too good. " + _CAUTION,
@@ -97,7 +116,7 @@ def by_cross_validation(
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        *_error_and_level(after - before),
+        *_error_and_interval(after - before),
         f"{folds.get_n_splits()} held-out folds of {source}",
         "Each fold is trimmed anew by the same share. " + _CAUTION,
     )
@@ -112,15 +131,17 @@ def on_validation_rows(trimmer: FITrimmer, X, y, X_val, y_val, source: str) -> A
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        *_error_and_level(after.astype(float) - before),
+        *_error_and_interval(after.astype(float) - before),
         f"the {len(y_val)} rows of {source}",
         "The same rows scored the training rows, so the accuracy with trimming is a little "
         "too good. " + _CAUTION,
     )
 
 
-def _error_and_level(differences: np.ndarray) -> tuple[float | None, bool]:
+def _error_and_interval(
+    differences: np.ndarray,
+) -> tuple[float | None, tuple[float, float] | None]:
     if len(differences) < 2:
-        return None, False
+        return None, None
     low, high = interval(differences)
-    return mean_and_error(differences)[1], bool(low <= 0 <= high)
+    return mean_and_error(differences)[1], (float(low), float(high))

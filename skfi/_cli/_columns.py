@@ -9,6 +9,7 @@ categories) is learnt inside the Pipeline, from the rows of each fit alone.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ._console import CommandError, Console, listed, shown
+from ._spelling import respelled
 from ._tables import Table, with_points
 
 MOST_CATEGORIES = 100  # text of more values than that is no category
@@ -28,11 +30,17 @@ _ALMOST = 0.9  # this share of numbers makes text worth a word
 _MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?"}
 _NOTHING = "(missing)"
 _CODE = r"[+-]?0\d+"  # 007 is no number
-_DATE = r"(?:\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}([./-])\d{1,2}\1\d{2,4})(?:[T ].*)?"
+_DATE = (
+    r"(?:\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}([./-])\d{1,2}\1\d{2,4}"
+    r"|\d{1,2}\.?[ -][^\W\d]{3,9}\.?[ ,-]{1,2}\d{2,4}|[^\W\d]{3,9}\.? \d{1,2},? \d{4})"
+    r"(?:[T ].*)?"
+)
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 # What the commands write, and what pandas writes for an index without a name.
-_OURS = ("skfi_row", "skfi_score")
+_OURS = ("skfi_row", "skfi_line", "skfi_score")
 _INDEX = r"__index_level_\d+__"
+# Squares of larger numbers, added up over the rows, may be infinite.
+_LARGEST = 1e150
 _KEY = r"(?:^|[\W_])(?i:id|key|uuid)$|[a-z]I[dD]$"
 
 
@@ -114,6 +122,10 @@ class Plan:
                 continue
             text, missing = as_text(cells)
             values = set(text[~missing])
+            if name in self.codes:
+                other = respelled(values, self.codes[name])
+                text = np.array([other.get(one, one) for one in text], dtype=object)
+                values = set(text[~missing])
             if name in self.codes and values and not values & self.codes[name].keys():
                 console.note(
                     f"{table.label}: no value of column {shown(name)!r} occurs in "
@@ -123,6 +135,15 @@ class Plan:
             filled = np.where(missing, _NOTHING, text)
             columns.append(np.array([codes.setdefault(one, len(codes)) for one in filled]))
         return np.column_stack(columns).astype(np.float64)
+
+    def width(self, X: np.ndarray) -> int:
+        """Columns after the preprocessing of rows that `rows` gave."""
+        numbers = X[:, : len(self.numbers)]
+        width = numbers.shape[1] + int(np.isnan(numbers).any(axis=0).sum())
+        for codes in X[:, numbers.shape[1] :].T:
+            counts = np.unique(codes, return_counts=True)[1]
+            width += int((counts >= RARE).sum()) + bool((counts < RARE).any())
+        return width
 
     def _check_type(self, table: Table, name: str) -> None:
         why = table.unusable(name)
@@ -143,10 +164,12 @@ class Plan:
                 f"{table.where(row, name)}: {shown(cells[row])!r} is no number, and "
                 f"{self.source} has only numbers there."
             )
-        if np.isinf(values).any():
-            row = int(np.flatnonzero(np.isinf(values))[0])
+        large = np.abs(values) > _LARGEST
+        if large.any():
+            row = int(np.flatnonzero(large)[0])
+            why = "infinite" if np.isinf(values[row]) else "too large to compute with"
             raise CommandError(
-                f"{table.where(row, name)}: {shown(cells[row])!r} is infinite. Leave the cell "
+                f"{table.where(row, name)}: {shown(cells[row])!r} is {why}. Leave the cell "
                 "empty if the value is not known, or leave the column out with --ignore."
             )
         return values
@@ -200,32 +223,54 @@ def _decide(plan: Plan, table: Table, name: str, forced: bool, console: Console)
         plan.left_out[name] = "empty"
     elif distinct == 1 and not missing.any():
         plan.left_out[name] = "always the same"
-    elif forced:
-        plan.categories.append(name)
-    elif table.is_category(name):
-        _decide_text(plan, name, distinct, len(present))
+    elif forced or table.is_category(name):
+        _decide_text(plan, table, name, text, missing, forced, console)
     elif typed or not (as_numbers(cells)[1].any() or _all_match(present, _CODE, some=True)):
-        if _counts_rows(as_numbers(cells)[0]) or _all_match(np.array([name]), _INDEX):
+        values = as_numbers(cells)[0]
+        if _counts_rows(values) or _all_match(np.array([name]), _INDEX):
             plan.left_out[name] = "counts the rows"
+        elif not missing.any() and (values == values[0]).all():
+            plan.left_out[name] = "numbers that are equal to 16 digits"
         else:
             plan.numbers.append(name)
-            _say_if_key(table, name, as_numbers(cells)[0], console)
-    elif _all_match(present, _DATE) or _all_match(present, _TIME):
+            _say_if_key(table, name, values, console)
+    elif are_dates(present):
         plan.left_out[name] = "dates or times"
     else:
         _say_if_nearly_numbers(plan, table, name, cells, len(present), console)
-        _decide_text(plan, name, distinct, len(present))
+        _decide_text(plan, table, name, text, missing, forced, console)
         if name in plan.categories and table.line(0) is None:
             plan.typed_text.add(name)
 
 
-def _decide_text(plan: Plan, name: str, distinct: int, n_present: int) -> None:
-    if distinct > max(2, n_present / 2):
+def _decide_text(
+    plan: Plan,
+    table: Table,
+    name: str,
+    text: np.ndarray,
+    missing: np.ndarray,
+    forced: bool,
+    console: Console,
+) -> None:
+    """A category, or why not; ``forced`` takes text of many values as well."""
+    counts = Counter(text[~missing])
+    distinct, n_present = len(counts), len(text) - int(missing.sum())
+    frequent = sum(count >= RARE for count in counts.values())
+    if not forced and distinct > max(2, n_present / 2):
         plan.left_out[name] = "text, nearly all of it different"
-    elif distinct > MOST_CATEGORIES:
+    elif not forced and distinct > MOST_CATEGORIES:
         plan.left_out[name] = f"text of {distinct} values; --categorical takes it in"
+    elif frequent == 0 and missing.sum() < RARE:
+        plan.left_out[name] = f"no value of it is in {RARE} rows, so it tells nothing"
     else:
         plan.categories.append(name)
+        n_rare = sum(count for count in counts.values() if count < RARE)
+        if n_rare > n_present / 2:
+            console.note(
+                f"{table.label}, column {shown(name)!r}: {distinct - frequent} of its "
+                f"{distinct} values are in fewer than {RARE} rows each; they count as "
+                f"one value, that of {n_rare} of {n_present} rows."
+            )
 
 
 def _say_if_key(table: Table, name: str, values: np.ndarray, console: Console) -> None:
@@ -252,6 +297,11 @@ def _say_if_nearly_numbers(
         )
     elif len(bad) and not as_numbers(with_points(cells))[1].any():
         plan.commas.append(name)  # told of all of them at once
+
+
+def are_dates(texts: np.ndarray) -> bool:
+    """Whether all texts look like dates, or all like times of day."""
+    return _all_match(texts, _DATE) or _all_match(texts, _TIME)
 
 
 def as_numbers(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

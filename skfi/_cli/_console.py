@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
+
 from .. import _extras
 
 if TYPE_CHECKING:
@@ -110,6 +112,13 @@ def listed(values: Any, most: int = 10) -> str:
     return text if len(values) <= most else f"{text} and {len(values) - most} more"
 
 
+def figure(value: float) -> str:
+    """Three digits, with an exponent only where the number is very large or small."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+    return f"{value:.2e}"
+
+
 def table_lines(rows: list[list[Any]]) -> list[str]:
     """Rows of cells, the heading first, as aligned lines; numbers to the right."""
     cells = [[shown(cell) for cell in row] for row in rows]
@@ -146,4 +155,8 @@ def _print(text: str, stream: TextIO) -> None:
 def _encodable(text: str, stream: TextIO) -> str:
     # A label may hold what the terminal's encoding lacks.
     encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        "−".encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("−", "-")  # the minus sign of a verdict
     return _printable(text).encode(encoding, "backslashreplace").decode(encoding)

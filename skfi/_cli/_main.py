@@ -7,13 +7,31 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import __version__
+from .. import __version__, _interrupt
 from .._methods import METHODS
 from . import _query, _trim
 from ._console import CommandError, Console, error, screen_of
 from ._models import MODELS
 
-FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2
+FAILED = 1  # argparse itself exits with 2
+_SCORES = {
+    "fi_signed": "how far the validation loss falls without the row (default)",
+    "loss": "how badly the model fits the row's label; the quickest",
+    "self_confidence": "how unlikely the label is to models without the row",
+    "random": "a random number; what any useful score has to beat",
+}
+_RESEARCH_SCORES = {
+    "fi": "the paper's influence measure; drops rows that help as well",
+    "iv": "classical influence on the validation loss, to first order",
+    "knn_shapley": "Shapley value of the row for its nearest neighbours",
+    "tmc_shapley": "Shapley value by sampling; thousands of fits",
+}
+_STRATEGIES = {
+    "fi": "rows whose prediction depends most on training (default)",
+    "margin": "rows whose two likeliest classes are closest; the quickest",
+    "badge": "rows that would change the model most, spread out",
+    "random": "rows at random; what any useful strategy has to beat",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,15 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, 1 (data, files or the run), 2 (wrong use), or 130 (interrupted).
     """
     try:
+        _interrupt.raise_again()
+        return _run(argv)
+    except KeyboardInterrupt:
+        error("interrupted.")
+        return _interrupt.CODE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         args = make_parser().parse_args(argv)
     except SystemExit as stop:  # help, version, wrong use: argparse has told
         return stop.code if isinstance(stop.code, int) else FAILED
     console = Console(args.json, args.quiet, screen=screen_of(sys.stderr))
     try:
         args.run(args, console)
-    except KeyboardInterrupt:
-        error("interrupted.")
-        return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -70,8 +94,13 @@ def make_parser() -> argparse.ArgumentParser:
     trim = commands.add_parser(
         "trim",
         help="drop the rows that hurt",
-        description="Score the rows of a labelled table by their influence, drop the worst, "
+        description="Score the rows of a labelled table by their influence, drop the worst,\n"
         "and tell whether a classifier is better without them.",
+        epilog=_explained(
+            "what --influence can be; rows of the highest score are dropped", _SCORES
+        )
+        + _explained("for research", _RESEARCH_SCORES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     trim.add_argument("train", help="labelled table: .csv, .tsv (or .gz of them), .parquet")
@@ -94,7 +123,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--influence",
         choices=sorted(METHODS),
         default="fi_signed",
-        help="what rows are ordered by (default: fi_signed)",
+        metavar="SCORE",
+        help="what rows are ordered by; see the list below (default: fi_signed)",
     )
     trim.add_argument("--out", metavar="FILE", help="write the rows that were kept")
     trim.add_argument("--scores", metavar="FILE", help="write score and decision of every row")
@@ -105,6 +135,8 @@ def make_parser() -> argparse.ArgumentParser:
         "query",
         help="choose the rows to label next",
         description="Choose the rows of an unlabelled table that are most worth a label.",
+        epilog=_explained("what --strategy can be", _STRATEGIES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     query.add_argument("labelled", help="labelled table: .csv, .tsv (or .gz), .parquet")
@@ -116,7 +148,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--strategy",
         choices=list(_query.STRATEGIES),
         default="fi",
-        help="how to choose (default: fi)",
+        metavar="STRATEGY",
+        help="how to choose; see the list below (default: fi)",
     )
     query.add_argument("--out", metavar="FILE", help="write the rows to ask for, best first")
     query.set_defaults(run=_query.run)
@@ -172,10 +205,21 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="of all random draws (default: 0)"
     )
-    command.add_argument("--force", action="store_true", help="replace outputs that exist")
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="replace outputs that exist, and accept labels of unusually many classes",
+    )
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     command.add_argument("--quiet", action="store_true", help="say nothing but errors")
     command.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _explained(title: str, lines: dict[str, str]) -> str:
+    """A line for each choice of an option."""
+    width = max(map(len, _SCORES | _RESEARCH_SCORES))
+    listed = [f"  {name.ljust(width)}  {text}" for name, text in lines.items()]
+    return "\n".join([f"{title}:", *listed, "", ""])
 
 
 def _budget(text: str) -> str | int | float:

@@ -37,6 +37,15 @@ class Outputs:
         self._targets = {option: Path(path).resolve() for option, path in self._given.items()}
         before: dict[str, Path] = {}
         for option, target in self._targets.items():
+            try:
+                target.lstat()
+            except FileNotFoundError:
+                pass
+            except OSError as problem:  # a name that is too long, a folder that is a file
+                raise CommandError(
+                    f"{option} {shown(self._given[option], 200)} cannot be written: "
+                    f"{problem.strerror}."
+                ) from None
             for path in inputs:
                 if same_file(target, path):
                     raise CommandError(
@@ -65,7 +74,7 @@ class Outputs:
         If anything fails before, nothing is replaced and no temporary file is left.
         """
         parts = {
-            option: target.with_name(f".{uuid.uuid4().hex}-{target.name}"[-200:])
+            option: target.with_name(f".{uuid.uuid4().hex}.part")
             for option, target in self._targets.items()
         }
         try:
@@ -93,10 +102,15 @@ class Outputs:
             raise CommandError(f"{named} is no regular file; give another path.")
         if not target.parent.is_dir():
             raise CommandError(f"{named}: there is no directory {shown(target.parent, 200)}.")
-        if not os.access(target.parent, os.W_OK):
+        probe = target.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            probe.touch(exist_ok=False)
+            probe.unlink()
+        except OSError as problem:
             raise CommandError(
-                f"{named}: the directory {shown(target.parent, 200)} may not be written to."
-            )
+                f"{named}: the directory {shown(target.parent, 200)} cannot be written to: "
+                f"{problem.strerror}."
+            ) from None
         if target.exists() and not self._force:
             raise CommandError(f"{named} exists. Give another path, or --force to replace it.")
 

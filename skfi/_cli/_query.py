@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
-
 from .. import FIActiveSampler, __version__
 from ..queries import BADGE, Margin, QueryStrategy, Random
 from ._columns import plan_columns
-from ._console import CommandError, Console, listed, require, table_lines
+from ._console import CommandError, Console, figure, listed, require, table_lines
 from ._labels import check_classes, read_labels
+from ._memory import check_memory, query_bytes, size
 from ._models import build
 from ._outputs import Outputs, same_file
 from ._tables import Table, check_copy, format_of, read_as_asked
@@ -22,7 +21,8 @@ STRATEGIES: dict[str, type[QueryStrategy]] = {
     "badge": BADGE,
     "random": Random,
 }
-_ADDED = ("skfi_row", "skfi_score")
+_ADDED = ("skfi_row", "skfi_line", "skfi_score")
+_SPREAD = ("fi", "badge")  # strategies whose batch is not just the highest scores
 _SHOWN = 10
 
 
@@ -39,11 +39,12 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with console.working(f"reading {args.labelled} and {args.pool}"):
         labelled = read_as_asked(args.labelled, args, console)
         y = read_labels(labelled, args.target)
-        classes = check_classes(labelled, args.target, y, console)
+        classes = check_classes(labelled, args.target, y, args.force, console)
         plan = plan_columns(labelled, args.target, args.ignore, args.categorical, console)
         pool = read_as_asked(args.pool, args, console)
         _check_pool(args, pool)
         X, X_pool = plan.rows(labelled, console), plan.rows(pool, console)
+    n_bytes = _check_memory(args, plan.width(X), labelled, pool, len(classes))
 
     console.say(
         f"{labelled.label}: {labelled.n_rows} labelled rows, {len(classes)} classes "
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         console.say(line)
     asked_by = _asked_by(args.model, args.strategy)
     console.say(f"Asked by: {asked_by}.")
+    console.say(f"Memory: up to {size(n_bytes)} beside the tables.")
     model, influence = build(args.model, plan, args.seed)
     if args.strategy == "fi" and influence is not None:
         model = influence
@@ -64,17 +66,20 @@ def run(args: argparse.Namespace, console: Console) -> None:
         rows, scores = strategy.fit(X, y).query(X_pool, args.number, return_utilities=True)
 
     numbers = [int(row) + 1 for row in rows]
+    lines = [pool.line(int(row)) for row in rows]
     values = [float(score) for score in scores[rows]]
     with outputs.written() as parts:
         if "--out" in outputs:
-            extra = dict(zip(_ADDED, (numbers, values), strict=True))
+            extra = dict(zip(_ADDED, (numbers, lines, values), strict=True))
+            if lines[0] is None:
+                del extra["skfi_line"]
             pool.write(parts["--out"], rows, format_of(args.out), extra)
 
     best = [
-        {"row": number, "line": pool.line(number - 1), "score": value}
-        for number, value in zip(numbers, values, strict=True)
+        {"row": number, "line": line, "score": value}
+        for number, line, value in zip(numbers, lines, values, strict=True)
     ]
-    _tell(console, best, outputs, pool.line(0) is not None)
+    _tell(console, best, outputs, args.strategy)
     console.result(
         {
             "command": "query",
@@ -88,6 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
             "strategy": args.strategy,
             "asked_by": asked_by,
             "seed": args.seed,
+            "memory_bytes": int(n_bytes),
             "asked": best,
             "outputs": outputs.as_given(),
             "notes": console.notes,
@@ -116,15 +122,44 @@ def _asked_by(model: str, strategy: str) -> str:
     return f"{strategy} of {model}"
 
 
-def _tell(console: Console, best: list[dict[str, Any]], outputs: Outputs, lines: bool) -> None:
-    console.say(f"Label these {len(best)} rows next, best first (rows count from 1):")
-    told: list[list[Any]] = [["row", "line", "score"] if lines else ["row", "score"]]
+def _check_memory(args, width: int, labelled: Table, pool: Table, n_classes: int) -> float:
+    """Bytes that the run takes at most, which have to be free."""
+    sizes = (width, labelled.n_rows, pool.n_rows, n_classes)
+    needed = {name: query_bytes(args.model, name, *sizes) for name in (args.strategy, "margin")}
+    n_bytes, least = needed[args.strategy], needed["margin"]
+    remedy = "Leave columns out with --ignore, or merge classes."
+    if least < n_bytes / 2:
+        remedy += f" --strategy margin needs {size(least)}."
+    work = (
+        f"{pool.label}: scoring {pool.n_rows} rows of {width} columns and {n_classes} classes"
+    )
+    check_memory(n_bytes, work, remedy)
+    return n_bytes
+
+
+def _tell(
+    console: Console, best: list[dict[str, Any]], outputs: Outputs, strategy: str
+) -> None:
+    order = "best first"
+    if strategy == "random":
+        order = "in random order"
+    elif strategy in _SPREAD:
+        order = "in the order they were chosen"
+    names = [name for name in ("row", "line", "score") if best[0][name] is not None]
+    if strategy == "random":
+        names.remove("score")
+    lines = ", lines are those of the file" * ("line" in names)
+    console.say(f"Label these {len(best)} rows next, {order} (rows count from 1{lines}):")
+    told: list[list[Any]] = [names]
     for one in best[:_SHOWN]:
-        place = [one["row"], one["line"]] if lines else [one["row"]]
-        told.append([*place, np.format_float_scientific(one["score"], precision=3)])
+        told.append([figure(one[k]) if k == "score" else one[k] for k in names])
     for line in table_lines(told):
         console.say(line)
     if len(best) > _SHOWN:
         console.say(f"  and {len(best) - _SHOWN} more")
+    if strategy in _SPREAD:
+        console.say(
+            "Each row is chosen to be unlike those before it, so scores can rise again."
+        )
     for path in outputs.as_given().values():
         console.say(f"Wrote {path}.")

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ._console import CommandError, Console, listed, require, shown
+from ._memory import check_reading
 from ._records import Record, decoded, likely_delimiter, records
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -213,7 +214,7 @@ class ParquetTable(Table):
         cells = self._table.column(name)
         if pa.types.is_dictionary(cells.type):
             cells = cells.cast(cells.type.value_type)
-        if _is_number(cells.type):
+        if _is_number(cells.type) and not _needs_all_digits(cells):
             values = cells.cast(pa.float64(), safe=False).to_numpy()
             return np.array(values, dtype=np.float64)
         texts = cells.cast(pa.string()).to_pylist()  # booleans become true and false
@@ -253,6 +254,7 @@ class ParquetTable(Table):
 
 def read_as_asked(path: str, args: argparse.Namespace, console: Console) -> Table:
     """Read a file by the options of the command, and tell what was guessed."""
+    check_reading(path)
     table = read_table(path, args.delimiter, args.encoding, args.decimal)
     if isinstance(table, TextTable) and args.delimiter is None:
         sign = table.delimiter
@@ -318,6 +320,17 @@ def _is_number(kind: Any) -> bool:
 
     checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
     return any(check(kind) for check in checks)
+
+
+def _needs_all_digits(cells: Any) -> bool:
+    """Whether these are whole numbers that a float cannot tell apart."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(cells.type) or cells.type.bit_width < 64:
+        return False
+    ends = pc.min_max(cells).as_py()
+    return any(end is not None and abs(end) > 2**53 for end in ends.values())
 
 
 def write_bytes(part: Path, content: bytes, target: Format) -> None:

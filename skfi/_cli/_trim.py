@@ -11,11 +11,12 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from .. import FITrimmer, FITrimmerCV, __version__
-from .._base import BaseTrimmer
+from ..inspection._html_report import html_report
 from . import _accuracy
 from ._columns import Plan, plan_columns
-from ._console import CommandError, Console, listed, require, shown, table_lines
-from ._labels import check_classes, check_known, note_rare, read_labels
+from ._console import CommandError, Console, figure, listed, require, shown, table_lines
+from ._labels import as_known, check_classes, note_rare, read_labels
+from ._memory import check_memory, size, trim_bytes
 from ._models import build
 from ._outputs import Outputs, same_file
 from ._tables import Table, check_copy, format_of, read_as_asked, write_columns
@@ -61,12 +62,13 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with console.working(f"reading {' and '.join(inputs)}"):
         table = read_as_asked(args.train, args, console)
         y = read_labels(table, args.target)
-        classes = check_classes(table, args.target, y, console)
+        classes = check_classes(table, args.target, y, args.force, console)
         note_rare(table, args.target, y, _FOLDS, _RARE, console)
         plan = plan_columns(table, args.target, args.ignore, args.categorical, console)
         train = Rows(table, plan.rows(table, console), y)
         val = _read_validation(args, plan, classes, table.label, console)
     _check_budget(args.budget, table)
+    n_bytes = _check_memory(args, plan.width(train.X), train, val, len(classes))
 
     trimmer = _make_trimmer(args, plan, train, val)
     scored_by = _scored_by(args)
@@ -74,6 +76,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     for line in plan.lines():
         console.say(line)
     console.say(f"Model: {args.model}. Rows are scored by {scored_by}.")
+    console.say(f"Memory: up to {size(n_bytes)} beside the tables.")
     given = {} if val is None else {"X_val": val.X, "y_val": val.y}
     bars = ["scoring rows"]
     if isinstance(trimmer, FITrimmerCV):
@@ -91,10 +94,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
         if "--scores" in outputs:
             write_columns(parts["--scores"], facts, format_of(args.scores))
         if "--report" in outputs:
-            trimmer.to_html(parts["--report"], frame=table.frame())
+            lines = None if table.line(0) is None else facts["line"]
+            html_report(
+                trimmer, parts["--report"], frame=table.frame(), first_row=1, lines=lines
+            )
 
     result = _result(args, trimmer, train, val, plan, accuracy, facts)
-    result |= {"scored_by": scored_by, "outputs": outputs.as_given(), "notes": console.notes}
+    result |= {"scored_by": scored_by, "memory_bytes": int(n_bytes)}
+    result |= {"outputs": outputs.as_given(), "notes": console.notes}
     _tell(console, result, accuracy)
     console.result(result)
 
@@ -102,8 +109,6 @@ def run(args: argparse.Namespace, console: Console) -> None:
 def _check_report(path: str) -> None:
     if not path.lower().endswith((".html", ".htm")):
         raise CommandError(f"--report {shown(path, 200)}: the name must end in .html.")
-    if not hasattr(BaseTrimmer, "to_html"):
-        raise CommandError("--report: this version of skfi writes no reports.")
     require("jinja2")
 
 
@@ -114,12 +119,30 @@ def _check_budget(budget: Any, table: Table) -> None:
         )
 
 
+def _check_memory(args, width: int, train: Rows, val: Rows | None, n_classes: int) -> float:
+    """Bytes that the run takes at most, which have to be free."""
+    n_rows, n_val = train.table.n_rows, 0 if val is None else val.table.n_rows
+    needed = {
+        influence: trim_bytes(args.model, influence, width, n_rows, n_val, n_classes)
+        for influence in (args.influence, "loss")
+    }
+    n_bytes, least = needed[args.influence], needed["loss"]
+    remedy = "Leave columns out with --ignore, or merge classes."
+    if least < n_bytes / 2:
+        remedy += f" --influence loss needs {size(least)}."
+    work = (
+        f"{train.table.label}: scoring {n_rows} rows of {width} columns and {n_classes} classes"
+    )
+    check_memory(n_bytes, work, remedy)
+    return n_bytes
+
+
 def _read_validation(args, plan: Plan, classes, source: str, console: Console) -> Rows | None:
     if args.val is None:
         return None
     table = read_as_asked(args.val, args, console)
     y = read_labels(table, args.target)
-    check_known(table, args.target, y, classes, source)
+    y = as_known(table, args.target, y, classes, source, console)
     note_rare(table, args.target, y, _FOLDS, _RARE_VAL, console)
     unknown = [n for n in table.names if n not in {*plan.used, *plan.left_out, args.target}]
     if unknown:
@@ -227,6 +250,7 @@ def _result(args, trimmer, train: Rows, val, plan: Plan, accuracy, facts) -> dic
         ],
         "accuracy": None if accuracy is None else accuracy.as_json(),
         "dropped_rows": (trimmer.trimmed_indices_ + 1).tolist(),
+        "dropped_lines": [facts["line"][row] for row in trimmer.trimmed_indices_],
         "dropped_first": [
             {key: facts[key][row] for key in _SHOWN_FACTS}
             for row in trimmer.trimmed_indices_[:_FIRST]
@@ -247,6 +271,8 @@ _SHOWN_FACTS = ("row", "line", "given_label", "predicted_label", "score")
 def _tell(console: Console, result: dict[str, Any], accuracy) -> None:
     n, dropped = result["train"]["rows"], result["budget"]["rows"]
     console.say()
+    if accuracy is not None and dropped:
+        console.say(accuracy.verdict())
     if dropped == 0:
         console.say("Nothing was dropped. " + _why_nothing(result))
     else:
@@ -266,10 +292,11 @@ def _tell(console: Console, result: dict[str, Any], accuracy) -> None:
         for line in accuracy.lines(dropped):
             console.say(line)
     if dropped:
-        console.say("Dropped first (rows count from 1):")
+        lines = ", lines are those of the file" * (result["dropped_lines"][0] is not None)
+        console.say(f"Dropped first (rows count from 1{lines}):")
         shown_facts = [k for k in _SHOWN_FACTS if result["dropped_first"][0][k] is not None]
         rows = [
-            [one[k] if k != "score" else f"{one[k]:.3g}" for k in shown_facts]
+            [one[k] if k != "score" else figure(one[k]) for k in shown_facts]
             for one in result["dropped_first"]
         ]
         heads = {"given_label": "given", "predicted_label": "predicted"}

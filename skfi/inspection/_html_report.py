@@ -35,6 +35,8 @@ def html_report(
     title=None,
     max_rows=None,
     date=None,
+    first_row=0,
+    lines=None,
 ):
     """Write a self-contained HTML page about a fitted trimmer.
 
@@ -58,6 +60,11 @@ def html_report(
     date : str or datetime.date, default=None
         Shown in the page where given. None shows no date, so that the same input makes
         the same page.
+    first_row : int, default=0
+        Number of the first row of `fit`. 0 shows positions, as `report()` has them; the
+        command line counts rows from 1.
+    lines : sequence of int of length n, default=None
+        Lines of the rows in the file they come from, shown beside their numbers.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def html_report(
     check_images(images, n)
 
     limit = None if max_rows is None else int(max_rows)
-    rows = collect_rows(report, frame, images, limit)
+    rows = collect_rows(report, frame, images, limit, first_row, lines)
     page = _render(template, trimmer, report, rows, title, date)
     # A lone half of a surrogate pair has no bytes.
     content = page.encode("utf-8", "backslashreplace")
@@ -163,6 +170,7 @@ def _render(template, trimmer, report, rows, title, date) -> str:
         static=range(min(_STATIC_ROWS, rows.count)),
         own=[column.name for column in rows.columns if not column.id],
         ids=[column.id for column in rows.columns],
+        names={column.id: column.name for column in rows.columns if column.id},
         model_text=text_of(trimmer.estimator_),
         settings=settings(trimmer),
         versions=versions(),

@@ -23,7 +23,8 @@ _SIDE = 112  # pixels of a picture's longer side: twice what is shown, for dense
 
 NAMES = {
     "order": "order",
-    "row": "row",
+    "row": "position (from 0)",
+    "line": "line",
     "index": "index",
     "given": "given label",
     "predicted": "predicted label",
@@ -83,8 +84,13 @@ class Rows:
         return text
 
 
-def collect_rows(report, frame, images, max_rows: int | None) -> Rows:
-    """Facts of the trimmer, columns of the user and pictures of the rows, first to go first."""
+def collect_rows(
+    report, frame, images, max_rows: int | None, first_row: int = 0, lines=None
+) -> Rows:
+    """Facts of the trimmer, columns of the user and pictures of the rows, first to go first.
+
+    Rows count from ``first_row``; ``lines`` (n,) are those of a file, of all rows.
+    """
     total = len(report)
     report = report.iloc[:max_rows]
     rows = report["row"].to_numpy()
@@ -94,7 +100,7 @@ def collect_rows(report, frame, images, max_rows: int | None) -> Rows:
             f"The first {len(rows):,} of {total:,} dropped rows are listed (max_rows); the "
             "counts above are of all."
         )
-    columns = _own_facts(report, rows)
+    columns = _own_facts(report, rows, first_row, lines)
     if frame is not None:
         width = frame.shape[1]
         if width > _MAX_COLUMNS:
@@ -116,11 +122,14 @@ def collect_rows(report, frame, images, max_rows: int | None) -> Rows:
     return Rows(columns, len(rows), pictures, pixelated, notes)
 
 
-def _own_facts(report, rows) -> list[Column]:
+def _own_facts(report, rows, first_row: int, lines) -> list[Column]:
     import pandas as pd
 
     places = pd.Series(np.arange(1, len(rows) + 1))
-    parts = {"order": places, "row": report["row"]}
+    parts = {"order": places, "row": report["row"] + first_row}
+    names = NAMES | ({"row": f"row (from {first_row})"} if first_row else {})
+    if lines is not None:
+        parts["line"] = pd.Series([lines[row] for row in rows])
     index = report.index.to_flat_index()
     if not np.array_equal(index.to_numpy(), rows):
         parts["index"] = pd.Series(index)
@@ -136,7 +145,7 @@ def _own_facts(report, rows) -> list[Column]:
     for name in ("probability", "loss", "lowers"):
         if len(rows) and parts[name].isna().all():  # the classifier or the score cannot tell
             del parts[name]
-    return [make_column(key, NAMES[key], values) for key, values in parts.items()]
+    return [make_column(key, names[key], values) for key, values in parts.items()]
 
 
 def make_column(id: str, name: str, values, *, first: bool = False) -> Column:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .._checkpoint import read_json, write_json
-from .._files import replacing
+from .._files import part_stem, replacing
 from .._passes import Totals
 from ..kernels._covariance import Moments
 from ..kernels._softmax import CurvatureSum
@@ -154,7 +154,7 @@ class Journal:
         cut_off = [
             path
             for own in (self._json, self._npz)
-            for path in own.parent.glob(f".{escape(own.name)}.*.part")
+            for path in own.parent.glob(f".{escape(part_stem(own))}.*.part")
         ]
         for path in (*cut_off, self._npz, self._part, self._json):
             path.unlink(missing_ok=True)

@@ -314,3 +314,26 @@ def test_without_pandas(tmp_path):
         "skfi: error: The command line needs pandas, which is not installed: "
         'pip install "skfi[cli]"\n'
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("name", ["skfi", "other"])
+def test_interrupted_while_modules_load(tmp_path, name):
+    """One line of the command; a traceback, as ever, of another program."""
+    script = tmp_path / name
+    script.write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'skfi.influence':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from skfi._cli import main\n"
+        "sys.exit(main())\n"
+    )
+    outcome = run(script, "--version")
+    if name == "skfi":
+        assert (outcome.returncode, outcome.stderr) == (130, "skfi: error: interrupted.\n")
+    else:
+        assert "KeyboardInterrupt" in outcome.stderr
+    assert outcome.stdout == ""

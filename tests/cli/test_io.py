@@ -6,10 +6,11 @@ import codecs
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from skfi._cli import _trim
+from skfi._cli import _query, _trim
 from skfi._cli._console import CommandError
 from skfi._cli._outputs import Outputs
 from skfi._cli._tables import read_table
@@ -214,3 +215,33 @@ def test_a_link_is_followed(tmp_path):
         parts["--out"].write_text("new")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text() == "new"
+
+
+def test_a_long_name_is_written(skfi, tables):
+    """240 bytes: what a file system takes, with a temporary file beside it."""
+    names = [tables.folder / ("é" * 120 + end) for end in (".csv", ".html")]
+    outcome = skfi(*trim(tables, "--out", names[0], "--report", names[1]))
+    assert outcome.code == 0, outcome.err
+    assert len(read(names[0])) == 141
+    assert names[1].read_text().startswith("<!DOCTYPE html>")
+    outcome = skfi(*query(tables, "--out", names[0], "--force"))
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("command", [trim, query])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    skfi, tables, monkeypatch, command
+):
+    monkeypatch.setattr(_trim, "read_as_asked", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(_query, "read_as_asked", lambda *_: pytest.fail("work was begun"))
+    outcome = skfi(*command(tables, "--out", tables.folder / ("é" * 130 + ".csv")))
+    assert outcome.code == 1
+    assert "cannot be written: File name too long." in outcome.err
+
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", read_only)
+    outcome = skfi(*command(tables, "--out", tables.folder / "kept.csv"))
+    assert outcome.code == 1
+    assert "cannot be written to: Read-only file system." in outcome.err

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from skfi._cli._console import figure
 from tests.cli.conftest import read, write
 
 pytest.importorskip("pandas")
@@ -24,12 +25,12 @@ def test_rows_of_the_pool_best_first(skfi, tables, strategy):
     told = json.loads(outcome.out)
     pool = (tables.folder / "pool.csv").read_text().splitlines()
     asked = (tables.folder / "ask.csv").read_text().splitlines()
-    assert asked[0] == pool[0] + ",skfi_row,skfi_score"
+    assert asked[0] == pool[0] + ",skfi_row,skfi_line,skfi_score"
     rows = [one["row"] for one in told["asked"]]
     assert len(set(rows)) == 12
     assert [one["line"] for one in told["asked"]] == [row + 1 for row in rows]
     for line, one in zip(asked[1:], told["asked"], strict=True):
-        assert line == f"{pool[one['row']]},{one['row']},{one['score']!r}"
+        assert line == f"{pool[one['row']]},{one['row']},{one['line']},{one['score']!r}"
 
 
 def test_margin_asks_for_rows_near_the_boundary(skfi, tables):
@@ -54,7 +55,7 @@ def test_summary(skfi, tables):
     outcome = skfi(*query(tables, n=11))
     assert outcome.code == 0, outcome.err
     assert "Label these 11 rows next" in outcome.out
-    assert outcome.out.rstrip().endswith("and 1 more")
+    assert "  and 1 more\n" in outcome.out
     assert "left out: remark" in outcome.out
 
 
@@ -76,3 +77,29 @@ def test_labelled_answers_may_be_added_to_the_training_rows(skfi, tables):
     told = json.loads(skfi(*query(tables, "--json")).out)
     assert told["columns"]["left_out"]["skfi_row"] == "written by skfi"
     assert "skfi_score" not in told["columns"]["numbers"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [
+        ("fi", "in the order they were chosen"),
+        ("badge", "in the order they were chosen"),
+        ("margin", "best first"),
+        ("random", "in random order"),
+    ],
+)
+def test_the_order_is_said(skfi, tables, strategy, order):
+    outcome = skfi(*query(tables, "--strategy", strategy, n=8))
+    assert f"Label these 8 rows next, {order} (rows count from 1" in outcome.out
+    assert ("scores can rise again" in outcome.out) == (strategy in ("fi", "badge"))
+    assert ("score" in outcome.out.split("Label these")[1]) == (strategy != "random")
+    assert "e+0" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(28.47, "28.5"), (0.0, "0"), (-0.13335, "-0.133"), (28470.0, "28500"), (3e-7, "3.00e-07"),
+     (2.0, "2"), (1.5e9, "1.50e+09")],
+)  # fmt: skip
+def test_scores_are_read_without_exponents(value, text):
+    assert figure(value) == text

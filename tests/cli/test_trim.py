@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from skfi._base import BaseTrimmer
+from skfi._cli import _trim
+from skfi._cli._accuracy import Accuracy, points
+from skfi._cli._query import STRATEGIES
 from skfi._cli._trim import _at_the_edge
+from skfi._methods import METHODS
 from tests.cli.conftest import read, write
 
 pd = pytest.importorskip("pandas")
@@ -144,7 +148,7 @@ def test_a_loss_is_told(skfi, tables):
     outcome = skfi(*trim(tables, "--influence", "random", "--budget", "60%"))
     assert outcome.code == 0, outcome.err
     told = outcome.out
-    assert "Trimming does not help here" in told or "it may be chance" in told
+    assert any(words in told for words in ("does not help", "chance", "makes it worse"))
 
 
 def test_other_models_take_the_scores_of_a_logistic_regression(skfi, tables):
@@ -181,22 +185,63 @@ def test_ignore_and_categorical(skfi, tables):
     assert told["columns"]["left_out"]["income"] == "--ignore"
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_are_the_same_in_all_outputs(skfi, tables, suffix):
+    """Terminal, JSON, scores and page count rows from 1; a text file has lines as well."""
+    pytest.importorskip("jinja2")
+    pytest.importorskip("pyarrow")
+    from tests.inspection.test_html_report import Page
+
+    train = tables.folder / f"train{suffix}"
+    text = (tables.folder / "train.csv").read_text().replace('note, ""', 'note,\n""')
+    (tables.folder / "train.csv").write_text(text)
+    if suffix == ".parquet":
+        pd.read_csv(tables.path("train.csv"), dtype={"code": str}).to_parquet(train)
+    page, scored = tables.folder / "page.html", tables.path("scores.csv")
+    options = ("--target", "label", "--budget", "20", "--influence", "loss", "--force")
+    options += ("--report", page, "--scores", scored)
+    told = json.loads(skfi("trim", train, *options, "--json").out)
+    lines_of_terminal = skfi("trim", train, *options).out.split("Dropped first (rows")[1]
+    scores = scores_of(scored)
+    dropped = [int(row) for row, one in zip(scores["row"], scores["decision"], strict=True)
+               if one == "dropped"]  # fmt: skip
+    assert sorted(told["dropped_rows"]) == dropped
+    read_page = Page(page.read_text())
+    assert read_page.column("row (from 1)") == told["dropped_rows"]
+    assert "the first row is 1" in read_page.text
+    # The id in the user's own column is the number of the row.
+    assert list(map(int, read_page.column("id"))) == told["dropped_rows"]
+    first = lines_of_terminal.splitlines()[2].split()
+    assert int(first[0]) == told["dropped_rows"][0]
+    if suffix == ".parquet":
+        assert set(scores["line"]) == {""}
+        assert set(told["dropped_lines"]) == {None}
+        assert "line" not in lines_of_terminal
+        assert "line" not in [column["name"] for column in read_page.rows()["columns"]]
+        return
+    assert int(first[1]) == told["dropped_lines"][0]
+    assert read_page.column("line") == told["dropped_lines"]
+    for row, line in zip(told["dropped_rows"], told["dropped_lines"], strict=True):
+        assert scores["line"][row - 1] == str(line)
+        assert text.split("\n")[line - 1].startswith(f"{row},")
+
+
 def test_report_gets_the_rows_of_the_file(skfi, tables, monkeypatch):
     pytest.importorskip("jinja2")
-    seen = {}
+    passed = {}
 
-    def to_html(self, path, *, frame):
-        seen.update(frame=frame, n_trimmed=self.n_trimmed_)
+    def html_report(trimmer, path, *, frame, first_row, lines):
+        passed.update(frame=frame, n_trimmed=trimmer.n_trimmed_)
         path.write_text("<html>")
 
-    monkeypatch.setattr(BaseTrimmer, "to_html", to_html, raising=False)
+    monkeypatch.setattr(_trim, "html_report", html_report)
     page = tables.folder / "page.html"
     outcome = skfi(*trim(tables, "--report", page))
     assert outcome.code == 0, outcome.err
     assert page.read_text() == "<html>"
-    assert seen["n_trimmed"] == 20
-    assert seen["frame"].shape == (160, 8)
-    assert seen["frame"]["code"].iloc[0] == "001"
+    assert passed["n_trimmed"] == 20
+    assert passed["frame"].shape == (160, 8)
+    assert passed["frame"]["code"].iloc[0] == "001"
 
 
 def test_notices_of_the_library_are_passed_on(skfi, tables):
@@ -221,3 +266,43 @@ def test_the_largest_budget_tried_is_told(used, rule, told):
     tried.append({"budget": 0.4, "accuracy": None})  # could not be had
     result = {"budget": {"used": used, "candidates": tried}, "rule": rule}
     assert _at_the_edge(result) is told
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "interval", "gain", "meaning"),
+    [
+        (0.8, 0.8057, (-0.0003, 0.0116), "+0.57", "could be chance"),
+        (0.8, 0.82, (0.01, 0.03), "+2.00", "more than chance"),
+        (0.8, 0.79, (-0.03, 0.01), "−1.00", "trimming does not help here"),
+        (0.8, 0.78, (-0.03, -0.01), "−2.00", "trimming makes it worse here"),
+        (0.8, 0.82, None, "+2.00", "could be chance"),
+    ],
+)
+def test_the_verdict_is_one_sentence(before, after, interval, gain, meaning):
+    accuracy = Accuracy(before, after, 0.002, interval, "5 folds", "")
+    known = "measured once, so no interval is known"
+    if interval is not None:
+        known = f"95 % interval {points(interval[0])} to {points(interval[1])}"
+    assert accuracy.verdict() == f"Gain in accuracy: {gain} points ({known}): {meaning}."
+    assert not any("error" in line or "interval" in line for line in accuracy.lines(3))
+
+
+def test_the_verdict_is_said_first(skfi, tables):
+    outcome = skfi(*trim(tables, "--influence", "loss", budget="auto"))
+    told = outcome.out.split("\n\n")[1]
+    assert told.startswith(("Gain in accuracy: ", "Nothing was dropped"))
+    assert "standard error" not in outcome.out
+
+
+def test_every_score_and_strategy_has_a_line_of_help(skfi):
+    for command, names in (("trim", METHODS), ("query", STRATEGIES)):
+        text = skfi(command, "--help").out
+        for name in names:
+            (line,) = re.findall(rf"^  {name} +\w.{{20,}}$", text, re.M)
+            assert len(line) <= 80
+    trim_help = skfi("trim", "--help").out
+    assert (
+        trim_help.index("  random ")
+        < trim_help.index("for research")
+        < trim_help.index("  iv ")
+    )

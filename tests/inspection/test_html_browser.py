@@ -187,7 +187,7 @@ def test_click_sorts_and_turns_round(show, trimmer):
     browser = show(trimmer, frame=pd.DataFrame({"value": value, "word": value.astype(str)}))
     gone = value[trimmer.trimmed_indices_]
     up = np.sort(gone[~np.isnan(gone)])
-    unsorted = column(browser, "row")
+    unsorted = column(browser, "position (from 0)")
     assert unsorted == [str(i) for i in trimmer.trimmed_indices_[:50]]
 
     head(browser, "value").click()
@@ -201,19 +201,19 @@ def test_click_sorts_and_turns_round(show, trimmer):
     assert column(browser, "value")[-1] == ""  # what is missing comes last, either way
     head(browser, "value").click()
     assert sorting(browser, "value") is None
-    assert column(browser, "row") == unsorted
+    assert column(browser, "position (from 0)") == unsorted
 
 
 def test_keys_sort_too(show, trimmer):
     browser = show(trimmer)
-    button = head(browser, "row")
+    button = head(browser, "position (from 0)")
     button.send_keys(Keys.ENTER)
-    assert sorting(browser, "row") == "ascending"
+    assert sorting(browser, "position (from 0)") == "ascending"
     button.send_keys(Keys.SPACE)
-    assert sorting(browser, "row") == "descending"
+    assert sorting(browser, "position (from 0)") == "descending"
     assert browser.switch_to.active_element == button
     assert button.value_of_css_property("outline-style") == "solid"
-    rows = [int(text) for text in column(browser, "row")]
+    rows = [int(text) for text in column(browser, "position (from 0)")]
     assert rows == sorted(trimmer.trimmed_indices_, reverse=True)[:50]
 
 
@@ -224,7 +224,7 @@ def test_filter_and_class(show, trimmer):
     assert status(browser) == "Rows 1 to 50 of 130"
     _, told = browser.execute_async_script(SEARCH, f"word {gone[7]}!")
     assert told == "Rows 1 to 1 of 1 that match, of 130"
-    assert column(browser, "row") == [str(gone[7])]
+    assert column(browser, "position (from 0)") == [str(gone[7])]
     assert browser.execute_async_script(SEARCH, "no such")[1] == "No row matches."
     assert not browser.find_element("id", "rows-save").is_enabled()
     browser.execute_async_script(SEARCH, "")
@@ -243,15 +243,15 @@ def test_pages(show, trimmer):
     back, forward = (browser.find_element("id", f"rows-{name}") for name in ("back", "next"))
     assert not back.is_enabled()
     forward.click()
-    assert column(browser, "row") == gone[50:100]
+    assert column(browser, "position (from 0)") == gone[50:100]
     forward.click()
-    assert column(browser, "row") == gone[100:]
+    assert column(browser, "position (from 0)") == gone[100:]
     assert not forward.is_enabled()
     field = browser.find_element("id", "rows-page")
     for typed, expected in (("2", gone[50:100]), ("99", gone[100:]), ("-1", gone[:50])):
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(typed, Keys.ENTER)
-        assert column(browser, "row") == expected
+        assert column(browser, "position (from 0)") == expected
 
 
 def test_hostile_text_does_nothing(show, trimmer):
@@ -327,7 +327,7 @@ def test_pictures_of_the_rows_shown(show, trimmer):
     loaded = (
         """return Array.from(document.images, (i) => [i.alt, i.complete && i.naturalWidth])"""
     )
-    expected = [[f"row {i}", 8] for i in trimmer.trimmed_indices_[:50]]
+    expected = [[f"position {i}", 8] for i in trimmer.trimmed_indices_[:50]]
     assert browser.execute_script(loaded) == expected
 
 
@@ -349,7 +349,7 @@ def test_saved_file(show, trimmer, tmp_path):
         names, *lines = csv.reader(file)
     gone = trimmer.trimmed_indices_
     assert names[-2:] == ["'=word", "number"]
-    assert [int(line[names.index("row")]) for line in lines] == gone.tolist()
+    assert [int(line[names.index("position (from 0)")]) for line in lines] == gone.tolist()
     assert [float(line[-1]) for line in lines] == frame["number"].iloc[gone].tolist()
     for row, line in zip(gone, lines, strict=True):
         word = words[row % 10] or ""

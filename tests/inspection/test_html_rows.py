@@ -29,7 +29,7 @@ def page(trimmer):
 
 def test_rows_are_those_of_the_report(trimmer, page):
     report = trimmer.report()
-    assert page.column("row") == trimmer.trimmed_indices_.tolist()
+    assert page.column("position (from 0)") == trimmer.trimmed_indices_.tolist()
     assert page.column("order") == list(range(1, 16))
     assert page.column("given label") == report["given_label"].tolist()
     assert page.column("predicted label") == report["predicted_label"].tolist()
@@ -98,7 +98,7 @@ def test_max_rows_and_columns(trimmer):
     page = Page(html_report(trimmer, max_rows=4, frame=np.zeros((120, 130))))
     data = page.rows()
     assert data["count"] == 4
-    assert page.column("row") == trimmer.trimmed_indices_[:4].tolist()
+    assert page.column("position (from 0)") == trimmer.trimmed_indices_[:4].tolist()
     assert sum(column["id"] == "" for column in data["columns"]) == 100
     assert "first 4 of 15 dropped rows" in page.text
     assert "first 100 of 130 columns" in page.text

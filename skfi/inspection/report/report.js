@@ -15,6 +15,7 @@
   const GIVEN = place("given");
   const PREDICTED = place("predicted");
   const ROW = place("row");
+  const NOUN = columns[ROW].name.split(" ")[0]; // "row", or "position" where it counts from 0
 
   let shown = Uint32Array.from({ length: count }, (_, i) => i); // as sorted and filtered
   let sorted = shown;
@@ -114,13 +115,13 @@
     const button = make("button", "more", "more");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
-    button.setAttribute("aria-label", `more of the text in row ${row}`);
+    button.setAttribute("aria-label", `more of the text in ${NOUN} ${row}`);
     button.addEventListener("click", () => {
       const open = button.getAttribute("aria-expanded") !== "true";
       shownText.textContent = open ? text : short;
       button.textContent = open ? "less" : "more";
       button.setAttribute("aria-expanded", String(open));
-      button.setAttribute("aria-label", `${open ? "less" : "more"} of the text in row ${row}`);
+      button.setAttribute("aria-label", `${open ? "less" : "more"} of the text in ${NOUN} ${row}`);
     });
     cell.append(shownText, button);
   };
@@ -132,7 +133,7 @@
       const cell = make("td");
       if (i < pictures.length) {
         const picture = make("img", undefined, pixelated ? "small" : "");
-        picture.alt = `row ${row}`;
+        picture.alt = `${NOUN} ${row}`;
         picture.src = pictures[i];
         cell.append(picture);
       }
