@@ -21,11 +21,11 @@ class LastLinear:
         self.module, self.x = module, x
         with torch.no_grad():
             try:
-                # Where a module needs its own dtype, that one has to do.
+                # Where module or device need their own dtype, that one has to do.
                 self.module = copy_module(module).double().eval()
                 self.x = x.double() if x.is_floating_point() else x
                 self._find()
-            except RuntimeError:
+            except (RuntimeError, TypeError):
                 self.module, self.x = copy_module(module).eval(), x
                 self._find()
 

@@ -36,7 +36,7 @@ def misused_layers(network: Network, layers: list[Layer], X) -> list[str]:
     """
     try:
         return _misused(_in_double(network), layers, X)
-    except RuntimeError:  # a module that needs its own dtype
+    except (RuntimeError, TypeError):  # a module or device that needs its own dtype
         return _misused(network, layers, X)
 
 

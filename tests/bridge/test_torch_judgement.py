@@ -445,3 +445,20 @@ def test_hooks_that_write_to_the_module_write_to_the_copy():
     expected = score(nn.Sequential(*copy.deepcopy(plain)), **BY_INPUT)
     close(score(module, **BY_INPUT), expected)
     assert not hasattr(module, "kept")
+
+
+def test_modules_that_need_their_own_dtype_are_judged_in_it():
+    def own_dtype(x, body, head):
+        return head(torch.tanh(body(x.float())))
+
+    parts = nn.Linear(4, 5).float(), nn.Linear(5, 3).float()
+    module = Function(own_dtype, *parts)
+    close(score(module), score(nn.Sequential(parts[0], nn.Tanh(), parts[1])), rtol=1e-4)
+    by_layers = {"params": "all", "curvature": "kfac"}
+    close(
+        score(module, **by_layers),
+        score(nn.Sequential(parts[0], nn.Tanh(), parts[1]), **by_layers),
+        rtol=1e-3,
+    )
+    with pytest.raises(ValueError, match=HEAD):
+        score(Function(lambda *args: 2 * own_dtype(*args), *parts))
