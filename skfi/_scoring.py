@@ -16,7 +16,6 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_method_params,
     _num_samples,
@@ -31,6 +30,7 @@ from ._rows import through_steps
 from ._trained_rows import fit_on_own_rows, keep_trained_rows
 from ._unseen import naming_unseen
 from ._validation import Split, warn_if_out_of_scale
+from ._workers import workers
 from .bridge import bridge
 from .kernels._chunks import threads_to_fit
 
@@ -92,8 +92,8 @@ def score_splits(
         # A row that is gone is no witness either.
         splits = [_left(y, present, *split) for split in plan.splits]
         starts = before or [None] * len(splits)
-        results = Parallel(n_jobs=n_jobs)(
-            delayed(_score_held_out)(
+        jobs = [
+            (
                 plan,
                 X,
                 y,
@@ -103,7 +103,9 @@ def score_splits(
                 f"Fold {k} of {len(splits)} of validation",
             )
             for k, (split, start) in enumerate(zip(splits, starts, strict=True), start=1)
-        )
+        ]
+        with workers(n_jobs) as run:
+            results = list(run(_score_held_out, jobs))
     influence = _mean(n_rows, splits, [r[0] for r in results])
     gains = [r[1] for r in results if r[1] is not None]
     gain = _mean(n_rows, splits, [r[1] for r in results]) if gains else None

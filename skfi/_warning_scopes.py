@@ -21,15 +21,14 @@ class _Message:
     """The message of a filter, which matches in the context that asked for it only."""
 
     def __init__(self, start: str):
-        self._pattern = re.compile(start, re.IGNORECASE)
-        self.pattern = start  # scikit-learn reads it where it runs jobs in this process
+        self._regex = re.compile(start, re.IGNORECASE)
+        self.pattern = start  # scikit-learn makes a plain filter of it for its workers
 
     def match(self, text: str) -> bool:
-        return self in _ignored.get() and self._pattern.match(text) is not None
+        return self in _ignored.get() and self._regex.match(text) is not None
 
     def __reduce__(self):
-        # scikit-learn passes the filters on to its worker processes.
-        return re.compile, (self._pattern.pattern, re.IGNORECASE)
+        return re.compile, (self.pattern, re.IGNORECASE)
 
 
 _ignored: ContextVar[tuple[_Message, ...]] = ContextVar("ignored", default=())

@@ -11,13 +11,13 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._rows import check_in_memory, check_weight
 from .._unseen import naming_unseen
 from .._validation import Split, checked_splits
 from .._warning_scopes import ignored
+from .._workers import workers
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
 
@@ -114,8 +114,8 @@ def self_confidence(
     random_state = check_random_state(random_state)
     splits = _folds(cv, X, codes, groups, random_state)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
-    parts = Parallel(n_jobs=n_jobs)(
-        delayed(_held_out)(
+    jobs = [
+        (
             estimator,
             X,
             y,
@@ -126,7 +126,9 @@ def self_confidence(
             f"Fold {k} of {len(splits)} of cv",
         )
         for k, (split, seed) in enumerate(zip(splits, seeds, strict=True), start=1)
-    )
+    ]
+    with workers(n_jobs) as run:
+        parts = list(run(_held_out, jobs))
     proba, count = np.zeros((n_rows, len(classes))), np.zeros(n_rows)
     for (_, rows), part in zip(splits, parts, strict=True):
         proba[rows] += part

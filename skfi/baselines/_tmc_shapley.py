@@ -16,12 +16,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
 from .._in_place import own_rows
 from .._rows import check_in_memory, check_weight, encode_labels, predicted_labels
 from .._warning_scopes import ignored
+from .._workers import workers
 from ..bridge._refusals import check_classifier
 from ._loss import labels_and_codes
 from ._refit import fit_on, prior_on, with_all_classes
@@ -267,12 +267,11 @@ def _estimate(
     past: deque[np.ndarray] = deque(maxlen=-(-_WINDOW // batch_size) + 1)
     bar = _progress_bar(max_permutations, verbose)
     try:
-        with Parallel(n_jobs=n_jobs) as parallel:
+        with workers(n_jobs) as run:
             while drawn < max_permutations and change >= tolerance:
                 batch = seeds.spawn(min(batch_size, max_permutations - drawn))
-                for added in parallel(
-                    delayed(_run)(game, seed, empty, full, truncation) for seed in batch
-                ):
+                jobs = [(game, seed, empty, full, truncation) for seed in batch]
+                for added in run(_run, jobs):
                     total += added
                 drawn += len(batch)
                 past.append(total / drawn)
