@@ -17,10 +17,17 @@ import numpy as np
 from scipy import sparse
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import _num_samples, check_array, column_or_1d
+from sklearn.utils.validation import _num_samples, column_or_1d
 
 from ._curved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
-from ._rows import check_names, column_names, encode_labels, sliceable, through_steps
+from ._rows import (
+    check_names,
+    column_names,
+    encode_labels,
+    linear_features,
+    sliceable,
+    through_steps,
+)
 from .bridge import Bridge
 from .bridge._network import Choices, linear_part
 from .kernels._active import LinearPairs, extend
@@ -65,12 +72,7 @@ class LinearReader:
     def features(self, X, name: str):
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""
         check_names(self.names, X, name)
-        X = check_array(
-            through_steps(self.fitted.transform, X, name),
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            input_name=name,
-        )
+        X = linear_features(self.fitted, X, name)
         width = self.model.n_features
         if X.shape[1] != width:
             raise ValueError(

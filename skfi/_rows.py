@@ -28,6 +28,7 @@ from ._in_place import own_rows
 from ._trained_rows import pipelines_of
 from .bridge import Bridge
 from .bridge._base import has_steps, transform_before_last
+from .kernels._softmax import LARGEST
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,30 @@ class Rows:
 
 def linear_rows(fitted: Bridge, X, y, sample_weight, suffix: str = "") -> Rows:
     """Rows as a softmax-linear model sees them."""
+    X = linear_features(fitted, X, f"X{suffix}")
+    return labelled(X, y, sample_weight, fitted.classes, suffix)
+
+
+def linear_features(fitted: Bridge, X, name: str):
+    """Features as a softmax-linear model sees them (n, d), checked; CSR stays CSR."""
+    names = None if fitted.steps else _get_feature_names(X)
     X = check_array(
-        through_steps(fitted.transform, X, f"X{suffix}"),
+        through_steps(fitted.transform, X, name),
         accept_sparse="csr",
         dtype=(np.float64, np.float32),
-        input_name=f"X{suffix}",
+        input_name=name,
     )
-    return labelled(X, y, sample_weight, fitted.classes, suffix)
+    values = X.data if sparse.issparse(X) else X
+    if values.size and max(float(values.max()), -float(values.min())) > LARGEST:
+        column = int(np.asarray(abs(X).max(axis=0).argmax()).ravel()[0])
+        where = f"column {column}" if names is None else f"column {names[column]!r}"
+        largest = float(abs(X[:, [column]]).max())
+        raise ValueError(
+            f"{name} holds values up to {largest:.2g} in {where}, whose "
+            f"squares overflow. Values must lie within ±{LARGEST:.0e}: divide the column by a "
+            "constant, or scale it with MaxAbsScaler."
+        )
+    return X
 
 
 def through_steps(transform: Callable[[Any], Any], X, name: str):

@@ -450,3 +450,24 @@ def test_metrics_agree_where_the_tensor_has_full_rank_whatever_the_units(n_class
         for metric in ("euclidean", "mahalanobis"):
             found = function(small, X * unit, y, X[:3] * unit, y[:3], metric=metric)
             np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, "frame"])
+def test_values_whose_squares_overflow_are_refused_by_column(problem, form):
+    model, X, y, X_val, y_val = problem
+    large, small = X.copy(), copy.deepcopy(model)
+    large[3, 2], small.coef_[0, 2] = -1e155, 1e155
+    where = "column 2"
+    if form == "frame":
+        pd = pytest.importorskip("pandas")
+        names = [f"f{k}" for k in range(X.shape[1])]
+        form, where = (lambda rows: pd.DataFrame(rows, columns=names)), "column 'f2'"
+        model = LogisticRegression(**EXACT).fit(form(X), y)
+    with pytest.raises(ValueError, match=rf"X holds values up to 1e\+155 in {where}"):
+        fi_util(model, form(large), y, form(X_val), y_val)
+    with pytest.raises(ValueError, match=rf"X_val holds values up to 1e\+155 in {where}"):
+        fi_util(model, form(X), y, form(large), y)
+    with pytest.raises(ValueError, match=rf"X_query holds .* in {where}"):
+        fi_pairwise(model, form(X), y, form(large))
+    with pytest.raises(ValueError, match=r"coefficients reach 1e\+155"):
+        fi_util(small, X, y, X_val, y_val)

@@ -20,6 +20,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from ..kernels._softmax import LARGEST
 from ._console import CommandError, Console, listed, shown
 from ._spelling import respelled
 from ._tables import Table, with_points
@@ -171,6 +172,14 @@ class Plan:
             raise CommandError(
                 f"{table.where(row, name)}: {shown(cells[row])!r} is {why}. Leave the cell "
                 "empty if the value is not known, or leave the column out with --ignore."
+            )
+        large = np.abs(values) > LARGEST
+        if large.any():
+            row = int(np.flatnonzero(large)[0])
+            raise CommandError(
+                f"{table.where(row, name)}: {shown(cells[row])!r} is too large to compute with "
+                f"(beyond ±{LARGEST:.0e}). Correct the cell, leave it empty if the value is "
+                "not known, or leave the column out with --ignore."
             )
         return values
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _get_feature_names, check_is_fitted
 from .._extras import require
 from .._in_place import own_rows
 from ..kernels._links import OneVsRest, Sigmoid, Softmax
-from ..kernels._softmax import SoftmaxLinear
+from ..kernels._softmax import LARGEST, SoftmaxLinear
 from ._refusals import NETWORKS, User, check_classifier, refusal, refuse_resampling
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ class Bridge:
             raise ValueError(
                 "The fitted coefficients hold NaN or infinity: the fit diverged. Scale "
                 "the features or penalise more."
+            )
+        if np.abs(beta).max(initial=0.0) > LARGEST:
+            raise ValueError(
+                f"The fitted coefficients reach {np.abs(beta).max():.2g}, and their squares "
+                "overflow. Scale the features."
             )
 
         def spread(name: str, value, value_intercept) -> np.ndarray:

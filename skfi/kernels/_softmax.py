@@ -30,6 +30,9 @@ from ._kronecker_rows import KroneckerRows
 from ._links import Link, Softmax
 from ._losses import ValidationLoss, checked_loss
 
+# Features and coefficients beyond have squares, or inverses of them, that leave float64.
+LARGEST = 1e150
+
 
 @dataclass(frozen=True)
 class SoftmaxLinear:

@@ -5,22 +5,16 @@ A logistic regression is one itself; of a network it is the last layer on its fe
 
 from __future__ import annotations
 
-import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_array
 
+from .. import _rows
 from ..bridge import Bridge
 from ..bridge._base import innermost
 
 
 def linear_features(linear: Bridge, X):
     """Rows as the linear model sees them, dense or CSR (n, d)."""
-    return check_array(
-        linear.transform(X),
-        accept_sparse="csr",
-        dtype=(np.float64, np.float32),
-        input_name="X",
-    )
+    return _rows.linear_features(linear, X, "X")
 
 
 def is_frozen(model) -> bool:

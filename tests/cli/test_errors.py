@@ -46,6 +46,8 @@ CELLS = [
     (put("train.csv", 3, "label", " "), "train.csv, column 'label': no label on line 4"),
     (put("train.csv", 5, "age", "inf"), "train.csv, line 6, column 'age': 'inf' is infinite"),
     (put("train.csv", 5, "age", "-Infinity"), "column 'age': '-Infinity' is infinite"),
+    (put("train.csv", 5, "age", "1e200"), "line 6, column 'age': '1e200' is too large"),
+    (put("val.csv", 2, "age", "-1e155"), "val.csv, line 3, column 'age': '-1e155' is too"),
     (put("val.csv", 2, "age", "old"), "val.csv, line 3, column 'age': 'old' is no number"),
     (put("val.csv", 2, "label", "maybe"), "val.csv, line 3, column 'label': class 'maybe'"),
     (put("train.csv", 0, "age", "city"), "more than one column is called 'city'"),
