@@ -175,11 +175,12 @@ def curve_fitted(
     held_out: tuple[Any, Any, Any] | None = None,
     stacklevel: int = 4,
     wide: bool = False,
+    pairs: bool = False,
 ) -> tuple[CurvedLinear | CurvedNetwork, Rows | None]:
     """Check the data, and sum up the objective's curvature; with it the checked held-out rows.
 
     ``held_out`` are validation rows, labels and weights, as they come. ``wide`` lets the rows
-    stand for H where there are fewer of them than columns.
+    stand for H where there are fewer of them than columns. ``pairs`` need the root of H⁻¹.
     """
     choices = Choices() if choices is None else choices
     fitted = bridge(estimator)
@@ -369,6 +370,7 @@ def _curve_network(
     training: tuple[Any, Any, Any],
     held_out: tuple[Any, Any, Any] | None,
     stacklevel: int,
+    pairs: bool,
 ) -> tuple[CurvedNetwork, Rows | None]:
     train = _network_rows(fitted, training, "")
     network = fitted.network(choices, training[0])  # says so where there is no torch
@@ -384,6 +386,7 @@ def _curve_network(
         choices.curvature,
         choices.damping,
         low_rank=choices.approximation is not None,
+        pairs=pairs,
     )
     smallest = getattr(curvature, "smallest", 0.0)
     if smallest < 0:

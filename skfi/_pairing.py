@@ -367,7 +367,9 @@ def pair_fitted(
     if choices.approximation is not None:  # all batches of a pool see the same draws
         seed = check_random_state(choices.random_state).randint(np.iinfo(np.int32).max)
         choices = replace(choices, random_state=int(seed))
-    curved, _ = curve_fitted(estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1)
+    curved, _ = curve_fitted(
+        estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1, pairs=True
+    )
     names = column_names(estimator)
     if isinstance(curved, CurvedNetwork):
         return NetworkPairing(curved, loss, metric, unit, names)

@@ -1,4 +1,4 @@
-"""Ignore or record warnings in the calling thread only.
+"""Ignore, raise or record warnings in the calling thread only.
 
 `warnings.catch_warnings` replaces the filters and the printing of warnings for the whole
 process. Where threads overlap, the last one restores what another one set, and every later
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any
@@ -25,27 +25,40 @@ class _Message:
         self.pattern = start  # scikit-learn makes a plain filter of it for its workers
 
     def match(self, text: str) -> bool:
-        return self in _ignored.get() and self._regex.match(text) is not None
+        return self in _filtered.get() and self._regex.match(text) is not None
 
     def __reduce__(self):
         return re.compile, (self.pattern, re.IGNORECASE)
 
 
-_ignored: ContextVar[tuple[_Message, ...]] = ContextVar("ignored", default=())
+_filtered: ContextVar[tuple[_Message, ...]] = ContextVar("filtered", default=())
+
+
+def ignored(
+    category: type[Warning] = Warning, message: str = ""
+) -> AbstractContextManager[None]:
+    """Ignore warnings of a category whose text starts with a regular expression."""
+    return _filter("ignore", category, message)
+
+
+def raised(
+    category: type[Warning] = Warning, message: str = ""
+) -> AbstractContextManager[None]:
+    """Raise warnings of a category whose text starts with a regular expression."""
+    return _filter("error", category, message)
 
 
 @contextmanager
-def ignored(category: type[Warning] = Warning, message: str = "") -> Iterator[None]:
-    """Ignore warnings of a category whose text starts with a regular expression."""
+def _filter(action: str, category: type[Warning], message: str) -> Iterator[None]:
     here = _Message(message)
-    entry = ("ignore", here, category, None, 0)
+    entry = (action, here, category, None, 0)
     filters: Any = warnings.filters  # extended in place: others hold this list, and copies
-    token = _ignored.set((*_ignored.get(), here))
+    token = _filtered.set((*_filtered.get(), here))
     try:
         filters.insert(0, entry)
         yield
     finally:
-        _ignored.reset(token)
+        _filtered.reset(token)
         current: Any = warnings.filters
         for some in (filters, current):
             if entry in some:

@@ -22,18 +22,19 @@ class DenseNetwork:
     The objective is ``(1/T) Σ s_i L_i + ½ Σ penalty θ²`` with T = Σ s_i.
     """
 
-    module: torch.nn.Sequential
+    module: torch.nn.Module
     names: list[str]
     penalty: dict[str, float] = field(default_factory=dict)
-    features: bool = False  # perturb the last layer's input
+    features: bool = False  # perturb the last layer's input, of a Sequential
     smoothing: float = 0.0
     damping: float = 0.0
+    outputs: int | None = None  # of a module that is no Sequential
 
     def __post_init__(self):
         parameters = dict(self.module.named_parameters())
         self.shapes = [parameters[name].shape for name in self.names]
         self.theta = torch.cat([parameters[n].detach().flatten() for n in self.names])
-        self.binary = self.module[-1].out_features == 1
+        self.binary = (self.outputs or self.module[-1].out_features) == 1
 
     def _named(self, theta):
         sizes = [shape.numel() for shape in self.shapes]
@@ -45,7 +46,8 @@ class DenseNetwork:
         named = self._named(theta)
         if not self.features or omega is None:
             x = x if omega is None else x + omega
-            return functional_call(self.module, named, (x[None],))[0]
+            z = functional_call(self.module, named, (x[None],))
+            return (z[0] if isinstance(z, tuple) else z).reshape(-1)
         last = len(self.module) - 1
         body = {k: v for k, v in named.items() if not k.startswith(f"{last}.")}
         head = {k.split(".")[1]: v for k, v in named.items() if k.startswith(f"{last}.")}
@@ -61,7 +63,7 @@ class DenseNetwork:
     def loss(self, theta, x, y, omega=None):
         z = self.scores(theta, x, omega)
         if self.binary:
-            return binary_cross_entropy_with_logits(z[0], torch.as_tensor(float(y)))
+            return binary_cross_entropy_with_logits(z[0], torch.as_tensor(float(y)).to(z))
         return cross_entropy(z, torch.as_tensor(int(y)), label_smoothing=self.smoothing)
 
     def objective(self, theta, X, y, weight):
@@ -87,7 +89,9 @@ class DenseNetwork:
 
     def penalty_vector(self):
         values = [
-            torch.full((shape.numel(),), float(self.penalty.get(name, 0.0)))
+            torch.full(
+                (shape.numel(),), float(self.penalty.get(name, 0.0)), dtype=torch.float64
+            )
             for name, shape in zip(self.names, self.shapes, strict=True)
         ]
         return torch.cat(values)
@@ -95,7 +99,7 @@ class DenseNetwork:
     def still(self, x):
         if not self.features:
             return torch.zeros_like(x)
-        return torch.zeros(self.module[-1].in_features)
+        return torch.zeros(self.module[-1].in_features, dtype=self.theta.dtype)
 
     def validation_gradient(self, X, y, error=False):
         def mean(theta):
@@ -110,10 +114,12 @@ class DenseNetwork:
     def mixed(self, x, y):
         """∂_θ∂_ω L (m, d)."""
 
-        def gradient(omega):
-            return torch.func.grad(lambda t: self.loss(t, x, y, omega))(self.theta)
+        def gradient(theta):
+            return jacobian(
+                lambda o: self.loss(theta, x, y, o), self.still(x), create_graph=True
+            ).flatten()
 
-        return jacobian(gradient, self.still(x)).reshape(len(self.theta), -1)
+        return jacobian(gradient, self.theta).T
 
     def ingredients(self, inverse, u, X, y, weight):
         """g (n, d) and D (n, K, d) for a given H⁻¹."""

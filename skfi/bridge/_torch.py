@@ -23,8 +23,9 @@ from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
-from ._torch_copy import copy_module, plain_name, remove_idle_hooks
+from ._torch_copy import copy_module, plain_name, remove_idle_hooks, unwrap
 from ._torch_head import LastLinear
+from ._torch_kinds import LowPrecision, check_kind, in_precision, precision
 from ._torch_loss import (
     MeanWeights,
     Output,
@@ -57,8 +58,9 @@ class Trained:
         self.output, self.classes, self.decay = output, np.asarray(classes), decay
         if next(module.parameters(), None) is None:
             raise ValueError("The module has no parameters, so no row has influence on it.")
+        check_kind(unwrap(module))
         # A copy of our own: modes, gradients and hooks of the user's stay as they are.
-        self.module = copy_module(module).eval()
+        self.module = in_precision(copy_module(module).eval(), precision(module))
         self.moving = {name for name, p in self.module.named_parameters() if p.requires_grad}
         if not self.moving:
             raise ValueError(
@@ -107,11 +109,12 @@ class Trained:
         if dtype is None or getattr(torch, dtype) == self.like["dtype"]:
             return self
         other = copy.copy(self)
-        other.module = copy_module(self.module).to(getattr(torch, dtype))
+        other.module = in_precision(copy_module(self.module), getattr(torch, dtype))
         return other
 
     def try_out(self, X) -> None:
         """Refuse a module whose output is not a function of each row by itself."""
+        self._settle_precision(X)
         x = self.tensor(X, slice(0, _SAMPLE))
         with torch.no_grad(), random_state_kept(self._cuda):
             remove_idle_hooks(self.module, lambda module: first_output(module(x)))
@@ -126,6 +129,23 @@ class Trained:
             )
         self._check_alone(x, first, tolerance)
 
+    def _settle_precision(self, X) -> None:
+        """Compute in float64 where the module autocasts: that leaves float64 as it is."""
+        for dtype in (self.like["dtype"], torch.float64):
+            if dtype != self.like["dtype"]:
+                self.module = in_precision(copy_module(self.module), dtype)
+            x = self.tensor(X, slice(0, _SAMPLE))
+            try:
+                with torch.no_grad(), random_state_kept(self._cuda), LowPrecision() as low:
+                    self.module(x)
+            except RuntimeError as error:
+                if "type" not in str(error):  # those of two dtypes in one operation say so
+                    raise
+                raise ValueError(_converts(dtype)) from error
+            if not low.noted:
+                return
+        raise ValueError(_converts(dtype))
+
     def _check_alone(self, x: Tensor, together: Tensor, tolerance: float) -> None:
         message = (
             "The module's output for a row depends on the other rows of its batch, even in "
@@ -134,7 +154,9 @@ class Trained:
         )
         try:
             with torch.no_grad(), random_state_kept(self._cuda):
-                alone = torch.cat([first_output(self.module(row[None])) for row in x])
+                alone = torch.cat(
+                    [first_output(self.module(row[None])).reshape(1, -1) for row in x]
+                )
         except ValueError as error:  # batch statistics of a single row
             raise ValueError(message) from error
         if not torch.allclose(
@@ -333,6 +355,14 @@ class Trained:
             )
 
 
+def _converts(dtype: torch.dtype) -> str:
+    return (
+        "The module converts rows or parameters to another dtype by itself, and cannot compute "
+        f"in {str(dtype).removeprefix('torch.')}. Convert to the dtype of its parameters, "
+        "x.to(self.layer.weight.dtype), or not at all."
+    )
+
+
 def network_bridge(trained: Trained, weighted: bool) -> NetworkBridge:
     """Both ways to read a trained module."""
     return NetworkBridge(
@@ -359,8 +389,9 @@ def read_torch_classifier(estimator: TorchClassifier) -> Trained:
     decay = {}
     if estimator.weight_decay:
         for name, p in estimator.module.named_parameters():
+            strength = float(estimator.weight_decay)
             decay[plain_name(name)] = torch.tensor(
-                float(estimator.weight_decay), dtype=p.dtype, device=p.device
+                strength, dtype=torch.float64, device=p.device
             )
     return Trained(estimator.module, output, estimator.classes_, decay)
 

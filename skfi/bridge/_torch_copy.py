@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._torch_kinds import copy_trained
+
 _COMPILED = "_orig_mod."  # what torch.compile puts before a parameter's name
 
 
@@ -34,7 +36,7 @@ def plain_name(parameter: str) -> str:
 def copy_module(module: nn.Module) -> nn.Module:
     """A deep copy, not compiled, whose hooks write to copies and whose inputs are copies."""
     memo: dict[int, Any] = {}
-    own = copy.deepcopy(unwrap(module), memo)
+    own = copy_trained(unwrap(module), memo)
     for part in list(own.modules()):
         part._modules.update({k: unwrap(m) for k, m in part._modules.items() if m is not None})
         part._backward_hooks.clear()  # they change or record gradients, never the outputs

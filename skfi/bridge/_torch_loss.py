@@ -43,22 +43,28 @@ def first_output(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
+def rows_of(output: Any) -> Tensor:
+    """Outputs (b, K); that of a single row may come without the rows' axis."""
+    z = first_output(output)
+    return z[None] if z.dim() == 1 else z
+
+
 def read_scores(output: Any) -> Tensor:
-    return first_output(output)
+    return rows_of(output)
 
 
 def log_probabilities(output: Any) -> Tensor:
-    return first_output(output)  # they are scores as well
+    return rows_of(output)  # they are scores as well
 
 
 def log_of_probabilities(output: Any) -> Tensor:
-    p = first_output(output)
+    p = rows_of(output)
     return torch.log(p + torch.finfo(p.dtype).eps)  # as skorch does for NLLLoss
 
 
 def read_single(output: Any) -> Tensor:
     z = first_output(output)
-    return z[:, None] if z.dim() == 1 else z
+    return z.reshape(-1, 1) if z.dim() < 2 else z
 
 
 def read_criterion(criterion: nn.Module, *, probabilities: bool) -> Output:
@@ -140,7 +146,7 @@ def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor]:
         for parameter in group["params"]:
             if id(parameter) not in names or not strength:
                 continue
-            value = torch.tensor(strength, dtype=parameter.dtype, device=parameter.device)
+            value = torch.tensor(strength, dtype=torch.float64, device=parameter.device)
             if decoupled:
                 value = _decoupled(optimizer, group, parameter, strength)
             decay[names[id(parameter)]] = value

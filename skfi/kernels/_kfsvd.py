@@ -23,13 +23,10 @@ from ._network import (
     along,
     as_numpy,
     blocks,
-    direct_jacobian,
     flat,
-    mixed,
-    mixed_transposed,
-    own_jacobian,
 )
 from ._network_curvature import Curvature
+from ._network_rows import direct_jacobian, mixed, mixed_transposed, own_jacobian
 
 _OVERSAMPLING = 4
 _ITERATIONS = 3

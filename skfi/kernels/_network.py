@@ -6,11 +6,9 @@ Everything the measure asks of a row contracts the mixed derivative ``M_i = ∂_
 - ``v·∂_θ L_i`` differentiated in ω is ``vᵀM_i`` (g with v = H⁻¹u, and the parts of D);
 - ``w·∂_ω L_i`` differentiated in θ is ``M_i w`` (B_i).
 
-ω is added to the module's input, or to the input of its last layer. Rows do not interact in
-evaluation mode, so a sum over a block of rows is differentiated in one pass where the vector
-is common to all rows; ``torch.func.vmap`` serves where each row has its own. Both
-derivatives are reverse mode: backward over forward mode is wrong in torch, without a word,
-for fused layers such as LayerNorm (torch 2.13).
+ω is added to the module's input, or to the input of its last layer. All derivatives are
+reverse mode: backward over forward mode is wrong in torch, without a word, for fused layers
+such as LayerNorm (torch 2.13).
 
 The loss is a mean here: ``(1/n) Σ s_i L_i + ½ Σ penalty θ²`` with Σ s_i = n, and H its
 Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
@@ -18,20 +16,18 @@ Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from threading import RLock
 
 import numpy as np
 import torch
 from scipy.linalg import helmert
 from sklearn import get_config
 from torch import Tensor
-from torch.func import functional_call, grad, jacrev, jvp, vmap
+from torch.func import functional_call
 from torch.nn.functional import softplus
 
-from .._warning_scopes import ignored
 from ._links import Sigmoid, Softmax
 from ._losses import ValidationLoss, checked_loss
 
@@ -52,6 +48,7 @@ class Network:
     link: Sigmoid | Softmax
     penalty: Theta  # what the penalty ½ Σ penalty θ² has for each parameter
     contrasts: Tensor = field(init=False)  # (K - 1, n_outputs): scores -> orthonormal log-odds
+    one_by_one: bool = field(init=False, default=False)  # does torch.func not take the module?
 
     def __post_init__(self) -> None:
         if isinstance(self.link, Sigmoid):
@@ -59,6 +56,14 @@ class Network:
         else:
             matrix = helmert(self.link.n_classes)
         object.__setattr__(self, "contrasts", torch.as_tensor(matrix, **self.like))
+
+    def take_one_by_one(self) -> None:
+        """Leave `torch.func` alone from now on."""
+        object.__setattr__(self, "one_by_one", True)
+
+    def leaves(self) -> Theta:
+        """The parameters that move, as the leaves of a new graph."""
+        return {name: t.detach().requires_grad_() for name, t in self.theta.items()}
 
     @property
     def like(self) -> dict:
@@ -73,18 +78,23 @@ class Network:
     def scores(self, theta: Theta, x: Tensor, omega: Tensor | None = None) -> Tensor:
         """Z (b, n_outputs) of rows whose input, or last layer's input, moves by ω."""
         if omega is None:
-            return self.read(functional_call(self.module, theta, (x,)))
+            return self._call(theta, x)
         if self.head is None:
-            return self.read(functional_call(self.module, theta, (x + omega,)))
+            return self._call(theta, x + omega)
 
         def shift(layer, args):
             return (args[0] + omega, *args[1:])
 
         handle = self.module.get_submodule(self.head).register_forward_pre_hook(shift)
         try:
-            return self.read(functional_call(self.module, theta, (x,)))
+            return self._call(theta, x)
         finally:
             handle.remove()
+
+    def _call(self, theta: Theta, x: Tensor) -> Tensor:
+        with _attributes_kept(self.module):
+            buffers = dict(self.module.named_buffers())
+            return self.read(functional_call(self.module, {**buffers, **theta}, (x,)))
 
     def row_loss(self, z: Tensor, y: Tensor) -> Tensor:
         """The training loss L of each row (b,)."""
@@ -116,9 +126,21 @@ class Network:
         """ω = 0 for a block."""
         if self.head is None:
             return torch.zeros_like(x)
-        with torch.no_grad():
-            shape = _head_input(self, x[:1]).shape
+        with torch.no_grad():  # of two rows, as a module may squeeze the axis of one
+            shape = _head_input(self, x[[0, -1]]).shape
         return torch.zeros((len(x), *shape[1:]), **self.like)
+
+
+@contextmanager
+def _attributes_kept(module: torch.nn.Module) -> Iterator[None]:
+    """Forget what a forward pass keeps on the module: its tensors belong to one graph."""
+    before = [(part, dict(vars(part))) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            vars(part).clear()
+            vars(part).update(attributes)
 
 
 def _head_input(network: Network, x: Tensor) -> Tensor:
@@ -189,7 +211,7 @@ def activations(module: torch.nn.Module, x: Tensor) -> int:
 
 def flat(theta: Theta, leading: int = 0) -> Tensor:
     """Parameters as one vector, behind ``leading`` common dimensions."""
-    return torch.cat([t.flatten(leading) for t in theta.values()], dim=-1)
+    return torch.cat([t[..., None].flatten(leading) for t in theta.values()], dim=-1)
 
 
 def unflat(network: Network, vector: Tensor) -> Theta:
@@ -198,7 +220,7 @@ def unflat(network: Network, vector: Tensor) -> Theta:
     parts = vector.split(sizes, dim=-1)
     leading = vector.shape[:-1]
     return {
-        name: part.reshape(*leading, *t.shape)
+        name: part.reshape((*leading, *t.shape))
         for (name, t), part in zip(network.theta.items(), parts, strict=True)
     }
 
@@ -219,11 +241,10 @@ def _pulled_back(network: Network, X, cotangent: np.ndarray, chunk: int | None) 
     total = {name: torch.zeros_like(t) for name, t in network.theta.items()}
     size = 6.0 * activations(network.module, network.rows(X, slice(0, 1)))
     for block in blocks(len(X), size, chunk):
-        theta = {name: t.detach().requires_grad_() for name, t in network.theta.items()}
+        theta, towards = network.leaves(), torch.as_tensor(cotangent[block], **network.like)
         with torch.enable_grad():
             z = network.scores(theta, network.rows(X, block))
-            weighted = (z * torch.as_tensor(cotangent[block], **network.like)).sum()
-        parts = torch.autograd.grad(weighted, list(theta.values()), materialize_grads=True)
+        parts = differentiate(z, list(theta.values()), towards)
         for name, part in zip(theta, parts, strict=True):
             total[name] += part
     return total
@@ -254,32 +275,55 @@ def objective_gradient(
     return {name: t + network.penalty[name] * network.theta[name] for name, t in total.items()}
 
 
-def _dot(a: Theta, b: Theta) -> Tensor:
+def inner(a: Theta, b: Theta) -> Tensor:
+    """Their inner product."""
     return sum((a[name] * b[name]).sum() for name in a)  # type: ignore[return-value]
 
 
-# torch counts the levels of forward mode for the whole process: threads that overlap fail.
-forward_mode = RLock()
+def differentiate(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    start: Tensor | None = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """Gradients of ``start · output``; zeros in what it does not depend on."""
+    if not output.requires_grad:
+        return tuple(torch.zeros_like(t) for t in inputs)
+    gradients = torch.autograd.grad(
+        output,
+        inputs,
+        start,
+        retain_graph=True,
+        create_graph=create_graph,
+        materialize_grads=True,
+    )
+    if create_graph:
+        _check_twice(gradients)
+    return gradients
 
 
-@cache
-def _load_forward_mode() -> None:
-    """Let torch load what forward mode needs: in 2.15 it warns of what it does itself."""
-    with ignored():
-        jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
+def _check_twice(gradients: Sequence[Tensor]) -> None:
+    """Refuse gradients that pass through `once_differentiable`.
+
+    Their graph ends in a node that raises, but not where a derivative has no need to visit it:
+    a part of the result would be missing without a word.
+    """
+    todo, known = [t.grad_fn for t in gradients], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in known:
+            continue
+        if type(node).__name__ in ("Error", "DelayedError"):
+            raise NotImplementedError("trying to differentiate twice a function")
+        known.add(node)
+        todo.extend(before for before, _ in node.next_functions)
 
 
 def along(
     network: Network, x: Tensor, y: Tensor, share: Tensor, h: Theta, omega: Tensor | None = None
 ) -> Tensor:
     """``share h·∂_θL_i`` (b,) for one direction h = H⁻¹u common to all rows."""
-
-    def loss(theta: Theta) -> Tensor:
-        return network.row_loss(network.scores(theta, x, omega), y)
-
-    with forward_mode:
-        _load_forward_mode()
-        return share * jvp(loss, (network.theta,), (h,))[1]
+    return _along(network, x, y, share, h, omega)[0]
 
 
 def along_moved(
@@ -287,100 +331,19 @@ def along_moved(
 ) -> tuple[Tensor, Tensor]:
     """The gradient g (b, d) of minus `along` in ω, and `along` itself (b,)."""
     omega = network.still(x).requires_grad_()
-    theta = {name: t.detach().requires_grad_() for name, t in network.theta.items()}
-    with torch.enable_grad():
-        loss = share @ network.row_loss(network.scores(theta, x, omega), y)
-        slopes = torch.autograd.grad(
-            loss, list(theta.values()), create_graph=True, materialize_grads=True
-        )
-        change = _dot(dict(zip(theta, slopes, strict=True)), h)
-        (g,) = torch.autograd.grad(change, omega, materialize_grads=True)
-    return -g.flatten(1), along(network, x, y, share, h)
+    change, slope = _along(network, x, y, share, h, omega)
+    return -slope.flatten(1), change
 
 
-# (b, q, m) vectors of each row -> H⁻¹ times each of them
-Solve = Callable[[Tensor], Tensor]
-
-
-def own_jacobian(network: Network, x: Tensor) -> Tensor:
-    """∂_θ of each row's own log-odds contrasts (b, q, m)."""
-
-    def one(theta, x):
-        return (network.scores(theta, x[None]) @ network.contrasts.T)[0]
-
-    return flat(vmap(jacrev(one), in_dims=(None, 0))(network.theta, x), 2)
-
-
-def direct_jacobian(network: Network, x: Tensor) -> Tensor:
-    """∂_ω of each row's own log-odds contrasts at fixed θ (b, q, d)."""
-
-    def one(x, omega):
-        return (network.scores(network.theta, x[None], omega[None]) @ network.contrasts.T)[0]
-
-    return vmap(jacrev(one, argnums=1))(x, network.still(x)).flatten(2)
-
-
-def mixed_transposed(network: Network, x: Tensor, y: Tensor, V: Tensor) -> Tensor:
-    """``VᵀM_i`` (b, q, d) for q vectors a row, V (b, q, m)."""
-
-    def one(x, y, omega, v):
-        def directional(omega):
-            def loss(theta):
-                return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
-
-            return _dot(grad(loss)(network.theta), v)
-
-        return grad(directional)(omega)
-
-    per_vector = vmap(one, in_dims=(None, None, None, 0))
-    return vmap(per_vector)(x, y, network.still(x), unflat(network, V)).flatten(2)
-
-
-def mixed(network: Network, x: Tensor, y: Tensor, W: Tensor) -> Tensor:
-    """``M_i w`` (b, q, m) for q vectors a row, W (b, q, d)."""
-
-    def one(x, y, omega, w):
-        def directional(theta):
-            def loss(omega):
-                return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
-
-            return (grad(loss)(omega) * w).sum()
-
-        return grad(directional)(network.theta)
-
-    omega = network.still(x)
-    per_vector = vmap(one, in_dims=(None, None, None, 0))
-    W = W.reshape(*W.shape[:2], *omega.shape[1:])
-    return flat(vmap(per_vector)(x, y, omega, W), 2)
-
-
-def vector_bytes(network: Network, x: Tensor) -> float:
-    """Bytes one row takes where each row has vectors of its own."""
-    q, itemsize = len(network.contrasts), network.like["dtype"].itemsize
-    return 1.0 * q * (5 * network.n_parameters * itemsize + 8 * activations(network.module, x))
-
-
-def perturb_rows(network: Network, x: Tensor, y: Tensor, share: Tensor, solve: Solve) -> Tensor:
-    """Z (b, K - 1, d): what moving each row does to its own log-odds, refit included."""
-    V = solve(own_jacobian(network, x))
-    back = mixed_transposed(network, x, y, V)
-    return direct_jacobian(network, x) - share[:, None, None] * back
-
-
-def perturb_all(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    solve: Solve,
-    h: Theta,
-    chunk: int | None = None,
-) -> Perturbed:
-    """Blocks of rows with g (b, d), ``s_i/n h·∂_θL_i`` (b,) and Z (b, K - 1, d)."""
-    with torch.no_grad():
-        size = vector_bytes(network, network.rows(X, slice(0, 1)))
-        for block in blocks(len(X), size, chunk):
-            x, codes, share = network.block(X, y, weight, block)
-            g, change = along_moved(network, x, codes, share, h)
-            Z = perturb_rows(network, x, codes, share, solve)
-            yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
+@torch.enable_grad()
+def _along(
+    network: Network, x: Tensor, y: Tensor, share: Tensor, h: Theta, omega: Tensor | None
+) -> tuple[Tensor, ...]:
+    # The gradient's product with h is linear in the rows' shares: its derivative in them is
+    # what each row counts.
+    theta, share = network.leaves(), share.detach().requires_grad_()
+    loss = share @ network.row_loss(network.scores(theta, x, omega), y)
+    slopes = differentiate(loss, list(theta.values()), create_graph=True)
+    change = inner(dict(zip(theta, slopes, strict=True)), h)
+    per_share, *rest = differentiate(change, [share] if omega is None else [share, omega])
+    return share.detach() * per_share, *rest

@@ -12,29 +12,26 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad, jacrev, vjp, vmap
 from torch.nn.functional import logsigmoid
 
-from .._extras import require
 from ._curvature import inverse_on_range, resolve_damping
 from ._links import Sigmoid
 from ._network import (
     Network,
-    Theta,
     activations,
     as_numpy,
     blocks,
+    differentiate,
     flat,
-    forward_mode,
-    unflat,
 )
+from ._network_rows import batched_gradients, score_jacobians
 
-_LARGEST_DENSE = 20_000  # parameters: 3 GiB of float64 for the matrix alone
+LARGEST_MATRIX = 20_000  # parameters: 3 GiB of float64 for the matrix alone
 
 
 class Curvature(Protocol):
@@ -122,7 +119,7 @@ def dense_curvature(
 ) -> DenseCurvature:
     """Exact Hessian or Gauss-Newton matrix, inverted on its range in float64."""
     m = network.n_parameters
-    if m > _LARGEST_DENSE:
+    if m > LARGEST_MATRIX:
         raise ValueError(
             f'curvature="{kind}" keeps a matrix of {m} × {m} parameters, which needs '
             f'{m * m * 8 / 2**30:.0f} GiB. Use curvature="kfac", "ekfac" or "cg", or '
@@ -182,11 +179,6 @@ def _root_gradients(
 
     ``beside`` is what the caller needs for each of their rows, in bytes.
     """
-
-    def one(theta: Theta, x: Tensor, root: Tensor) -> Tensor:
-        return network.scores(theta, x[None])[0] @ root
-
-    jacobian = vmap(jacrev(one), in_dims=(None, 0, 0))
     first = network.rows(X, slice(0, 1))
     columns = hessian_root(network, network.scores(network.theta, first)).shape[2]
     size = columns * (
@@ -199,87 +191,66 @@ def _root_gradients(
         share = torch.as_tensor(weight[block] / len(X), **network.like)
         root = hessian_root(network, network.scores(network.theta, x))
         root = root * share.sqrt()[:, None, None]
-        yield flat(jacobian(network.theta, x, root), 2).flatten(0, 1)
+        yield score_jacobians(network, x, root).flatten(0, 1)
 
 
 def _hessian(
     network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None
 ) -> np.ndarray:
-    # Twice in reverse mode: products of forward over reverse mode, as libraries have them,
-    # are wrong for fused layers, or missing (see `_network`).
     m, like = network.n_parameters, network.like
     H = np.zeros((m, m))
     size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
     for block in blocks(len(X), size, chunk, 256):
         x, codes, share = network.block(X, y, weight, block)
-
-        def loss(theta: Theta, x=x, codes=codes, share=share) -> Tensor:
-            return share @ network.row_loss(network.scores(theta, x), codes)
-
-        pull = vjp(grad(loss), network.theta)[1]
+        theta = network.leaves()
+        with torch.enable_grad():
+            loss = share @ network.row_loss(network.scores(theta, x), codes)
+            slopes = differentiate(loss, list(theta.values()), create_graph=True)
+            slope = flat(dict(zip(theta, slopes, strict=True)))
         for columns in blocks(m, size * len(x) + 8.0 * m):
-            unit = unflat(network, torch.eye(m, **like)[columns])
-            H[columns] += as_numpy(flat(vmap(pull)(unit)[0], 1))
+            unit = torch.eye(m, **like)[columns]
+            parts = batched_gradients(network, slope, list(theta.values()), unit)
+            H[columns] += as_numpy(flat(dict(zip(theta, parts, strict=True)), 1))
     return 0.5 * (H + H.T)
 
 
-class ScoresModule(torch.nn.Module):
-    """The network as a module whose output is z, for curvlinops."""
+class GaussNewton:
+    """Products with the Gauss-Newton matrix, one pass over the rows each."""
 
-    def __init__(self, network: Network):
-        super().__init__()
-        self.module = network.module
-        self.read = network.read
+    def __init__(self, network: Network, X, weight: np.ndarray, chunk: int | None):
+        self.network, self.X, self.weight, self.chunk = network, X, weight, chunk
+        self.size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.read(self.module(x))
+    def __matmul__(self, M: Tensor) -> Tensor:
+        """Of vectors (m, c)."""
+        network, out = self.network, torch.zeros_like(M.T)
+        for block in blocks(len(self.X), self.size, self.chunk, 256):
+            x = network.rows(self.X, block)
+            share = torch.as_tensor(self.weight[block] / len(self.X), **network.like)
+            for part in blocks(M.shape[1], self.size * len(x) + 8.0 * len(M)):
+                out[part] += self._block(x, share, M.T[part])
+        return out.T
 
-
-class _WeightedLoss(torch.nn.Module):
-    """``Σ s_i L_i``, the weights riding along with the labels."""
-
-    reduction = "sum"
-
-    def __init__(self, network: Network):
-        super().__init__()
-        self.network = (network,)  # not a submodule
-
-    def forward(self, z: Tensor, target: Tensor) -> Tensor:
-        (network,) = self.network
-        codes, weight = target.unbind(1)
-        codes = codes if isinstance(network.link, Sigmoid) else codes.long()
-        return (weight * network.row_loss(z, codes)).sum()
-
-
-def batches(network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None):
-    """Blocks of rows with (code, s_i/n) as their target, for curvlinops."""
-    size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
-    out = []
-    for block in blocks(len(X), size, chunk, 256):  # the caches' size, as for the scores
-        target = np.stack([y[block], weight[block] / len(X)], axis=1)
-        out.append((network.rows(X, block), torch.as_tensor(target, **network.like)))
-    return out
-
-
-def _operator(kind, network: Network, X, y, weight, chunk):
-    scores = ScoresModule(network)
-    named = {f"module.{name}" for name in network.theta}
-    params = [p for name, p in scores.named_parameters() if name in named]
-    return kind(
-        scores,
-        _WeightedLoss(network),
-        params,
-        batches(network, X, y, weight, chunk),
-        check_deterministic=False,
-        num_data=len(X),
-    )
+    @torch.enable_grad()
+    def _block(self, x: Tensor, share: Tensor, V: Tensor) -> Tensor:
+        network, theta = self.network, self.network.leaves()
+        z, leaves = network.scores(theta, x), list(theta.values())
+        # θ's gradient is linear in where it starts: its derivative there is ∂_θz itself.
+        start = torch.zeros_like(z).requires_grad_()
+        slopes = differentiate(z, leaves, start, create_graph=True)
+        slope = flat(dict(zip(theta, slopes, strict=True)))
+        (along,) = batched_gradients(network, slope, [start], V)
+        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
+        back = (root @ (root.transpose(1, 2) @ along[..., None]))[..., 0]
+        parts = batched_gradients(network, z, leaves, back)
+        return flat(dict(zip(theta, parts, strict=True)), 1)
 
 
 @dataclass(frozen=True)
 class CgCurvature:
     """Conjugate gradients on Gauss-Newton products: one pass over the data an iteration."""
 
-    operator: Any
+    matrix: GaussNewton
     penalty: Tensor  # (m,), damping included
     damping: float
     tol: float
@@ -292,20 +263,13 @@ class CgCurvature:
         )
 
     def solve(self, V: Tensor) -> Tensor:
-        from linear_operator.utils.linear_cg import linear_cg
-
         columns = V.reshape(-1, V.shape[-1]).T.contiguous()
         scale = columns.norm(dim=0).clamp_min(torch.finfo(V.dtype).tiny)
 
         def product(M: Tensor) -> Tensor:
-            # Gradients for older curvlinops, where linear_cg forbids them.
-            with forward_mode, torch.enable_grad():
-                curved = (self.operator @ M).detach()
-            return curved + self.penalty[:, None] * M
+            return self.matrix @ M + self.penalty[:, None] * M
 
-        solution = linear_cg(
-            product, columns / scale, tolerance=self.tol, max_iter=self.max_iter, eps=1e-30
-        )
+        solution = conjugate_gradients(product, columns / scale, self.tol, self.max_iter)
         residual = (product(solution) - columns / scale).norm(dim=0).max()
         if not residual <= 10 * self.tol:
             warnings.warn(
@@ -317,19 +281,33 @@ class CgCurvature:
         return (solution * scale).T.reshape(V.shape)
 
 
+def conjugate_gradients(product, B: Tensor, tol: float, max_iter: int) -> Tensor:
+    """Solve for columns B (m, c) until each residual is at most tol."""
+    X, R = torch.zeros_like(B), B.clone()
+    P, size = R.clone(), (R**2).sum(0)
+    for _ in range(max_iter):
+        todo = torch.nonzero(size > tol**2)[:, 0]
+        if not len(todo):
+            break
+        Q = product(P[:, todo])
+        step = size[todo] / (P[:, todo] * Q).sum(0)
+        X[:, todo] += step * P[:, todo]
+        R[:, todo] -= step * Q
+        after = (R[:, todo] ** 2).sum(0)
+        P[:, todo] = R[:, todo] + after / size[todo] * P[:, todo]
+        size[todo] = after
+    return X
+
+
 def cg_curvature(
     network: Network,
     X,
-    y: np.ndarray,
     weight: np.ndarray,
     damping: float | str,
     chunk: int | None = None,
 ) -> CgCurvature:
     """Gauss-Newton products on demand; "auto" damping needs the trace, one pass."""
-    require("curvlinops", 'curvature="cg"')
-    from curvlinops import GGNLinearOperator
-
-    operator = _operator(GGNLinearOperator, network, X, y, weight, chunk)
+    matrix = GaussNewton(network, X, weight, chunk)
     weakest = weakest_penalty(network)
     trace = _trace(network, X, weight, chunk) if damping == "auto" else 0.0
     used = network_damping(network, damping, trace / network.n_parameters)
@@ -340,4 +318,4 @@ def cg_curvature(
         )
     penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
     tol = 1e-5 if network.like["dtype"] == torch.float32 else 1e-10
-    return CgCurvature(operator, penalty + used, used, tol, 10 * 100)
+    return CgCurvature(matrix, penalty + used, used, tol, 10 * 100)

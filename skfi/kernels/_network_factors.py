@@ -10,7 +10,8 @@ al. 2023). δ_ic is what comes back to the layer's output from column c of a roo
 Hessian in the scores: exact, without drawn labels. The Hessian of K classes has rank K - 1, and
 its Cholesky factor so many columns (Tanabe & Sagae 1992), one backward pass each.
 
-EKFAC's eigenvalues are curvlinops'.
+EKFAC's eigenvalues are the second moments of the gradients in the factors' eigenbasis
+(George et al. 2018), by as many passes again.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._extras import require
-from ._links import Sigmoid
-from ._network import Network, activations, blocks
-from ._network_curvature import ScoresModule, batches, hessian_root
+from ._network import Network, activations, blocks, differentiate
+from ._network_curvature import hessian_root
 from ._network_watch import Layer, channels_last, watched
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
@@ -53,9 +52,7 @@ def kronecker_factors(
         outputs = [o for _, _, o in seen]
         root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
         for column in root.unbind(2):
-            back = torch.autograd.grad(
-                z, outputs, column, retain_graph=True, materialize_grads=True
-            )
+            back = differentiate(z, outputs, column)
             for (place, _, _), delta in zip(seen, back, strict=True):
                 add_products(S[place], layers[place].output_rows(delta))
     out = []
@@ -94,48 +91,30 @@ def eigen_factors(
     chunk: int | None = None,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """EKFAC: eigenvectors of both factors, and corrected eigenvalues, of each layer."""
-    require("curvlinops", 'curvature="ekfac"')
-    from curvlinops import EKFACLinearOperator
+    pairs = kronecker_factors(network, layers, X, y, weight, chunk)
+    bases = [(_eigenvectors(S), _eigenvectors(A)) for S, A in pairs]
+    values = [S.new_zeros(len(S), len(A)) for S, A in pairs]
+    columns = [torch.argsort(layer.order) for layer in layers]
+    first = network.rows(X, slice(0, 1))
+    size = _bytes_per_row(network, layers, first)
+    size += sum(2.0 * v.numel() * v.element_size() for v in values)
+    last = channels_last(network, layers, first)
+    for block in blocks(len(X), size, chunk, _MAX_ROWS):
+        x, _, share = network.block(X, y, weight, block)
+        with torch.enable_grad():
+            z, seen = watched(network, layers, x, last=last)
+        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
+        rows = [
+            layers[place].input_rows(a)[..., columns[place]] @ bases[place][1]
+            for place, a, _ in seen
+        ]
+        for column in root.unbind(2):
+            back = differentiate(z, [o for _, _, o in seen], column)
+            for (place, _, _), u, delta in zip(seen, rows, back, strict=True):
+                delta = layers[place].output_rows(delta) @ bases[place][0]
+                values[place] += ((delta.transpose(1, 2) @ u) ** 2).sum(0)
+    return [(S, A, v) for (S, A), v in zip(bases, values, strict=True)]
 
-    levels = np.unique(weight[weight > 0])
-    if len(levels) > 1:
-        raise ValueError(
-            'curvature="ekfac" knows no class weights or sample weights. Use "kfac", or "ggn".'
-        )
-    rows = np.flatnonzero(weight)
-    share = float(levels[0]) * len(rows) / len(X)
-    X, y = X[rows], y[rows]
-    scores = ScoresModule(network)
-    named = {f"module.{name}" for name in network.theta}
-    data = []
-    for x, target in batches(network, X, y, np.ones(len(X)), chunk):
-        binary = isinstance(network.link, Sigmoid)
-        data.append((x, target[:, :1] if binary else target[:, 0].long()))
-    operator = EKFACLinearOperator(
-        scores,
-        torch.nn.BCEWithLogitsLoss() if binary else torch.nn.CrossEntropyLoss(),
-        [p for name, p in scores.named_parameters() if name in named],
-        data,
-        check_deterministic=False,
-        fisher_type="type-2",
-        separate_weight_and_bias=False,
-        num_data=len(X),
-        num_per_example_loss_terms=1,
-    )
-    operator.compute_kronecker_factors()
-    operator.compute_eigenvalue_correction()
-    state = operator.state_dict()
-    outputs = state["gradient_covariances_eigenvectors"]
-    inputs = state["input_covariances_eigenvectors"]
-    out = []
-    for layer in layers:
-        name = f"module.{layer.name}" if layer.name else "module"
-        S = outputs[name]
-        one = torch.ones(1, 1, **network.like)
-        A = inputs[name] if layer.weight else one  # a bias sees a constant
-        values = state["corrected_eigenvalues"][name]
-        if isinstance(values, dict):  # weight or bias alone
-            (values,) = values.values()
-            values = values.reshape(len(S), len(A))
-        out.append((S, A, share * values))
-    return out
+
+def _eigenvectors(factor: Tensor) -> Tensor:
+    return torch.linalg.eigh(factor.double())[1].to(factor)

@@ -31,6 +31,7 @@ from ._network import (
     activations,
     as_numpy,
     blocks,
+    differentiate,
     flat,
     unflat,
 )
@@ -38,7 +39,7 @@ from ._network_curvature import in_precision, network_damping, root_of, weakest_
 from ._network_factors import eigen_factors, kronecker_factors
 from ._network_misuse import check_layers
 from ._network_straight import straight
-from ._network_watch import Flow, Layer, find_layers, seen_once, watched
+from ._network_watch import Layer, find_layers, once, watched
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
 _MAX_ROWS = 256
@@ -223,14 +224,18 @@ def along_layers(
 def _block(
     curvature: LayerCurvature, x: Tensor, y: Tensor, share: Tensor, directions: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    network, layers = curvature.network, curvature.layers
+    network = curvature.network
     omega = network.still(x).requires_grad_()
-    z, flows = watched(network, layers, x, omega, twice=True)
-    seen = _in_order(layers, flows)
-    outputs = [o for _, o in seen]
-    u = [layer.inputs(a) for layer, (a, _) in zip(layers, seen, strict=True)]
+    z, flows = watched(network, curvature.layers, x, omega, twice=True)
+    # Only the layers that are used.
+    places = [place for place, _, _ in once(curvature.layers, flows)]
+    layers = [curvature.layers[place] for place in places]
+    factors = [curvature.factors[place] for place in places]
+    directions = [directions[place] for place in places]
+    outputs = [o for _, _, o in flows]
+    u = [layer.inputs(a) for layer, (_, a, _) in zip(layers, flows, strict=True)]
     loss = (share * network.row_loss(z, y)).sum()
-    errors = torch.autograd.grad(loss, outputs, create_graph=True)
+    errors = differentiate(loss, outputs, create_graph=True)
     e = [layer.outputs(part) for layer, part in zip(layers, errors, strict=True)]
     own = z @ network.contrasts.T
 
@@ -262,16 +267,14 @@ def _block(
         ((v * back).sum((1, 2)) for v, (_, back) in zip(up, at, strict=True)),
         start=torch.zeros(len(x), **network.like),
     )
-    ready = [f.prepare(*pair) for f, pair in zip(curvature.factors, at, strict=True)]
+    ready = [f.prepare(*pair) for f, pair in zip(factors, at, strict=True)]
     Z = []
     for k in range(own.shape[1]):
         up_to_k = own[:, k].sum()
         delta = torch.autograd.grad(up_to_k, outputs, retain_graph=True, materialize_grads=True)
         starts = [
             factor.pull(part, layer.outputs(d))
-            for factor, part, layer, d in zip(
-                curvature.factors, ready, layers, delta, strict=True
-            )
+            for factor, part, layer, d in zip(factors, ready, layers, delta, strict=True)
         ]
         # own - V·∂L: the sign is taken where it is cheapest.
         back = pull([up for up, _ in starts] + [down for _, down in starts], -up_to_k)
@@ -279,20 +282,14 @@ def _block(
     return g.flatten(1), change, torch.stack(Z, 1).flatten(2)
 
 
-def _in_order(layers: list[Layer], flows: list[Flow]) -> list[tuple[Tensor, Tensor]]:
-    """Input and output of each layer, in the order of the layers."""
-    found = {place: (a, o) for place, a, o in seen_once(layers, flows)}
-    return [found[place] for place in range(len(layers))]
-
-
 def _bytes_per_row(curvature: LayerCurvature, x: Tensor) -> float:
     """Of all temporaries of `_block`, roughly."""
     network = curvature.network
     with torch.no_grad():
         flows = watched(network, curvature.layers, x, network.still(x), twice=True)[1]
-        seen = _in_order(curvature.layers, flows)
         numbers = 0.0
-        for layer, (a, o) in zip(curvature.layers, seen, strict=True):
+        for place, a, o in flows:
+            layer = curvature.layers[place]
             u, out = layer.inputs(a), layer.outputs(o)
             positions = u.shape[2]
             explicit = u.shape[1] * out.shape[1] if positions > 1 else 0

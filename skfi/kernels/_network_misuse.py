@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._network import Network
-from ._network_watch import Layer, watched
+from ._network_watch import KroneckerError, Layer, once, watched
 
 _FEW_ROWS = 8
 
@@ -19,11 +19,11 @@ def check_layers(network: Network, layers: list[Layer], X) -> None:
     """Refuse layers whose parameters reach the scores by more than the layer's calls."""
     wrong = misused_layers(network, layers, X)
     if wrong:
-        raise ValueError(
-            f"The layers {wrong[:5]} do more than multiply their inputs by their weights: a "
-            "weight is shared with another layer, used again without a call of its layer, or "
-            "computed from other parameters. K-FAC has no form for that. Leave these layers "
-            'out of params, or use curvature="ggn" or "cg".'
+        raise KroneckerError(
+            "K-FAC has no form for layers that do more than multiply their inputs by their "
+            "weights (a weight is shared with another layer, used again without a call of its "
+            "layer, or computed from other parameters)",
+            wrong,
         )
 
 
@@ -69,6 +69,7 @@ def _misused(network: Network, layers: list[Layer], X) -> list[str]:
         slopes = torch.autograd.grad(z, list(free.values()), back, materialize_grads=True)
         found = dict(zip(free, slopes, strict=True))
         z, flows = watched(network, here, x, twice=True)
+        once(here, flows)
         by_calls = [torch.zeros_like(layer.join(found)) for layer in here]
         if flows:
             outputs = [o for _, _, o in flows]

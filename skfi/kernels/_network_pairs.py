@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
-from torch.func import grad, vmap
 
 from ._geometry import fisher_factors
 from ._kfsvd import move_low_rank, start_low_rank
@@ -31,13 +30,11 @@ from ._network import (
     activations,
     as_numpy,
     blocks,
-    flat,
-    mixed,
     scores_all,
     unflat,
-    vector_bytes,
 )
 from ._network_curvature import Curvature
+from ._network_rows import mixed, score_jacobians, vector_bytes
 from ._network_scores import Labelled, differentiable_twice, perturbed
 
 Projection = Callable[[Tensor], Tensor]
@@ -136,17 +133,13 @@ def pool_gradients(
 
     ``u_j = cotangent_j · ∂_θz_j`` is the gradient of the loss that is looked at.
     """
-
-    def one(theta, x, towards):
-        return network.scores(theta, x[None])[0] @ towards
-
     size = 4.0 * network.n_parameters * network.like["dtype"].itemsize
     size += 8.0 * activations(network.module, network.rows(X, slice(0, 1)))
     with torch.no_grad():
         for block in blocks(len(X), size, chunk):
             x = network.rows(X, block)
             towards = torch.as_tensor(cotangent[block], **network.like)
-            u = flat(vmap(grad(one), in_dims=(None, 0, 0))(network.theta, x, towards), 1)
+            u = score_jacobians(network, x, towards[:, :, None])[:, 0]
             white = curvature.whiten(u)
             length = (white**2).sum(1)
             yield block, white if project is None else project(white), length

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .._warning_scopes import raised
 from ._covariance import covariance_root
 from ._geometry import fi_multiclass
 from ._kfsvd import perturb_low_rank
@@ -26,44 +28,87 @@ from ._network import (
     features,
     flat,
     objective_gradient,
-    perturb_all,
     scores_all,
     unflat,
     validation_gradient,
 )
-from ._network_curvature import Curvature, cg_curvature, dense_curvature
+from ._network_curvature import (
+    LARGEST_MATRIX,
+    Curvature,
+    cg_curvature,
+    dense_curvature,
+)
 from ._network_layers import LayerCurvature, along_layers, layer_curvature
-from ._network_watch import unknown_to_kfac
+from ._network_misuse import check_layers
+from ._network_rows import perturb_all
+from ._network_watch import KroneckerError, find_layers
 
 _LARGEST_DENSE = 1000  # parameters; beyond, "auto" means K-FAC
 
 
+# What torch says of operations that it differentiates once, or not at all.
+_MISSING = r"derivative for '?([\w:]+)'? is not implemented|differentiate twice a function"
+
+
+class _Off:
+    """A switch of torch's, which is one for the whole process: off while anybody is inside."""
+
+    def __init__(self, get: Callable[[], bool], set_to: Callable[[bool], None]):
+        self.get, self.set_to = get, set_to
+        self.lock, self.users, self.before = Lock(), 0, True
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.users:
+                self.before = self.get()
+                self.set_to(False)
+            self.users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                self.set_to(self.before)
+
+
+def _enabled(backend: Any) -> _Off:
+    return _Off(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
+
+
+_fast_attention = _Off(
+    torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
+)
+_recurrent = [_enabled(torch.backends.mkldnn), _enabled(torch.backends.cudnn)]
+
+
 @contextmanager
 def differentiable_twice(network: Network) -> Iterator[None]:
-    """Attention by kernels that have second derivatives; say so where a layer has none."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+    """Kernels that have second derivatives; an error that says what to do where none has."""
+    recurrent = any(isinstance(m, torch.nn.RNNBase) for m in network.module.modules())
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with ExitStack() as scope:
+            for switch in (_fast_attention, *(_recurrent if recurrent else [])):
+                scope.enter_context(switch)
+            scope.enter_context(sdpa_kernel(SDPBackend.MATH))
+            scope.enter_context(raised(UserWarning, "None of the inputs have requires_grad"))
             yield
-    except (RuntimeError, NotImplementedError) as error:
-        missing = re.search(r"derivative for '?([\w:]+)'? is not implemented", str(error))
-        batching = re.search(r"[Bb]atching rule not implemented for ([\w:.]+)", str(error))
-        found = missing or batching
-        recurrent = any(isinstance(m, torch.nn.RNNBase) for m in network.module.modules())
-        if found is None and "vmap" not in str(error) and not recurrent:
+    except (RuntimeError, NotImplementedError, UserWarning) as error:
+        text = str(error)
+        if "torch.utils.checkpoint" in text or "None of the inputs have requires" in text:
+            raise ValueError(
+                "The module computes a part of its forward pass again in the backward pass "
+                "(torch.utils.checkpoint), by which it has no second derivatives. Use no "
+                "checkpoint where self.training is False."
+            ) from error
+        missing = re.search(_MISSING, text)
+        if missing is None:
             raise
-        what = found.group(1) if found else "one of its operations"
-        kind = "second derivative" if missing else "form in which rows have gradients each"
+        what = missing.group(1) or "an operation"
         raise ValueError(
-            f"torch has no {kind} for {what}, which the module uses. For an LSTM or GRU on a "
-            "GPU switch cuDNN's kernel off: with torch.backends.cudnn.flags(enabled=False). "
-            "For fused attention: with torch.nn.attention.sdpa_kernel(SDPBackend.MATH). "
-            'Otherwise leave params and perturbation at "last_layer" and "features", which '
-            "needs no derivative of the layers before."
+            f"torch cannot differentiate {what} twice, which the module uses. Leave params and "
+            'perturbation at "last_layer" and "features", which needs no derivative of the '
+            "layers before, or replace the operation."
         ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 Labelled = tuple[Any, np.ndarray, np.ndarray]  # rows, class codes, weights
@@ -75,12 +120,13 @@ def curve_network(
     kind: str,
     damping: float | str,
     low_rank: bool = False,
+    pairs: bool = False,
     chunk: int | None = None,
 ) -> tuple[Curvature, dict]:
-    """The curvature, and what to tell of it."""
+    """The curvature, and what to tell of it; ``pairs`` need the root of its inverse."""
     if kind == "auto":
-        small = network.n_parameters <= _LARGEST_DENSE and not low_rank
-        kind = "ggn" if small else "cg" if unknown_to_kfac(network) else "kfac"
+        with differentiable_twice(network):
+            kind = _choose_curvature(network, train[0], low_rank, pairs)
     with differentiable_twice(network):
         curvature = build_curvature(network, *train, kind, damping, chunk)
         gradient = flat(objective_gradient(network, *train, chunk))
@@ -91,6 +137,25 @@ def curve_network(
         "gradient_norm": float(gradient.norm()),
     }
     return curvature, facts
+
+
+def _choose_curvature(network: Network, X, low_rank: bool, pairs: bool) -> str:
+    m = network.n_parameters
+    if m <= _LARGEST_DENSE and not low_rank:
+        return "ggn"
+    try:
+        check_layers(network, find_layers(network), X)
+    except KroneckerError as error:
+        if not pairs:
+            return "cg"
+        if m <= LARGEST_MATRIX:
+            return "ggn"
+        raise ValueError(
+            f"{m} parameters are too many for a matrix, and for {error.names[:5]} there is no "
+            "K-FAC. Leave these out: params takes names, a function of a name, or "
+            '"last_layer".'
+        ) from error
+    return "kfac"
 
 
 def solve_for(
@@ -117,7 +182,7 @@ def build_curvature(
 ) -> Curvature:
     """What stands for H⁻¹, by name."""
     if kind == "cg":
-        return cg_curvature(network, X, y, weight, damping, chunk)
+        return cg_curvature(network, X, weight, damping, chunk)
     build: Callable = dense_curvature if kind in ("exact", "ggn") else layer_curvature
     return build(network, X, y, weight, kind, damping, chunk)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ._network import Network, Theta, activations
 from ._network_curvature import hessian_root
-from ._network_watch import Layer, channels_last, operation, seen_once, watched
+from ._network_watch import Layer, channels_last, once, operation, watched
 
 # Operations, by their names in torch's graph: those linear in pieces, and products, which are
 # linear where one factor does not depend on what is perturbed.
@@ -216,7 +216,7 @@ def straight(
         z, seen = watched(network, layers, x, omega)
     if not linear_in_pieces(z):
         return None
-    places = [place for place, _, _ in seen_once(layers, seen)]
+    places = [place for place, _, _ in once(layers, seen)]
     layers, factors = [layers[i] for i in places], [factors[i] for i in places]
     orders = [layer.order for layer in layers]
     costs, singles, numbers, before = [], [], 0.0, 0.0

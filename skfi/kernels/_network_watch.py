@@ -26,6 +26,9 @@ _BY_CHANNEL |= {"Softplus", "MaxPool2DWithIndices", "AvgPool2D", "NativeBatchNor
 _BY_CHANNEL.add("Clone")
 
 
+Flow = tuple[int, Tensor, Tensor]  # place among the layers, input and output
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer some of whose parameters move."""
@@ -42,7 +45,7 @@ class Layer:
             conv = self.module
             u = unfold(a, conv.kernel_size, conv.dilation, _padding(conv), conv.stride)
         else:
-            u = a.reshape(len(a), -1, a.shape[-1]).transpose(1, 2)
+            u = _with_rows(a).transpose(1, 2)
         if self.weight:
             parts.append(u)
         if self.bias:
@@ -53,7 +56,7 @@ class Layer:
         """(b, n_outputs, positions)."""
         if isinstance(self.module, torch.nn.Conv2d):
             return o.flatten(2)
-        return o.reshape(len(o), -1, o.shape[-1]).transpose(1, 2)
+        return _with_rows(o).transpose(1, 2)
 
     def input_gradient(self, rows: Tensor, a: Tensor, space: Tensor | None = None) -> Tensor:
         """What `input_rows` sends back to its argument; rows without the bias's column.
@@ -72,7 +75,7 @@ class Layer:
             u = _patches(self.module, a)
             grid, inner = u.shape[1:3], u.shape[3:]
         else:
-            u = a.reshape(len(a), -1, a.shape[-1])
+            u = _with_rows(a)
             grid, inner = u.shape[1:2], u.shape[2:]
         width = inner.numel() if self.weight else 0
         rows = a.new_ones(len(a), *grid, width + self.bias)
@@ -84,7 +87,7 @@ class Layer:
         """(b, positions, n_outputs)."""
         if isinstance(self.module, torch.nn.Conv2d):
             return o.permute(0, 2, 3, 1).flatten(1, 2)
-        return o.reshape(len(o), -1, o.shape[-1])
+        return _with_rows(o)
 
     @property
     def order(self) -> Tensor:
@@ -114,50 +117,65 @@ class Layer:
         if self.weight:
             W = G[..., :-1] if self.bias else G
             name = _of(self.name, "weight")
-            out[name] = W.reshape(*W.shape[:-2], *like[name].shape)
+            out[name] = W.reshape((*W.shape[:-2], *like[name].shape))
         return out
+
+
+def _with_rows(a: Tensor) -> Tensor:
+    """(b, positions, n) of a linear layer; a module may squeeze the axis of a single row."""
+    return a.reshape(1 if a.dim() == 1 else len(a), -1, a.shape[-1])
 
 
 def _of(layer: str, name: str) -> str:
     return f"{layer}.{name}" if layer else name
 
 
-def unknown_to_kfac(network: Network) -> list[str]:
-    """Parameters that move and are of no linear or convolutional layer."""
-    known = {
-        f"{name}.{part}" if name else part
-        for name, module in network.module.named_modules()
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
-        for part in ("weight", "bias")
-    }
-    return [name for name in network.theta if name not in known]
+class KroneckerError(ValueError):
+    """K-FAC has no form for some parameters."""
+
+    def __init__(self, reason: str, names: list[str]):
+        super().__init__(
+            f"{reason}: {names[:5]}. Leave them out (params takes names or a predicate), or "
+            'use curvature="ggn" or "cg".'
+        )
+        self.names = names
 
 
 def find_layers(network: Network) -> list[Layer]:
     """Linear and convolutional layers that hold all parameters that move."""
-    layers = []
+    layers, special, known = [], [], set()
     for name, module in network.module.named_modules():
         weight, bias = _of(name, "weight") in network.theta, _of(name, "bias") in network.theta
         if not (weight or bias) or not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             continue
-        if isinstance(module, torch.nn.Conv2d) and (
-            module.groups != 1
-            or module.padding_mode != "zeros"
-            or isinstance(module.padding, str)
-        ):
-            raise ValueError(
-                f"K-FAC has no form for the grouped, padded by name or not zero-padded "
-                f'convolution {name!r}. Leave it out of params, or use curvature="cg".'
-            )
+        known |= {_of(name, "weight"), _of(name, "bias")}
+        if isinstance(module, torch.nn.Conv2d) and not _plain_convolution(module):
+            special.append(name)
         layers.append(Layer(name, module, weight, bias))
-    left = unknown_to_kfac(network)
-    if left:
-        raise ValueError(
-            f"K-FAC knows linear layers and two-dimensional convolutions, and these "
-            f"parameters are of other layers: {left[:5]}. Leave them out (params takes names "
-            'or a predicate), or use curvature="ggn" or "cg".'
+    others = [name for name in network.theta if name not in known]
+    if others:
+        raise KroneckerError(
+            "K-FAC knows linear layers and two-dimensional convolutions, and these parameters "
+            "are of other layers",
+            others,
+        )
+    if special:
+        raise KroneckerError(
+            "K-FAC has no form for the grouped, padded by name or not zero-padded convolutions",
+            special,
         )
     return layers
+
+
+def once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:
+    """The flows, refused where a layer is used more than once."""
+    places = [place for place, _, _ in flows]
+    again = [layer.name for place, layer in enumerate(layers) if places.count(place) > 1]
+    if again:
+        raise KroneckerError(
+            "K-FAC has no form for layers that are used more than once in a forward pass", again
+        )
+    return flows
 
 
 def _padding(conv: torch.nn.Conv2d) -> tuple[int, int]:
@@ -253,9 +271,6 @@ def _plain_convolution(module: torch.nn.Module) -> bool:
     )
 
 
-Flow = tuple[int, Tensor, Tensor]  # place among the layers, input and output
-
-
 def watched(
     network: Network,
     layers: list[Layer],
@@ -346,16 +361,3 @@ def operation(node) -> str:
     whole = type(node).__name__  # torch 2.4 has no name() for operations of one's own
     name, _, digits = whole.partition("Backward")
     return name if digits.isdigit() else whole
-
-
-def seen_once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:
-    """The flows, refused where a layer is used more than once."""
-    places = [place for place, _, _ in flows]
-    for place in places:
-        if places.count(place) > 1:
-            raise ValueError(
-                f"The layer {layers[place].name!r} is used more than once in a forward pass, "
-                "and K-FAC has no form for that. Leave it out of params, or use "
-                'curvature="ggn".'
-            )
-    return flows

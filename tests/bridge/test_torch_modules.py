@@ -154,6 +154,8 @@ def test_last_layer_on_its_features(name):
 
 SUBSETS = {
     "convolution": None,
+    "lstm": ["0.parts.0.weight_hh_l0", "1.weight"],
+    "gru": ["0.parts.0.weight_hh_l0", "1.weight"],
     "attention": ["0.parts.0.in_proj_weight", "1.weight"],
     "batch norm": None,
     "tuple": None,
@@ -215,12 +217,6 @@ def test_tokens():
         fi_util(model, *data, perturbation="input")
     with pytest.raises(ValueError, match=r"X holds float64. Pass integers"):
         fi_util(model, data[0] * 1.0, *data[1:])
-
-
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_recurrent_layers_have_no_gradient_for_each_row(name):
-    with pytest.raises(ValueError, match='leave params and perturbation at "last_layer"'):
-        fi_util(classifier(MODULES[name][0]()), *rows_for(name), **GENERIC)
 
 
 def flat_data(n_classes=3):

@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch")
 from skfi import fi_util  # noqa: E402
 from skfi.bridge import TorchClassifier, bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
-from skfi.kernels._network import flat, perturb_all, unflat  # noqa: E402
+from skfi.kernels._network import flat, unflat  # noqa: E402
 from skfi.kernels._network_layers import along_layers, layer_curvature  # noqa: E402
+from skfi.kernels._network_rows import perturb_all  # noqa: E402
 from tests.network_reference import make_network  # noqa: E402
 
 
@@ -172,7 +173,7 @@ def test_weights_are_repetition():
     module, X, y, V, w = convolutional()
     count = np.random.default_rng(0).integers(1, 3, len(X))
     again = np.repeat(np.arange(len(X)), count)
-    for curvature in ("kfac", "ggn"):
+    for curvature in ("kfac", "ekfac", "ggn", "cg"):
         settings = {"params": "all", "perturbation": "input", "curvature": curvature}
         model = classifier(module)
         weighted = fi_util(model, X, y, V, w, sample_weight=count, damping=0.1, **settings)
@@ -204,7 +205,7 @@ def test_what_kfac_has_no_form_for():
         score(normalised)
     assert score(normalised, params=["1.weight", "1.bias"]).shape == (24,)
     assert score(normalised, curvature="auto").shape == (24,)
-    with pytest.raises(ValueError, match=r"'inner' is used more than once"):
+    with pytest.raises(ValueError, match=r"more than once .*\['inner'\]"):
         score(Shared())
     assert score(Shared(), params=["last.weight"]).shape == (24,)
     assert score(Shared(), curvature="cg").shape == (24,)
@@ -219,8 +220,6 @@ def test_what_kfac_has_no_form_for():
     settings["sample_weight"] = np.random.default_rng(0).random(24)
     plain = torch.nn.Sequential(torch.nn.Linear(4, 3))
     assert score(plain).shape == (24,)
-    with pytest.raises(ValueError, match=r"ekfac.*no class weights or sample weights"):
-        score(plain, curvature="ekfac")
     X, y = np.repeat(X, 4, axis=0), np.repeat(y, 4)
     settings["sample_weight"] = 1.0 + np.arange(96)
     assert score(plain).shape == (96,)  # however many different weights

@@ -14,8 +14,9 @@ from torch import nn  # noqa: E402
 from skfi.bridge import bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
 from skfi.kernels import _network_layers  # noqa: E402
-from skfi.kernels._network import perturb_all, unflat  # noqa: E402
+from skfi.kernels._network import unflat  # noqa: E402
 from skfi.kernels._network_layers import along_layers, layer_curvature  # noqa: E402
+from skfi.kernels._network_rows import perturb_all  # noqa: E402
 from skfi.kernels._network_straight import _common, linear_in_pieces, straight  # noqa: E402
 from skfi.kernels._network_watch import watched  # noqa: E402
 from tests.kernels.test_network_factors import stacked, viewed  # noqa: E402
