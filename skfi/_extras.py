@@ -14,7 +14,6 @@ from ._warning_scopes import ignored
 
 # Name of import -> what is installed, and the extra that brings it.
 EXTRAS = {
-    "curvlinops": ("curvlinops", "torch"),
     "dask": ("dask", "dask"),
     "jinja2": ("jinja2", "report"),
     "matplotlib": ("matplotlib", "plot"),

@@ -31,7 +31,7 @@ WITHOUT = [
     "depthwise convolution",
     "padding by name",
 ]
-WITH = ["plain", "unused layer", "squeezed features", "graph tensor kept"]
+WITH = ["plain", "unused layer", "squeezed features", "squeezed, binary"]
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from skfi._extras import EXTRAS, missing, require
 from tests.conftest import ROOT, make_split
 
 # Name of import -> name of the distribution, where they differ.
-DISTRIBUTIONS = {"curvlinops": "curvlinops-for-pytorch", "skactiveml": "scikit-activeml"}
+DISTRIBUTIONS = {"skactiveml": "scikit-activeml"}
 NEEDED = {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl"}
 # Used where they are there, without a word where they are not; each has tests of its own.
 SILENT = {"PIL", "cleanlab", "rich", "tqdm"}
 # Come with another that was asked for before.
-BESIDE = {"linear_operator", "markupsafe"}
+BESIDE = {"markupsafe"}
 
 
 def imported():

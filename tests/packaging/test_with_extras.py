@@ -18,7 +18,7 @@ PAGES = {
     "docs/guide.md": [],
     "docs/active.md": [],
     "docs/datasets.md": [],
-    "docs/networks.md": ["torch", "skorch", "curvlinops"],
+    "docs/networks.md": ["torch", "skorch"],
     "docs/report.md": ["pandas", "jinja2", "matplotlib"],
 }
 
