@@ -198,7 +198,9 @@ def curve_fitted(
         fitted.check_weight(sample_weight)
         reading = _with_prepared(fitted, estimator, X, prepared)
         if not choices.closed_form:
-            network, rows = _curve_network(reading, choices, training, held_out, stacklevel)
+            network, rows = _curve_network(
+                reading, choices, training, held_out, stacklevel, pairs
+            )
             return replace(network, fitted=fitted), rows
         linear = fitted.last_layer(choices, X)
         layer = linear if prepared is None else reading.last_layer(choices, X)
