@@ -13,6 +13,7 @@ import json
 import re
 from pathlib import Path
 from pickle import PicklingError
+from types import NoneType
 from typing import Any
 
 import joblib
@@ -74,9 +75,13 @@ class Checkpoint:
             content = {"format": _FORMAT, "seed": seed, "settings": settings}
             write_json(path, content)
             return seed
-        if found.get("format") != _FORMAT:
+        _check_shape(path, found, {"format": int})
+        if found["format"] != _FORMAT:
             raise ValueError(f"{path} was written by another version of skfi.")
+        _check_shape(path, found, {"seed": int, "settings": dict})
         held = found["settings"]
+        for value in held.values():
+            _check_shape(path, value, {"digest": str, "text": str})
         changed = {
             name: (held.get(name, {}).get("text"), setting["text"])
             for name, setting in settings.items()
@@ -111,11 +116,18 @@ class Checkpoint:
         found = read_json(self._curve_path(name, repeat))
         if found is None:
             return []
+        path = self._curve_path(name, repeat)
+        _check_shape(path, found, {"digest": str, "rounds": list})
         if found["digest"] != digest:
             raise ValueError(
                 f"checkpoint={str(self.folder)!r} holds rounds of strategy {name!r} with other "
                 "parameters. Give the strategy another name, or use another folder."
             )
+        for record in found["rounds"]:
+            _check_shape(path, record, _ROUND)
+            rows = record["rows"] or []
+            if not all(type(row) is int and row >= 0 for row in rows):
+                raise _misshapen(path, f"rows are {rows[:5]}")
         return found["rounds"]
 
     def save(self, name: str, repeat: int, digest: str, rounds: list[dict[str, Any]]) -> None:
@@ -126,11 +138,19 @@ class Checkpoint:
     def load_answers(self) -> dict[int, Any]:
         """Labels given so far, by row."""
         found = read_json(self.answers_path)
-        return {} if found is None else dict(zip(found["rows"], found["labels"], strict=True))
+        if found is None:
+            return {}
+        _check_shape(self.answers_path, found, {"rows": list, "labels": list, "sha256": str})
+        rows, labels = found["rows"], found["labels"]
+        # Rounds that are kept were queried with these labels.
+        if found["sha256"] != _answers_digest(rows, labels):
+            raise _misshapen(self.answers_path, "rows or labels are not those that were given")
+        return dict(zip(rows, labels, strict=True))
 
     def save_answers(self, answers: dict[int, Any]) -> None:
         """Keep the labels given so far."""
-        content = {"rows": list(answers), "labels": list(answers.values())}
+        rows, labels = list(answers), list(answers.values())
+        content = {"rows": rows, "labels": labels, "sha256": _answers_digest(rows, labels)}
         write_json(self.answers_path, content)
 
     def _curve_path(self, name: str, repeat: int) -> Path:
@@ -140,6 +160,34 @@ class Checkpoint:
         return self.folder / f"rounds-{short}-{code}-{repeat}.json"
 
 
+# A round of a curve, as `skfi._labelling.Round` keeps it.
+_ROUND = {
+    "score": (int, float, NoneType),
+    "fit_seconds": (int, float),
+    "query_seconds": (int, float, NoneType),
+    "rows": (list, NoneType),
+}
+
+
+def _answers_digest(rows: list[int], labels: list[Any]) -> str:
+    return hashlib.sha256(json.dumps([rows, labels]).encode()).hexdigest()
+
+
+def _check_shape(path: Path, found, types: dict[str, Any]) -> None:
+    """Refuse JSON that is not of the form in which this library writes it."""
+    if not isinstance(found, dict):
+        raise _misshapen(path, f"it holds a {type(found).__name__} in place of an object")
+    for name, kind in types.items():
+        if name not in found:
+            raise _misshapen(path, f"there is no {name!r} in it")
+        if not isinstance(found[name], kind) or isinstance(found[name], bool):
+            raise _misshapen(path, f"{name} is {found[name]!r}")
+
+
+def _misshapen(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path} was changed by hand: {why}. Restore or remove it.")
+
+
 def read_json(path: Path):
     """What a file holds; None where there is none."""
     try:
@@ -147,12 +195,15 @@ def read_json(path: Path):
     except FileNotFoundError:
         return None
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
         raise ValueError(
             f"{path} is no JSON ({error}), so it was not written by this library. Restore or "
             "remove it."
         ) from error
+    if content is None:  # stands for a file that is not there
+        raise _misshapen(path, "it holds null")
+    return content
 
 
 def write_json(path: Path, content) -> None:

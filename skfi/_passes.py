@@ -211,14 +211,12 @@ def make_scorer(
     check_names(column_names(estimator), X_val, "X_val")
     held_out = linear_rows(fitted, X_val, y_val, sample_weight_val, "_val")
     if balances(fitted):
-        mass = reduce(partial(count_rows, fitted)).class_mass
+        mass = _weighted(reduce(partial(count_rows, fitted))).class_mass
         assert mass is not None
         fitted = balanced(fitted, mass)
     model = fitted.make_model(1)  # how many rows there are matters to the penalty alone
     _check_width(held_out, model, "X_val")
-    total = reduce(partial(sum_rows, fitted, model, metric == "mahalanobis"))
-    if not total.weight > 0:
-        raise ValueError("The training rows have no weight: there is nothing to score.")
+    total = _weighted(reduce(partial(sum_rows, fitted, model, metric == "mahalanobis")))
     model = fitted.make_model(total.n_rows)
     assert total.curvature is not None
     curvature = add_penalty(model, total.curvature)
@@ -230,6 +228,13 @@ def make_scorer(
     norm = float(np.linalg.norm(curvature.gradient)) / total.weight
     details = InfluenceDetails("exact", 0.0, model.n_parameters, norm)
     return Scorer(fitted, model, inverse, solve(inverse, u), root, unit, details), total
+
+
+def _weighted(total: Totals) -> Totals:
+    """Refuse rows that have no weight at all."""
+    if not total.weight > 0:
+        raise ValueError("The training rows have no weight: all sample weights are zero.")
+    return total
 
 
 def _check_start(start, estimator: LogisticRegression) -> None:
@@ -289,12 +294,12 @@ def fit_linear(
     fitted = bridge(estimator)
     assert isinstance(fitted, Bridge)
     if class_weight == "balanced":
-        mass = reduce(partial(count_rows, fitted)).class_mass
+        mass = _weighted(reduce(partial(count_rows, fitted))).class_mass
         assert mass is not None
         fitted = balanced(fitted, mass)
 
     def objective(model: SoftmaxLinear) -> CurvatureSum:
-        total = reduce(partial(sum_rows, fitted, model, False))
+        total = _weighted(reduce(partial(sum_rows, fitted, model, False)))
         assert total.curvature is not None
         return add_penalty(model, total.curvature)
 

@@ -175,6 +175,40 @@ def test_a_checkpoint_that_was_tampered_with(tmp_path):
         run(checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("start", "changed"),
+    [
+        *((start, junk) for start in ("settings", "rounds") for junk in ([], {}, 3, "a", None)),
+        ("settings", {"seed": "1"}),
+        ("settings", {"settings": [1]}),
+        ("settings", {"settings": {"X": 3}}),
+        ("settings", {"settings": {"X": {"digest": 3}}}),
+        ("settings", {"format": "1"}),
+        ("rounds", {"digest": 3}),
+        ("rounds", {"rounds": {}}),
+        ("rounds", {"rounds": [3]}),
+        ("rounds", {"rounds": [{"score": 1.0}]}),
+        (
+            "rounds",
+            {"rounds": [{"score": "a", "fit_seconds": 1, "query_seconds": 1, "rows": []}]},
+        ),
+        (
+            "rounds",
+            {"rounds": [{"score": 1, "fit_seconds": 1, "query_seconds": 1, "rows": [-1]}]},
+        ),
+    ],
+    ids=str,
+)
+def test_json_of_another_form_is_named(tmp_path, start, changed):
+    run(checkpoint=tmp_path)
+    path = next(tmp_path.glob(f"{start}*.json"))
+    if isinstance(changed, dict) and changed:
+        changed = json.loads(path.read_text()) | changed
+    path.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=rf"{path.name} was changed by hand"):
+        run(checkpoint=tmp_path)
+
+
 def test_what_cannot_be_told_again_is_refused(tmp_path):
     scorer = make_scorer(lambda y, predicted: 0.5)
     assert (run(scoring=scorer).scores["Margin"] == 0.5).all()

@@ -97,7 +97,8 @@ def test_no_answer_is_lost_or_asked_for_again(tmp_path, stop_after, single):
     assert len(first.asked) == stop_after or not single
     if first.asked:
         kept = json.loads((tmp_path / "answers.json").read_text())
-        assert kept == {"rows": first.asked, "labels": TEXT[first.asked].tolist()}
+        assert kept["rows"] == first.asked
+        assert kept["labels"] == TEXT[first.asked].tolist()
     assert_same(run_oracle(told(second), checkpoint=tmp_path), whole)
     assert sorted(first.asked + second.asked) == sorted(whole.answers)
 
@@ -108,6 +109,25 @@ def test_a_refused_checkpoint_tells_where_the_labels_are(tmp_path):
         run_oracle(Labels(), batch_size=5, checkpoint=tmp_path)
     (tmp_path / "settings.json").unlink()
     with pytest.raises(ValueError, match=r"answers\.json but no settings\.json"):
+        run_oracle(Labels(), checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: kept["labels"].__setitem__(0, "no such class"),
+        lambda kept: kept["labels"].pop(),
+        lambda kept: kept["rows"].__setitem__(0, 10**6),
+        lambda kept: kept.pop("rows"),
+    ],
+)
+def test_edited_answers_are_refused(tmp_path, change):
+    run_oracle(Labels(), checkpoint=tmp_path)
+    path = tmp_path / "answers.json"
+    kept = json.loads(path.read_text())
+    change(kept)
+    path.write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match=r"answers\.json was changed by hand"):
         run_oracle(Labels(), checkpoint=tmp_path)
 
 

@@ -111,7 +111,9 @@ def add_legend(ax: Any, title: str | None = None, **look: Any) -> Any:
         entries.pop(label, None)  # what curves share comes after the last of them
         entries[label] = handle
     look |= {"title": None if title is None else plain_text(title), "alignment": "left"}
-    return ax.legend(list(entries.values()), list(entries), loc="best", **look)
+    return ax.legend(
+        list(entries.values()), list(entries), loc="best", edgecolor="none", **look
+    )
 
 
 def end_at(ax: Any, bounds: tuple[float, float]) -> None:

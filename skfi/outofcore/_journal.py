@@ -1,9 +1,10 @@
 """What lies beside scores that are being written, so that a killed run can go on.
 
 Scores go to ``out.part``, which becomes ``out`` when it is complete. Beside it,
-``out.progress.json`` says what is being computed and how far it is, and ``out.progress.npz``
-holds the sums of the passes before the scores. Each of them is whole at any moment, and none
-holds anything that is run when it is read.
+``out.progress.json`` says what is being computed, how far it is and the checksum of the scores
+so far, and ``out.progress.npz`` holds the sums of the passes before the scores. Each of them is
+whole at any moment, and none holds anything that is run when it is read. ``out.lock`` belongs
+to the run that is writing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import time
 import uuid
 import zipfile
+import zlib
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,12 @@ import numpy as np
 
 from .._checkpoint import read_json, write_json
 from .._files import part_stem, replacing
+from .._locks import Lock
 from .._passes import Totals
 from ..kernels._covariance import Moments
 from ..kernels._softmax import CurvatureSum
 
-_FORMAT = 1
+_FORMAT = 2
 # Seconds between two entries: a killed run repeats so much.
 EVERY = 5.0
 
@@ -58,10 +61,20 @@ class Journal:
         self._sums: dict[int, Sums] = {}
         self._written = time.monotonic()
         self._scores: np.memmap | None = None
+        self._lock = Lock(self.out.with_name(self.out.name + ".lock"), str(self.out))
+        try:
+            self._open(settings, size, overwrite)
+        except BaseException:
+            self.release()
+            raise
+
+    def _open(self, settings: dict[str, dict[str, str]], size: int, overwrite: bool) -> None:
+        """Go on with the run that is there, or begin one."""
         found = read_json(self._json)
         changed = None if found is None else _changes(found, settings)
         if found is not None and not changed:
             self._state = found
+            self._check_state()
             self._sums = self._load_sums()
             return
         if not overwrite and changed:
@@ -82,6 +95,7 @@ class Journal:
             "block_rows": size,
             "n_rows": None,
             "next_row": None,
+            "crc32": 0,
         }
         write_json(self._json, self._state)
 
@@ -99,7 +113,10 @@ class Journal:
     def complete(self) -> bool:
         """Whether all scores are in place."""
         done = self._state["n_rows"] is not None and self.next_row == self._state["n_rows"]
-        return done and not self._part.exists() and self.out.exists()
+        if not done or self._part.exists() or not self.out.exists():
+            return False
+        self._checked(self.out, self._state["n_rows"])
+        return True
 
     def sums(self, number: int) -> Sums:
         """What is known of a pass."""
@@ -125,12 +142,7 @@ class Journal:
             self._state |= {"n_rows": n_rows, "next_row": 0}
             write_json(self._json, self._state)
         else:
-            scores = np.lib.format.open_memmap(self._part, mode="r+")
-            if scores.shape != (n_rows,) or scores.dtype != np.float64:
-                raise ValueError(
-                    f"{self._part} has shape {scores.shape} for {n_rows:,} rows. Remove it and "
-                    f"{self._json} to begin anew."
-                )
+            scores = self._checked(self._part, n_rows)
         self._scores = scores
         return scores
 
@@ -139,6 +151,8 @@ class Journal:
         if next_row == self._state["n_rows"] or self._due():
             assert self._scores is not None
             self._scores.flush()
+            written = self._scores[self.next_row : next_row]
+            self._state["crc32"] = zlib.crc32(written.data, self._state["crc32"])
             self._state["next_row"] = next_row
             write_json(self._json, self._state)
 
@@ -158,6 +172,33 @@ class Journal:
         ]
         for path in (*cut_off, self._npz, self._part, self._json):
             path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let another run write; what is beside the scores stays for it."""
+        self._scores = None
+        self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind, *_: object) -> None:
+        """What is beside the scores is removed only where all went well."""
+        if kind is None:
+            self.clear()
+        else:
+            self.release()
+
+    def forget(self) -> None:
+        """Keep nothing of what was computed so far."""
+        self._sums, self._state["next_row"] = {}, None
+
+    def abandon(self) -> None:
+        """End a run after an error: nothing is left of one that had kept nothing yet."""
+        if self._sums or self.next_row:
+            self.release()
+        else:
+            self.clear()
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -165,6 +206,42 @@ class Journal:
             return False
         self._written = now
         return True
+
+    def _check_state(self) -> None:
+        """Refuse a state that this library did not write."""
+        state = self._state
+        whole = {"block_rows": False, "n_rows": True, "next_row": True, "crc32": False}
+        for name, optional in whole.items():
+            value = state.get(name)
+            if (value is None and optional) or (type(value) is int and value >= 0):
+                continue
+            raise self._spoilt(self._json, f"{name} is {value!r}")
+        if not isinstance(state.get("run"), str) or (state["n_rows"] or 0) < self.next_row:
+            raise self._spoilt(self._json, "it is not as this library writes it")
+
+    def _checked(self, path: Path, n_rows: int) -> np.memmap:
+        """The scores so far, which must be those that were written."""
+        try:
+            # A map would fill up a file that was cut off.
+            with path.open("rb") as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError("it has another version of the format")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                length = file.tell() + 8 * n_rows
+        except ValueError as error:
+            raise self._spoilt(path, str(error)) from error
+        if shape != (n_rows,) or dtype != np.float64 or path.stat().st_size != length:
+            raise self._spoilt(path, f"it does not have {n_rows:,} scores")
+        scores = np.lib.format.open_memmap(path, mode="r+")
+        if zlib.crc32(scores[: self.next_row].data) != self._state["crc32"]:
+            raise self._spoilt(path, "its scores are not those that were written")
+        return scores
+
+    def _spoilt(self, path: Path, why: str) -> ValueError:
+        return ValueError(
+            f"{path} was changed since it was written: {why}. Remove {self._json} and call "
+            "again with overwrite=True, which computes the scores anew."
+        )
 
     def _load_sums(self) -> dict[int, Sums]:
         if not self._npz.exists():

@@ -54,8 +54,6 @@ class Passes:
         assert total is not None
         if self._journal is not None and not done:
             self._journal.keep_sums(number, total, start, True)
-        if not total.weight > 0:
-            raise ValueError("The training rows have no weight: all sample weights are zero.")
         # A penalty is added in place, and what is kept stays without.
         return total if self._journal is None else deepcopy(total)
 

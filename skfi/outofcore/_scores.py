@@ -161,33 +161,52 @@ def score_rows(
         known = _settings(estimator, rows, held_out, {**settings, "influence": influence})
         journal = Journal(out, known, size, overwrite)
         size = journal.size
-        if journal.complete:
-            return np.load(journal.out, mmap_mode="r"), journal
+    try:
+        scores = _computed(
+            estimator,
+            rows,
+            held_out,
+            settings,
+            influence,
+            fitted,
+            (size, frames),
+            journal,
+            verbose,
+        )
+    except BaseException:
+        if journal is not None:
+            journal.abandon()
+        raise
+    return scores, journal
+
+
+def _computed(
+    estimator, rows, held_out, settings, influence, fitted, blocks, journal, verbose
+) -> np.ndarray:
+    """The scores, from where the journal is."""
+    if journal is not None and journal.complete:
+        return np.load(journal.out, mmap_mode="r")
+    size, frames = blocks
     n_passes = 3 if balances(fitted) else 2
     passes = Passes(
         rows, size, frames, lambda k: f"Pass {k + 1} of {n_passes}", verbose, journal
     )
-    try:
-        scorer, total = make_scorer(
-            passes,
-            estimator,
-            *held_out,
-            **settings,
-            what="skfi.outofcore.fi_util",
-            stacklevel=4,
-        )
-        title = f"Pass {n_passes} of {n_passes}"
-        with progress_bar(total.n_rows, title, verbose) as told:
-            scores = _score(scorer, passes, total.n_rows, SCORES[influence], journal, told)
-    except (TypeError, ValueError):
-        if journal is not None:  # of these rows nothing is to come
-            journal.clear()
-        raise
+    scorer, total = make_scorer(
+        passes,
+        estimator,
+        *held_out,
+        **settings,
+        what="skfi.outofcore.fi_util",
+        stacklevel=5,
+    )
+    title = f"Pass {n_passes} of {n_passes}"
+    with progress_bar(total.n_rows, title, verbose) as told:
+        scores = _score(scorer, passes, total.n_rows, SCORES[influence], journal, told)
     if journal is None:
-        return scores, None
+        return scores
     del scores
     journal.place()
-    return np.load(journal.out, mmap_mode="r"), journal
+    return np.load(journal.out, mmap_mode="r")
 
 
 def _score(scorer: Scorer, passes: Passes, n_rows: int, pick, journal, told) -> np.ndarray:
@@ -202,6 +221,8 @@ def _score(scorer: Scorer, passes: Passes, n_rows: int, pick, journal, told) -> 
         if journal is not None:
             journal.keep_scores(stop)
     if stop != n_rows:
+        if journal is not None:
+            journal.forget()  # the sums are of other rows
         seen = "more" if stop > n_rows else f"{stop:,}"
         raise ValueError(
             f"The pass before saw {n_rows:,} rows, and this one {seen}. The rows must stay the "

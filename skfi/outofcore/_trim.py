@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import reduce
 from operator import add
 
@@ -150,27 +151,26 @@ def trim(
     scores, journal = score_rows(
         full, rows, held_out, settings, influence, out, overwrite, verbose
     )
-    _check_left(budget, len(scores))
-    gone = select_top(scores, budget)
-    n_trimmed = int(gone.sum())
-    kept = full
-    if n_trimmed:
-        (before, after), counts = _class_weights(rows, gone, classes)
-        if classes_are_short(counts[0], counts[1], min_class_size):
-            last = _last_rows(rows, scores, min_class_size)
+    with journal or nullcontext():
+        _check_left(budget, len(scores))
+        gone = select_top(scores, budget)
+        n_trimmed = int(gone.sum())
+        kept = full
+        if n_trimmed:
+            (before, after), counts = _class_weights(rows, gone, classes)
+            if classes_are_short(counts[0], counts[1], min_class_size):
+                last = _last_rows(rows, scores, min_class_size)
 
-            def choose(number: int):
-                top = select_top(scores, number)
-                return top, top[last.rows]
+                def choose(number: int):
+                    top = select_top(scores, number)
+                    return top, top[last.rows]
 
-            gone, spared = choose_others(choose, last, n_trimmed, len(scores))
-            gone[last.rows] = False
-            warn_of_spared(last.rows[spared], last.labels[spared], min_class_size)
-            (before, after), _ = _class_weights(rows, gone, classes)
-        warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
-        kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
-    if journal is not None:
-        journal.clear()
+                gone, spared = choose_others(choose, last, n_trimmed, len(scores))
+                gone[last.rows] = False
+                warn_of_spared(last.rows[spared], last.labels[spared], min_class_size)
+                (before, after), _ = _class_weights(rows, gone, classes)
+            warn_if_class_shrank(np.arange(len(classes)), classes, before, after)
+            kept = fit_on(rows.without(gone), step, classes, fit, verbose, "Fit without them")
     return TrimResult(kept, full, ~gone, scores, n_trimmed)
 
 

@@ -237,12 +237,102 @@ def test_settings_that_make_no_sense_leave_what_is_there(data, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == left
 
 
-def test_rows_that_cannot_be_used_leave_nothing(data, tmp_path):
+def test_rows_that_cannot_be_used_at_once_leave_nothing(data, tmp_path):
     model, X, y, V, w = data
-    X[77] = np.inf
-    with pytest.raises(ValueError, match="rows 70 to 79 of X: Input X contains infinity"):
+    X[7] = np.inf
+    with pytest.raises(ValueError, match="rows 0 to 9 of X: Input X contains infinity"):
         fi_util(model, in_blocks(ArrayRows(X, y), 10), V, w, out=tmp_path / "scores.npy")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, OSError])
+@pytest.mark.parametrize("first", [40, 190])  # in the pass of sums, in that of scores
+def test_a_passing_error_of_the_rows_costs_only_the_rest(data, tmp_path, error, first):
+    model, X, y, V, w = data
+    reads = []
+
+    def batches(fails):
+        for a in range(0, len(X), 10):
+            reads.append(a)
+            if fails and len(reads) == first // 10:
+                raise error("the line was cut off")
+            yield X[a : a + 10], y[a : a + 10]
+
+    def call(fails):
+        rows = in_blocks(BatchRows(lambda: batches(fails)), 10)
+        return fi_util(model, rows, V, w, out=tmp_path / "scores.npy")
+
+    with pytest.raises(error, match="cut off"):
+        call(True)
+    state = json.loads((tmp_path / "scores.npy.progress.json").read_text("utf-8"))
+    assert (state["next_row"] or 0) == max(first - len(X) - 20, 0)
+    expected = fi_util(model, in_blocks(ArrayRows(X, y), 10), V, w)
+    assert call(False).tobytes() == expected.tobytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("scores.npy.part", lambda path: path.write_bytes(path.read_bytes()[:-100])),
+        ("scores.npy.part", lambda path: path.write_bytes(path.read_bytes()[:20])),
+        ("scores.npy.part", lambda path: path.write_bytes(b"")),
+        (
+            "scores.npy.part",
+            lambda path: (
+                np.save(path.with_name("x.npy"), np.zeros(3))
+                or path.with_name("x.npy").replace(path)
+            ),
+        ),
+        (
+            "scores.npy.part",
+            lambda path: path.write_bytes(
+                path.read_bytes()[:160] + b"1" + path.read_bytes()[161:]
+            ),
+        ),
+        *(
+            (
+                "scores.npy.progress.json",
+                lambda path, c=changed: path.write_text(
+                    json.dumps({**json.loads(path.read_text()), **c})
+                ),
+            )
+            for changed in (
+                {"next_row": 100},
+                {"next_row": 20},
+                {"next_row": "x"},
+                {"crc32": 1},
+                {"n_rows": 20},
+                {"block_rows": None},
+            )
+        ),
+    ],
+)
+def test_files_that_were_changed_are_refused(data, tmp_path, name, change):
+    model, X, y, V, w = data
+    rows = in_blocks(ArrayRows(X, y), 10)
+    cut_off(lambda: fi_util(model, rows, V, w, out=tmp_path / "scores.npy"), after=5)
+    change(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name} was changed since|before saw|\.part was"):
+        fi_util(model, rows, V, w, out=tmp_path / "scores.npy")
+
+
+def test_one_run_at_a_time_writes_a_file(data, tmp_path):
+    model, X, y, V, w = data
+    out = tmp_path / "scores.npy"
+    calls = []
+
+    def batches():
+        calls.append(None)
+        if len(calls) == 2:  # the first one is for the columns, before anything is written
+            with pytest.raises(RuntimeError, match="being written by another run"):
+                fi_util(model, ArrayRows(X, y), V, w, out=out, overwrite=True)
+        yield X, y
+
+    found = fi_util(model, BatchRows(batches), V, w, out=out, overwrite=True)
+    assert len(calls) > 2
+    assert found.tobytes() == fi_util(model, ArrayRows(X, y), V, w).tobytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
 
 
 def test_an_old_result_stays_until_the_new_one_is_there(data, tmp_path):
