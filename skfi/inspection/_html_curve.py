@@ -10,12 +10,16 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+from threading import Lock
 from typing import Any
 from xml.etree import ElementTree
 
 from ._trimming_curve import TrimmingCurveDisplay
 
 _MOST_FOLDS = 10  # lines of single folds that can still be told apart
+
+# matplotlib has one set of settings for all threads.
+_drawing = Lock()
 
 
 def curve_svg(trimmer: Any, score_name: str) -> str | None:
@@ -27,7 +31,7 @@ def curve_svg(trimmer: Any, score_name: str) -> str | None:
 
     # Text as text, and names of parts that are the same each time.
     settings = {"svg.fonttype": "none", "svg.hashsalt": "skfi", "font.size": 10.5}
-    with matplotlib.style.context(["default", settings]):
+    with _drawing, matplotlib.style.context(["default", settings]):
         figure = Figure(figsize=(5.4, 3.7), layout="constrained")
         ax = figure.subplots()
         ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,95 @@
+"""Positions and scores are of the rows that were passed, in their order."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from skfi import FITrimmer, FITrimmerCV
+from tests.contract import data
+from tests.contract.catalogue import calls, values_of
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+RESULTS = (
+    "result",
+    "batch",
+    "utilities",
+    "scores",
+    "support_",
+    "trimmed_indices_",
+    "influence_",
+)
+# Functions of a classifier and its training rows.
+SCORES = [
+    call
+    for call in calls()
+    if call.kind == "function"
+    and {"estimator", "X", "y"} <= set(inspect.signature(call.target).parameters)
+]
+
+
+def numbers(call, result) -> dict[str, np.ndarray]:
+    """Results that are arrays."""
+    return {k: v for k, v in result.items() if k in RESULTS and isinstance(v, np.ndarray)}
+
+
+@pytest.mark.parametrize("call", calls(), ids=str)
+def test_labels_of_a_frames_rows_are_no_positions(call, tmp_path):
+    pytest.importorskip("pandas")
+    if "dask" in call.name:
+        pytest.skip("Dask arrays have no labels")
+    array = numbers(call, call.run(values_of(call, "C", folder=tmp_path)))
+    frame = numbers(call, call.run(values_of(call, "frame", folder=tmp_path)))
+    assert array.keys() == frame.keys()
+    for name, expected in array.items():
+        np.testing.assert_allclose(frame[name], expected, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def _scores(call, order=None, seed=0):
+    values = values_of(call) | {"random_state": seed}
+    if order is not None:
+        for name in ("X", "y", "sample_weight"):
+            values[name] = values[name][order]
+    return numbers(call, call.run(values)).get("result")
+
+
+@pytest.mark.parametrize("call", SCORES, ids=str)
+def test_each_score_is_of_its_row(call):
+    scores = _scores(call)
+    if scores is None or scores.shape[:1] != (data.N,):
+        pytest.skip("no scores of training rows")
+    if not np.array_equal(scores, _scores(call, seed=1)):
+        pytest.skip("draws rows")
+    order = np.random.default_rng(0).permutation(data.N)
+    np.testing.assert_allclose(_scores(call, order), scores[order], rtol=1e-5, atol=1e-8)
+
+
+class Remembers(LogisticRegression):
+    """Keeps which rows it was fitted on, by their first column."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.rows_ = np.asarray(X)[:, 0].copy()
+        return super().fit(X, y, sample_weight)
+
+
+TRIMMERS = {
+    "held out": FITrimmer(Remembers(), budget=0.2, validation=0.3, random_state=0),
+    "folds": FITrimmer(Remembers(), budget=0.2, validation=3),
+    "chosen": FITrimmerCV(Remembers(), budgets=(0.1, 0.2), cv=3, rule="best"),
+}
+
+
+@pytest.mark.parametrize("form", ["C", "frame"])
+@pytest.mark.parametrize("name", TRIMMERS)
+def test_the_final_model_is_fitted_on_the_rows_of_support(name, form):
+    if form == "frame":
+        pytest.importorskip("pandas")
+    every = np.arange(data.N)
+    X, y = data.rows(every, form), data.labels(every, form)
+    trimmer = TRIMMERS[name].fit(X, y)
+    rows = np.asarray(X)[:, 0]
+    np.testing.assert_array_equal(trimmer.estimator_.rows_, rows[trimmer.support_])
+    assert set(trimmer.trimmed_indices_) == set(np.flatnonzero(~trimmer.support_))
