@@ -20,6 +20,7 @@ NEEDED = {
         "skfi/kernels/_kfsvd.py",
         "skfi/queries/_dropout.py",
         "tests/bridge/dense.py",
+        "tests/contract/network_zoo.py",
         "tests/network_reference.py",
     ],
 }
