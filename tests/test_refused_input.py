@@ -139,7 +139,7 @@ class TestDask:
         with refused("y_val"):
             score(name, y_val=chunks(Y_VAL))
 
-    @pytest.mark.parametrize("name", set(ESTIMATORS) - {"FITrimmer", "FITrimmerCV"})
+    @pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"FITrimmer", "FITrimmerCV"}))
     def test_pools(self, chunks, name):
         fitted = ESTIMATORS[name]().fit(X, Y)
         if name == "FIEmbedding":
