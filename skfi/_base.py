@@ -35,7 +35,13 @@ from ._path import RemovalPath, removal_path
 from ._progress import progress_bar
 from ._reporting import ReportMixin, class_shares, describe_rows, ranking
 from ._routing import keep_whole, routed_params, unwrapped
-from ._rows import check_in_memory, check_weight, checked_labels, predicted_labels
+from ._rows import (
+    check_in_memory,
+    check_weight,
+    checked_labels,
+    encode_labels,
+    predicted_labels,
+)
 from ._scoring import ScoringPlan, score_splits
 from ._trained_rows import fit_on_own_rows
 from ._validation import (
@@ -322,9 +328,12 @@ class BaseTrimmer(
         order = path.order(removed)
         trimmed = order[~support[order]]
         facts = describe_rows(final, task.X, task.y, trimmed)
-        n_classes = len(task.classes)
-        before = class_shares(task.codes, task.weight, n_classes)
-        after = class_shares(task.codes, kept_weight, n_classes)
+        classes = np.asarray(getattr(final, "classes_", task.classes))
+        codes, n_classes = task.codes, len(task.classes)
+        if set(task.classes.tolist()) <= set(classes.tolist()):  # maybe more, in another order
+            codes, n_classes = encode_labels(task.y, classes, "y"), len(classes)
+        before = class_shares(codes, task.weight, n_classes)
+        after = class_shares(codes, kept_weight, n_classes)
 
         _check_feature_names(self, task.X, reset=True)
         _check_n_features(self, task.X, reset=True)
@@ -343,7 +352,7 @@ class BaseTrimmer(
         self.trimmed_indices_ = trimmed
         self.n_trimmed_ = len(trimmed)
         self.sample_weight_ = kept_weight if task.weighted else None
-        self.classes_ = getattr(final, "classes_", task.classes)
+        self.classes_ = classes
         self.class_shares_ = np.stack([before, after])
         self._facts = facts
 

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -29,8 +28,9 @@ from ._rows import (
 )
 from ._trained_rows import trained_rows, unfrozen, warn_of_unequal_step
 from .bridge import Bridge, bridge
-from .bridge._base import innermost
-from .bridge._network import Choices, NetworkBridge
+from .bridge._base import as_given, innermost
+from .bridge._network import SPARSE_LAYER, Choices, NetworkBridge
+from .bridge._refusals import check_rows
 from .kernels._chunks import one_blas_thread
 from .kernels._covariance import covariance_root
 from .kernels._curvature import resolve_damping
@@ -63,6 +63,12 @@ _FEWER_COLUMNS = (
     "HashingVectorizer(n_features=2**12)), or pass a classifier of fewer columns (to a "
     "trimmer: influence_estimator=...)."
 )
+_PENALTY_UNKNOWN = (
+    "The penalty of the network is not known: skfi cannot read the weight_decay of its "
+    "optimizer. Scores are computed without a penalty (penalty_known=False in the "
+    "InfluenceDetails), with damping in its place. Train by torch.optim.SGD, Adam or AdamW, or "
+    "another that the documentation of networks lists, or with weight_decay=0."
+)
 _KFAC = (
     'Pass curvature="kfac" (to a trimmer: influence_params={"curvature": "kfac"}), an '
     "approximation whose matrices fit here. Or: "
@@ -93,6 +99,9 @@ class InfluenceDetails:
         ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
         changes in a sample of the rows' solves. For products in float32 the largest relative
         difference from float64 in the scores of 200 rows. Otherwise None.
+    penalty_known : bool
+        False where a network's optimizer decays weights in a way whose penalty is not known;
+        scores are then computed without a penalty.
     """
 
     curvature: str
@@ -100,6 +109,7 @@ class InfluenceDetails:
     n_parameters: int
     gradient_norm: float
     residual: float | None = None
+    penalty_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,8 @@ def curve_fitted(
     unlike = prepared is None and warn_of_unequal_step(estimator, X, y, stacklevel)
     if isinstance(fitted, NetworkBridge):
         fitted.check_weight(sample_weight)
+        if not fitted.penalty_known:
+            warnings.warn(_PENALTY_UNKNOWN, UserWarning, stacklevel=stacklevel)
         reading = _with_prepared(fitted, estimator, X, prepared)
         if not choices.closed_form:
             network, rows = _curve_network(
@@ -207,7 +219,8 @@ def curve_fitted(
         curved, others = _curve_linear(
             layer, choices, training, held_out, network=True, wide=wide
         )
-        return replace(curved, fitted=linear), others
+        details = replace(curved.details, penalty_known=fitted.penalty_known)
+        return replace(curved, fitted=linear, details=details), others
     choices.check_linear(type(estimator).__name__)
     curved, others = _curve_linear(
         _with_prepared(fitted, estimator, X, prepared),
@@ -274,8 +287,10 @@ def _curve_linear(
             f"was fitted on {model.n_features}. Pass the columns it was fitted on."
         )
     weight = fitted.loss_weight(train.codes, train.weight)
-    # What a penalty beside the mean loss is multiplied by beside the sum.
-    unit = float(train.X.shape[0] if network else train.weight.sum())
+    # What a penalty beside the mean loss is multiplied by beside the sum. A skorch net's and a
+    # TorchClassifier's weights sum to the number of rows.
+    mean_of_rows = network and fitted.loss_weight is not as_given
+    unit = float(train.X.shape[0] if mean_of_rows else train.weight.sum())
     curvature = choices.curvature
     if curvature in ("auto", "ggn"):  # scores are linear in the parameters: ggn is exact
         small = not network or model.n_parameters <= _LARGEST_EXACT_LAYER
@@ -382,6 +397,11 @@ def _curve_network(
     if others is not None:
         check_same_columns(train, others)
     weight = fitted.loss_weight(train.codes, train.weight)
+    if fitted.loss_weight is as_given:  # of a sum; the network's objective is a mean of n rows
+        share = len(weight) / weight.sum()
+        weight = weight * share
+        penalty = {name: value * share for name, value in network.penalty.items()}
+        network = replace(network, penalty=penalty)
     curvature, facts = curve_network(
         network,
         (train.X, train.codes, weight),
@@ -400,7 +420,7 @@ def _curve_network(
             stacklevel=stacklevel,
         )
     copy = one_copy(weight, train.weight)
-    details = InfluenceDetails(**facts)
+    details = InfluenceDetails(**facts, penalty_known=fitted.penalty_known)
     curved = CurvedNetwork(fitted, network, choices, train, weight, copy, curvature, details)
     return curved, others
 
@@ -408,9 +428,5 @@ def _curve_network(
 def _network_rows(fitted: NetworkBridge, data: tuple[Any, Any, Any], suffix: str) -> Rows:
     X, y, sample_weight = data
     X = through_steps(fitted.transform, X, f"X{suffix}")
-    if sparse.issparse(X):
-        raise ValueError(
-            f"X{suffix} is sparse, and torch differentiates dense rows. Call X.toarray(), or "
-            'leave params and perturbation at "last_layer" and "features".'
-        )
+    check_rows(X, f"X{suffix}", SPARSE_LAYER)
     return labelled(X, y, sample_weight, fitted.classes, suffix)

@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 
 from ._base import given_or_default
 from ._pairing import LinearPairing, pair_fitted, read_linear
-from ._rows import check_columns, check_in_memory, checked_labels
+from ._rows import check_columns, check_in_memory, check_sliceable, checked_labels
 from ._trained_rows import fit_on_own_rows, keep_trained_rows
 from ._versioned import VersionedState
 from .active import score_pool
@@ -226,6 +226,7 @@ class FIEmbedding(
             Other columns than the rows of `fit` had, or values the classifier does not take.
         """
         check_is_fitted(self)
+        check_sliceable(X, "X")
         check_columns(self, X, "X")
         components = self.components_
         reader = read_linear(self.estimator_, X, self.validation_loss)

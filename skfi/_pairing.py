@@ -29,7 +29,8 @@ from ._rows import (
     through_steps,
 )
 from .bridge import Bridge
-from .bridge._network import Choices, linear_part
+from .bridge._network import SPARSE_LAYER, Choices, linear_part
+from .bridge._refusals import check_rows
 from .kernels._active import LinearPairs, extend
 from .kernels._active_kronecker import KroneckerPairs
 from .kernels._aggregate import QUADRATIC, aggregate_rows, row_shares
@@ -243,11 +244,7 @@ class NetworkPairing:
         """Rows as the module takes them."""
         check_names(self.names, X, name)
         X = through_steps(self.curved.fitted.transform, X, name)
-        if sparse.issparse(X):
-            raise ValueError(
-                f"{name} is sparse, and torch differentiates dense rows. Call X.toarray(), or "
-                'leave params and perturbation at "last_layer" and "features".'
-            )
+        check_rows(X, name, SPARSE_LAYER)
         X = np.asarray(X)
         if X.dtype.kind == "f" and not np.isfinite(X).all():
             raise ValueError(f"Input {name} contains NaN or infinity.")

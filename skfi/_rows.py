@@ -28,6 +28,7 @@ from ._in_place import own_rows
 from ._trained_rows import pipelines_of
 from .bridge import Bridge
 from .bridge._base import has_steps, transform_before_last
+from .bridge._refusals import check_rows
 from .kernels._softmax import LARGEST
 
 
@@ -174,7 +175,9 @@ def check_sliceable(X, name: str, *, batches: bool = False) -> None:
 
 
 def check_in_memory(value, name: str) -> None:
-    """Refuse a dask collection, known by name: importing dask to say no would be slow."""
+    """Refuse dicts, datasets and dask collections, known by name: imports would be slow."""
+    if not sparse.issparse(value):
+        check_rows(value, name)
     packages = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if packages & {"dask", "dask_expr", "dask_cudf"}:
         raise TypeError(

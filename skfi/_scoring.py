@@ -213,7 +213,7 @@ def _check_classes(plan: ScoringPlan, model, y: np.ndarray) -> None:
     if known is None:
         return
     present = np.unique(y)
-    if len(known) == len(present) and (np.asarray(known) == present).all():
+    if set(present.tolist()) <= set(np.asarray(known).tolist()):
         return
     raise ValueError(
         f"The model that scores the rows, {type(model).__name__}, knows the classes "

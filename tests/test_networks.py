@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi import FITrimmer, FITrimmerCV, fi_util
-from skfi.bridge import SkorchClassifier
+from skfi import (
+    FIActiveSampler,
+    FIEmbedding,
+    FITrimmer,
+    FITrimmerCV,
+    active_learning_curve,
+    fi_util,
+)
+from skfi.bridge import SkorchClassifier, TorchClassifier
+from skfi.queries import BALD, Margin
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
@@ -112,3 +122,68 @@ def test_influence_params_are_checked(flipped):
         FITrimmer(logits(), influence="loss", influence_params={"params": "all"}).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight was passed"):
         FITrimmer(logits()).fit(X, y, sample_weight=np.ones(len(y)))
+
+
+@pytest.fixture
+def three_of_five():
+    """Labels of three of five classes, one of them on a single row, and a net that has five."""
+    rng = np.random.default_rng(0)
+    y = np.array(["d", "b"] * 15)
+    y[7] = "a"
+    X = rng.normal(size=(30, 4)) + (y == "d")[:, None]
+    sizes = {"module__n_features": 4, "module__n_classes": 5, "callbacks": []}
+    return X, y, logits(classes=list("edcba"), max_epochs=2, **sizes)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_trimming_with_classes_that_the_folds_lack(three_of_five):
+    X, y, net = three_of_five
+    trimmer = FITrimmer(net, budget=3, random_state=0).fit(X, y)
+    assert trimmer.classes_.tolist() == list("edcba")
+    shares = [
+        [np.mean(part == label) for label in "edcba"] for part in (y, y[trimmer.support_])
+    ]
+    np.testing.assert_allclose(trimmer.class_shares_, shares)
+    assert set(trimmer.report()["given_label"]) <= set("dba")
+    assert FITrimmerCV(net, budgets=[0, 2], cv=2, random_state=0).fit(X, y).classes_.size == 5
+
+
+@pytest.mark.parametrize(
+    "strategy", [FIActiveSampler, Margin, BALD], ids=lambda strategy: strategy.__name__
+)
+def test_active_learning_begins_before_every_class_is_labelled(three_of_five, strategy):
+    X, y, net = three_of_five
+    fitted = strategy(net, batch_size=2, random_state=0).fit(X, y)
+    assert fitted.classes_.tolist() == list("edcba")
+    assert len(set(fitted.query(X + 0.1))) == 2
+    assert FIEmbedding(net).fit(X, y).transform(X).shape[0] == 30
+
+
+def test_learning_curve_before_every_class_is_labelled(three_of_five):
+    _, _, net = three_of_five
+    rng = np.random.default_rng(0)
+    y = np.array(list("abcde") * 12)
+    X = rng.normal(size=(60, 4)) + np.eye(5, 4)[np.arange(60) % 5]
+    curve = active_learning_curve(
+        net,
+        X,
+        y,
+        [Margin()],
+        n_initial=3,
+        batch_size=2,
+        n_rounds=2,
+        n_repeats=1,
+        random_state=0,
+    )
+    assert np.isfinite(curve.scores["Margin"]).all()
+
+
+def test_trained_module_of_more_classes_than_y(three_of_five):
+    X, y, _ = three_of_five
+    module = torch.nn.Linear(4, 5)
+    model = TorchClassifier(module, torch.nn.CrossEntropyLoss(), classes=list("edcba"))
+    assert len(FIActiveSampler(FrozenEstimator(model), batch_size=2).fit(X, y).query(X)) == 2
+    trimmer = FITrimmer(
+        LogisticRegression(), budget=2, influence_estimator=FrozenEstimator(model), step=None
+    )
+    assert trimmer.fit(X, y, X_val=X[::2] + 0.1, y_val=y[::2]).n_trimmed_ == 2

@@ -31,7 +31,7 @@ LossWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _JOINED = (OneVsRestClassifier, OneVsOneClassifier)
 
 
-def _as_given(codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+def as_given(codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
     return sample_weight
 
 
@@ -62,7 +62,7 @@ class Bridge:
 
     make_model: Callable[[int], SoftmaxLinear]
     classes: np.ndarray
-    loss_weight: LossWeight = _as_given
+    loss_weight: LossWeight = as_given
     steps: tuple[Callable[[Any], Any], ...] = field(default=())
 
     @classmethod
@@ -79,7 +79,7 @@ class Bridge:
         l2_per_row: bool = False,
         one_vs_rest: bool = False,
         label_smoothing: float = 0.0,
-        loss_weight: LossWeight = _as_given,
+        loss_weight: LossWeight = as_given,
     ) -> Bridge:
         """Bridge of a classifier with ``decision_function(X) = X @ coef.T + intercept``.
 

@@ -19,7 +19,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._warning_scopes import ignored
-from ._base import Bridge, LossWeight, _as_given, bridge
+from ._base import Bridge, LossWeight, as_given, bridge
 
 if TYPE_CHECKING:
     from ..kernels._network import Network
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 CURVATURES = ("auto", "exact", "ggn", "kfac", "ekfac", "cg")
 _NAMED_PARAMS = ("last_layer", "all")
 _SAMPLE = 8  # rows on which a network is tried out
+# What else helps where sparse rows are refused, of an MLPClassifier.
+SPARSE_LAYER = ' Or leave params and perturbation at "last_layer" and "features".'
 
 
 # What bridges say of nets that stop early, of the scores of training rows.
@@ -167,15 +169,18 @@ class NetworkBridge:
         Was it trained by a fit that takes sample weights?
     steps : tuple of callables
         What the data goes through before it reaches the network.
+    penalty_known : bool
+        Is the penalty that it was trained with known? Otherwise it is read as none.
     """
 
     make_last_layer: Callable[[Choices, Any], Bridge]
     make_network: Callable[[Choices, Any, int], Network]
     classes: np.ndarray
     prepare: Callable[[Any], Any]
-    loss_weight: LossWeight = _as_given
+    loss_weight: LossWeight = as_given
     weighted: bool = True
     steps: tuple[Callable[[Any], Any], ...] = field(default=())
+    penalty_known: bool = True
 
     def last_layer(self, choices: Choices, X) -> Bridge:
         """The softmax-linear model on the last layer's input; X as it comes."""

@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 
 from .._extras import require
 from .._versioned import VersionedState
+from ._refusals import check_rows
 
 
 def is_skorch(estimator) -> bool:
@@ -84,7 +85,8 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         The net; a clone of it is fitted. All its settings hold, those that hold rows out
         (`train_split`) and stop early among them. Its module returns one output a class
         (logits for `CrossEntropyLoss`, probabilities for skorch's `NLLLoss`), that of a
-        binary net one logit a row.
+        binary net one logit a row. Its `classes=[...]` names the classes in the order of
+        the outputs; y may then hold only some of them.
     random_state : int, RandomState instance or None, default=None
         Seed of torch's and numpy's global generators during the fit, which stand after it
         where they stood before. An int is the seed itself; otherwise it is drawn from the
@@ -100,7 +102,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         and the module holds an `Embedding` or `EmbeddingBag`, else the dtype of the
         module's parameters.
     classes_ : ndarray of shape (K,)
-        Class labels.
+        Class labels: the net's `classes` where they are set, else the sorted labels of y.
     n_features_in_ : int
         Length of the second axis of the rows seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -140,7 +142,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         X : {array-like, DataFrame} of shape (n, n_features) or (n, ...)
             Training rows: numbers, of any number of axes (images, sequences, ...).
         y : array-like of shape (n,)
-            Labels: of any type, two classes or more.
+            Labels: of any type, two classes or more unless the net has `classes`.
 
         Returns
         -------
@@ -150,16 +152,21 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            `net` is not a skorch classifier.
+            `net` is not a skorch classifier, or X is sparse or a dict.
         ValueError
-            Data that cannot be fitted, outputs that are no probabilities of the classes
-            in `y`, or a fit that diverged.
+            Data that cannot be fitted, labels that the net's `classes` lack, outputs that
+            are no probabilities of the classes, or a fit that diverged.
         """
+        from .._rows import checked_labels
+
         _check_net(self.net)
+        check_rows(X, "X")
+        if y is not None:
+            y = checked_labels(y, self, "Pass the rows with a label alone.")
         # A copy takes what validation sets: an error later must leave nothing behind.
         checked, y = validate_data(copy(self), X, y, allow_nd=True)
         check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        classes, codes = _encode(self.net, y)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes in the data, "
@@ -216,6 +223,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
 
     def _ask(self, method: str, X) -> np.ndarray:
         check_is_fitted(self)
+        check_rows(X, "X")
         X = validate_data(self, X, allow_nd=True, reset=False)
         X = _cast(X, self.input_dtype_)
         from ._torch_random import random_state_kept
@@ -256,6 +264,27 @@ def _check_net(net) -> None:
         f"net must be {wanted}, or of a class derived from one; got {given}. Pass an "
         "unfitted net that predicts classes."
     )
+
+
+def _encode(net, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class labels in the order of the outputs, and the code of each row's label."""
+    named = getattr(net, "classes", None)
+    if named is None or not len(named):
+        classes, codes = np.unique(y, return_inverse=True)
+        return classes, codes
+    classes = np.asarray(named)
+    lookup = {label: code for code, label in enumerate(classes.ravel().tolist())}
+    if classes.ndim != 1 or len(lookup) < len(classes):
+        raise ValueError(f"The net's classes={named!r} must be a list of different labels.")
+    codes = np.array([lookup.get(label, -1) for label in y.tolist()])
+    if (codes < 0).any():
+        unknown = sorted(set(y[codes < 0].tolist()), key=repr)
+        raise ValueError(
+            f"y has labels that are not among the net's classes={classes.tolist()[:10]}: "
+            f"{unknown[:5]}. Pass classes=[...] with all labels as y has them, in the order of "
+            "the module's outputs."
+        )
+    return classes, codes
 
 
 def _draw_seed(random_state) -> int:
@@ -325,10 +354,11 @@ def _check_probabilities(net, X: np.ndarray, n_classes: int) -> None:
     proba = net.predict_proba(X)
     if proba.shape != (len(X), n_classes):
         raise ValueError(
-            f"The module gives outputs of shape {proba.shape} for {len(X)} row(s), but y "
-            f"holds {n_classes} classes. Set the number of its outputs to that of the "
-            "classes in y (1 for a binary net), for example in a callback's "
-            "on_train_begin(net, X, y) by net.set_params(module__...)."
+            f"The module gives outputs of shape {proba.shape} for {len(X)} row(s), but there "
+            f"are {n_classes} classes, in y or in the net's classes=. Set the number of its "
+            "outputs to that of the classes (1 for a binary net), for example in a callback's "
+            "on_train_begin(net, X, y) by net.set_params(module__...). If y, or a fold of it, "
+            "may lack some of the classes, pass all to the net: classes=[...]."
         )
     if not np.isfinite(proba).all():
         raise ValueError(

@@ -21,6 +21,7 @@ from ..kernels._links import Sigmoid, Softmax
 from ..kernels._network import Network, activations, as_tensor, blocks, scores_all
 from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
+from ._refusals import check_rows
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
 from ._torch_copy import copy_module, plain_name, remove_idle_hooks, unwrap
@@ -53,9 +54,11 @@ class Trained:
         module: nn.Module,
         output: Output,
         classes: np.ndarray,
-        decay: dict[str, Tensor],
+        decay: dict[str, Tensor] | None,
     ):
-        self.output, self.classes, self.decay = output, np.asarray(classes), decay
+        self.output, self.classes = output, np.asarray(classes)
+        self.decay = {} if decay is None else decay
+        self.penalty_known = decay is not None
         if next(module.parameters(), None) is None:
             raise ValueError("The module has no parameters, so no row has influence on it.")
         check_kind(unwrap(module))
@@ -81,6 +84,7 @@ class Trained:
 
     def prepare(self, X) -> np.ndarray | Tensor:
         """Rows as an array or tensor in the module's dtype; tokens stay integers."""
+        check_rows(X, "X")
         if not isinstance(X, list) and not hasattr(X, "shape"):
             raise TypeError(
                 f"X is a {type(X).__name__}; networks are read with one array (or tensor) "
@@ -372,6 +376,7 @@ def network_bridge(trained: Trained, weighted: bool) -> NetworkBridge:
         trained.prepare,
         trained.loss_weight,
         weighted,
+        penalty_known=trained.penalty_known,
     )
 
 
@@ -386,7 +391,7 @@ def _module(module: nn.Module) -> NetworkBridge:
 def read_torch_classifier(estimator: TorchClassifier) -> Trained:
     """The module of a `TorchClassifier` with its loss."""
     output = read_criterion(estimator.criterion, probabilities=False)
-    decay = {}
+    decay: dict[str, Tensor] = {}
     if estimator.weight_decay:
         for name, p in estimator.module.named_parameters():
             strength = float(estimator.weight_decay)

@@ -129,20 +129,32 @@ def read_criterion(criterion: nn.Module, *, probabilities: bool) -> Output:
     return Output(False, read_scores, weight, smoothing=smoothing)
 
 
-def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor]:
+# Optimizers of torch.optim that add weight_decay θ to the gradient, so that they rest where a
+# penalty beside the loss has them rest.
+_IN_GRADIENT = (
+    "SGD", "ASGD", "Adam", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop"
+)  # fmt: skip
+# Those whose decoupled weight decay amounts to a penalty that is known.
+_DECOUPLED = ("AdamW", "Adam", "NAdam")
+
+
+def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor] | None:
     """λ of the penalty ``½ Σ λ θ²`` beside the mean loss, by parameter name.
 
     Decoupled weight decay (AdamW) shrinks parameters in their own steps, which are divided by
     the root of the gradient's second moment v: at rest ``∇L + λ (√v + ε) θ = 0``, so the
-    penalty is λ (√v + ε), with v as the optimizer left it.
+    penalty is λ (√v + ε), with v as the optimizer left it. None where the optimizer is another
+    and decays weights: what penalty that amounts to is not known.
     """
     names = {id(p): plain_name(name) for name, p in module.named_parameters()}
+    kind = _kind(optimizer)
     decay: dict[str, Tensor] = {}
     for group in optimizer.param_groups:
-        strength = float(group.get("weight_decay", 0.0))
-        decoupled = bool(group.get("decoupled_weight_decay", False)) or isinstance(
-            optimizer, torch.optim.AdamW
-        )
+        # ASGD's own decay, lambd, is one more.
+        strength = float(group.get("weight_decay", 0.0)) + float(group.get("lambd", 0.0))
+        decoupled = bool(group.get("decoupled_weight_decay", False)) or kind == "AdamW"
+        if strength and kind not in (_DECOUPLED if decoupled else _IN_GRADIENT):
+            return None
         for parameter in group["params"]:
             if id(parameter) not in names or not strength:
                 continue
@@ -151,6 +163,13 @@ def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor]:
                 value = _decoupled(optimizer, group, parameter, strength)
             decay[names[id(parameter)]] = value
     return decay
+
+
+def _kind(optimizer) -> str:
+    """Name of the optimizer of torch.optim whose steps it takes; empty for others."""
+    step = type(optimizer).step  # a subclass may have its own
+    known = step.__module__.startswith("torch.optim.")
+    return step.__qualname__.partition(".")[0] if known else ""
 
 
 def _decoupled(optimizer, group: dict, parameter: Tensor, strength: float) -> Tensor:
@@ -163,5 +182,6 @@ def _decoupled(optimizer, group: dict, parameter: Tensor, strength: float) -> Te
             "to 0 and use damping."
         )
     steps = float(state["step"])
-    second = state["exp_avg_sq"] / (1.0 - group["betas"][1] ** max(steps, 1.0))
+    second = state.get("max_exp_avg_sq", state["exp_avg_sq"])  # the maximum with amsgrad
+    second = second / (1.0 - group["betas"][1] ** max(steps, 1.0))
     return strength * (second.sqrt() + group["eps"]).detach()

@@ -212,10 +212,15 @@ def test_sample_weights_count_as_copies(form):
     times = weight.astype(int)
     copies = np.repeat(np.arange(len(X)), times)
     first = np.r_[0, times.cumsum()[:-1]]
-    for damping in (0.0, "auto"):
+    for damping in (0.0, 0.01, "auto"):
         settings = {"damping": damping, "curvature": "ggn", **form}
-        scores = fi_util(model, X, y, X_val, y_val, sample_weight=weight, **settings)
-        close(scores, fi_util(model, X[copies], y[copies], X_val, y_val, **settings)[first])
+        settings["return_details"] = True
+        scores, details = fi_util(model, X, y, X_val, y_val, sample_weight=weight, **settings)
+        expected, repeated = fi_util(model, X[copies], y[copies], X_val, y_val, **settings)
+        close(scores, expected[first])
+        for name in ("damping", "gradient_norm"):
+            value = getattr(repeated, name)
+            np.testing.assert_allclose(getattr(details, name), value, rtol=1e-6, atol=1e-9)
 
 
 def test_sparse_rows():
@@ -228,7 +233,7 @@ def test_sparse_rows():
             scores = fi_util(model, kind(X), y, kind(X_val), y_val)
             np.testing.assert_allclose(scores, expected, rtol=1e-9)
     pytest.importorskip("torch")
-    with pytest.raises(ValueError, match=r"X is sparse, and torch .* Call X.toarray\(\)"):
+    with pytest.raises(TypeError, match=r"X is sparse.* Pass X.toarray\(\).* \"last_layer\""):
         fi_util(model, sparse.csr_array(X), y, X_val, y_val, **GENERIC)
 
 

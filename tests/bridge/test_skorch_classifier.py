@@ -12,11 +12,13 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -25,6 +27,8 @@ from skfi.bridge._skorch import SkorchClassifier, adapt, is_skorch
 
 torch = pytest.importorskip("torch")
 skorch = pytest.importorskip("skorch")
+
+from skorch.helper import SliceDict  # noqa: E402
 
 from tests.bridge.nets import Linear, Width, binary, logits, probabilities  # noqa: E402
 
@@ -311,3 +315,81 @@ def test_weights_are_refused_in_the_net_s_name(blobs):
         trimmer = FITrimmer(estimator, budget=2, step=None)
         with pytest.raises(ValueError, match="skorch's NeuralNetClassifier does not take it"):
             trimmer.fit(X.astype(np.float32), y, sample_weight=np.ones(len(y)))
+
+
+def declared(classes, **params):
+    """A net of as many outputs as classes, whatever labels y has."""
+    sizes = {"module__n_features": 2, "module__n_classes": len(classes), "callbacks": []}
+    return logits(classes=classes, max_epochs=2, **sizes, **params)
+
+
+@pytest.mark.parametrize("classes", [list("abcde"), list("edcba"), [0, 1, 2, 3, 4]])
+def test_labels_are_coded_by_the_classes_of_the_net(blobs, classes):
+    X, codes = blobs
+    y = np.asarray(classes)[codes]
+    model = SkorchClassifier(declared(classes), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.classes_, classes)
+    module = torch.nn.Linear(2, 5)
+    module.load_state_dict(model.module_.layer.state_dict())
+    scores = module(torch.as_tensor(X, dtype=torch.float32)).detach().numpy()
+    np.testing.assert_allclose(model.predict_proba(X), softmax(scores, axis=1), atol=1e-6)
+    np.testing.assert_array_equal(model.predict(X), np.asarray(classes)[scores.argmax(1)])
+    alone = SkorchClassifier(declared(classes), random_state=0).fit(
+        X, y[codes == 0][:1].repeat(90)
+    )
+    assert alone.predict_proba(X).shape == (90, 5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([0, 1], r"not among the net's classes=\[0, 1\]: \[2\]"),
+        (["0", "1", "2"], r"not among the net's classes=.* Pass classes=\[...\]"),
+        ([0, 1, 2, 2], "list of different labels"),
+        ([0, 1, 2, 3], r"\(2, 3\) for 2 row.* 4 classes"),
+    ],
+)
+def test_classes_that_do_not_fit_are_refused(blobs, classes, message):
+    net = declared([0, 1, 2]).set_params(classes=classes)
+    with pytest.raises(ValueError, match=message):
+        SkorchClassifier(net).fit(*blobs)
+
+
+def test_outputs_for_classes_that_y_lacks_are_refused_with_what_to_do(blobs):
+    net = declared(range(5)).set_params(classes=None)
+    with pytest.raises(ValueError, match=r"pass all to the net: classes=\[...\]"):
+        SkorchClassifier(net).fit(*blobs)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_labels_that_are_missing_are_said_of_y(blobs, missing):
+    X, y = blobs
+    labels = [missing if code == 0 else f"class {code}" for code in y]
+    with pytest.raises(ValueError, match="y holds None or NaN in place of a label for 30"):
+        fitted(X, labels)
+
+
+@pytest.mark.parametrize("kind", [dict, SliceDict])
+def test_inputs_in_parts_are_refused_with_what_to_do(blobs, kind):
+    X, y = blobs
+    parts = kind(a=X[:, :1], b=X[:, 1:])
+    message = r"X is a \w+, and must be one array.*np.column_stack"
+    with pytest.raises(TypeError, match=message):
+        SkorchClassifier(logits()).fit(parts, y)
+    with pytest.raises(TypeError, match=message):
+        fitted(X, y, max_epochs=1).predict(parts)
+
+
+def dense(X):
+    return X.toarray()
+
+
+@pytest.mark.parametrize("step", [TruncatedSVD(2), FunctionTransformer(dense)])
+def test_texts_need_a_step_that_makes_dense_rows(step):
+    texts, y = np.array(["a b", "a c", "d e", "d f"] * 5), np.array([0, 0, 1, 1] * 5)
+    vectors = TfidfVectorizer(token_pattern=r"\w")
+    net = logits(max_epochs=1)
+    with pytest.raises(TypeError, match=r"TruncatedSVD\(100\), or FunctionTransformer\("):
+        FITrimmer(make_pipeline(vectors, net), budget=1).fit(texts, y)
+    model = make_pipeline(vectors, step, net)
+    assert FITrimmer(model, budget=1).fit(texts, y).n_trimmed_ == 1

@@ -23,6 +23,7 @@ skorch = pytest.importorskip("skorch")
 
 from torch import nn  # noqa: E402
 
+from skfi.bridge._torch_loss import read_weight_decay  # noqa: E402
 from tests.bridge.dense import dense_fi  # noqa: E402
 from tests.bridge.nets import Linear  # noqa: E402
 
@@ -237,6 +238,8 @@ OPTIMIZERS = {
     "adam": (torch.optim.Adam, 0.3, {}),
     "decoupled adam": (torch.optim.Adam, None, {"decoupled_weight_decay": True}),
     "adamw": (torch.optim.AdamW, None, {"eps": 1e-3}),
+    "amsgrad": (torch.optim.AdamW, None, {"amsgrad": True}),
+    "asgd": (torch.optim.ASGD, 0.3, {"lambd": 0.05}),
 }
 
 
@@ -259,12 +262,14 @@ def test_weight_decay(name):
         **settings,
     ).fit(X, y)
     layer, state = net.module_.layer, net.optimizer_.state
-    decays = {"layer.weight": 0.3, "layer.bias": 0.1}
+    more = settings.get("optimizer__lambd", 0.0)
+    decays = {"layer.weight": 0.3 + more, "layer.bias": 0.1 + more}
     if decay is None:
         # (√v + ε) λ, with v Adam's running mean of squares, corrected for its start at 0.
         eps = settings.get("optimizer__eps", 1e-8)
         for key, p in layer.named_parameters():
-            v = state[p]["exp_avg_sq"] / (1 - 0.999 ** float(state[p]["step"]))
+            largest = "max_exp_avg_sq" if name == "amsgrad" else "exp_avg_sq"
+            v = state[p][largest] / (1 - 0.999 ** float(state[p]["step"]))
             decays[f"layer.{key}"] = decays[f"layer.{key}"] * (v.sqrt().flatten() + eps)
     expected = dense_fi(net.module_, nn.CrossEntropyLoss(), *data, decay=decays, damping=0.1)
     for form in ({}, {"curvature": "exact", **GENERIC}):
@@ -277,6 +282,81 @@ def test_weight_decay(name):
         _, details = fi_util(net, *data, return_details=True, **form)
         expected = max(0.0, 0.1 * trace / 15 - weakest)
         np.testing.assert_allclose(details.damping, expected, atol=1e-12)
+
+
+class Shrinking(torch.optim.SGD):
+    """Decays weights apart from the gradient, in a step of its own."""
+
+    def step(self, closure=None):
+        if closure is not None:
+            closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.mul_(1 - group["lr"] * group["weight_decay"])
+                p.data.sub_(p.grad.sign(), alpha=group["lr"])
+
+
+class Renamed(torch.optim.SGD):
+    """Takes the steps of SGD."""
+
+
+DECAYING = sorted(
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and "weight_decay" in inspect.signature(kind).parameters
+)
+
+
+@pytest.mark.parametrize("name", [*DECAYING, "Shrinking", "Renamed"])
+def test_penalties_are_known_where_the_optimizer_rests_by_them(name):
+    """At a gradient of -λθ the parameters stay, or the penalty is not said to be λ."""
+    kind = getattr(torch.optim, name, None) or globals()[name]
+    module = nn.Linear(3, 2, bias=False).double()
+    optimizer = kind(module.parameters(), lr=0.1, weight_decay=0.25)
+    before = module.weight.detach().clone()
+    decay = read_weight_decay(module, optimizer) if name != "AdamW" else None
+    strength = 0.25 if decay is None else float(decay["weight"])
+    for _ in range(3):
+        module.weight.grad = -strength * before
+        optimizer.step()
+    rests = bool(torch.allclose(module.weight, before, rtol=1e-9))
+    assert rests == (decay is not None)
+
+
+def test_decoupled_decay_of_radam_is_not_known():
+    module = nn.Linear(3, 2)
+    settings = {"weight_decay": 0.3, "decoupled_weight_decay": True}
+    optimizer = torch.optim.RAdam(module.parameters(), **settings)
+    assert read_weight_decay(module, optimizer) is None
+
+
+def test_adamw_rests_by_its_penalty():
+    module = nn.Linear(3, 2, bias=False).double()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, weight_decay=0.3, eps=1e-2)
+    gradient = torch.full((2, 3), 0.5, dtype=torch.float64)
+    with torch.no_grad():
+        module.weight.copy_(-gradient / (0.3 * (gradient + 1e-2)))
+    before = module.weight.detach().clone()
+    for _ in range(3):
+        module.weight.grad = gradient.clone()
+        optimizer.step()
+    torch.testing.assert_close(module.weight.detach(), before)
+    penalty = read_weight_decay(module, optimizer)["weight"]
+    torch.testing.assert_close(-penalty * before, gradient)
+
+
+@pytest.mark.parametrize("form", [{}, GENERIC], ids=["last layer", "all"])
+def test_penalties_that_are_not_known(form):
+    data = X, y, *_ = split(3, n=12)
+    settings = {"optimizer": Shrinking, "optimizer__weight_decay": 0.3, "max_epochs": 3}
+    net = unfitted(nn.CrossEntropyLoss, 3, len(X), **settings).fit(X, y)
+    with pytest.warns(UserWarning, match=r"penalty .* not known.* torch.optim.SGD, Adam or"):
+        scores, details = fi_util(net, *data, damping=0.1, return_details=True, **form)
+    assert details.penalty_known is False
+    close(scores, dense_fi(net.module_, nn.CrossEntropyLoss(), *data, damping=0.1))
+    settings["optimizer__weight_decay"] = 0.0
+    net = unfitted(nn.CrossEntropyLoss, 3, len(X), **settings).fit(X, y)
+    assert fi_util(net, *data, return_details=True, **form)[1].penalty_known is True
 
 
 def test_adamw_without_its_state():

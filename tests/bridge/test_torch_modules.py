@@ -349,7 +349,7 @@ def test_frozen_parameters_stay():
 @pytest.mark.parametrize("X", [{"X": np.zeros((24, 4))}, (np.zeros((24, 4)), np.zeros(24))])
 def test_one_array_of_rows(X):
     y = np.arange(24) % 3
-    with pytest.raises(TypeError, match="read with one array"):
+    with pytest.raises(TypeError, match="one array"):
         fi_util(classifier(layered()), X, y, X, y)
 
 
