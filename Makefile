@@ -40,6 +40,7 @@ lint: .venv-test/ready
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports --no-cache
 
 bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/fit_ratio.py

@@ -9,15 +9,14 @@ import pytest
 
 NEEDED = {
     "dask": ["skfi/integrations/dask.py", "skfi/integrations/_dask_*.py"],
-    "matplotlib": ["skfi/inspection/*.py"],
+    "matplotlib": ["skfi/inspection/*.py", "skfi/report/*.py"],
     "pyarrow": ["skfi/outofcore/_parquet.py"],
     "rich": ["skfi/_cli/_screen.py"],
     "skactiveml": ["skfi/integrations/skactiveml.py"],
     "torch": [
         "skfi/bridge/_skorch.py",
         "skfi/bridge/_torch*.py",
-        "skfi/kernels/_network*.py",
-        "skfi/kernels/_kfsvd.py",
+        "skfi/network/*.py",
         "skfi/queries/_dropout.py",
         "tests/bridge/dense.py",
         "tests/contract/network_zoo.py",

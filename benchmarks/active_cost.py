@@ -24,10 +24,10 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from skfi import fi_active
+from skfi._utils._chunks import map_blocks
 from skfi.bridge import bridge
-from skfi.kernels._active import gradients
-from skfi.kernels._chunks import map_blocks
-from skfi.kernels._objective import fit_curvature, invert
+from skfi.linear._active import gradients
+from skfi.linear._objective import fit_curvature, invert
 
 REPEATS = 5
 

@@ -28,9 +28,9 @@ from torch import nn
 
 from skfi.bridge import SkorchClassifier, bridge
 from skfi.bridge._network import Choices
-from skfi.kernels._losses import log_loss
-from skfi.kernels._network_pairs import cotangents, fi_pairs
-from skfi.kernels._network_scores import build_curvature
+from skfi.linear._losses import log_loss
+from skfi.network._pairs import cotangents, fi_pairs
+from skfi.network._scores import build_curvature
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

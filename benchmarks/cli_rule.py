@@ -35,13 +35,13 @@ from sklearn.base import clone
 from study_data import FOLDER, available
 from trimming_study import read
 
-from skfi._budget import budget_mass
 from skfi._cli._columns import plan_columns
 from skfi._cli._console import Console
 from skfi._cli._main import make_parser
 from skfi._cli._tables import ParquetTable
 from skfi._cli._trim import Rows, _make_trimmer
-from skfi._gain import fold_scores
+from skfi._utils._budget import budget_mass
+from skfi.inspection._gain import fold_scores
 
 RESULTS = Path(__file__).with_name("cli_rule.jsonl")
 RULES = ("best", "one_standard_error")

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from skfi import fi_util
-from skfi.kernels._chunks import row_blocks
+from skfi._utils._chunks import row_blocks
 
 REPEATS = 9
 

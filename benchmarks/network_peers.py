@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from skfi import fi_util
 from skfi.bridge import TorchClassifier, bridge
 from skfi.bridge._network import Choices
-from skfi.kernels._losses import log_loss
-from skfi.kernels._network_scores import curve_network, perturbed, solve_for
+from skfi.linear._losses import log_loss
+from skfi.network._scores import curve_network, perturbed, solve_for
 
 DAMPING = 0.1
 REPEATS = 3

@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 import skfi
 from skfi import fi_active
-from skfi._passes import make_scorer, sum_rows
 from skfi.bridge import bridge
+from skfi.passes._sums import make_scorer, sum_rows
 
 ROWS, COLUMNS, BLOCK, VALIDATION = 10**9, 1_000, 8_192, 10_000
 NEWTON = 7  # passes of the fit: six steps and the last look, as in tests and examples

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
-from skfi._learning_curve import active_learning_curve
 from skfi.queries import Margin, QueryStrategy
+from skfi.queries._learning_curve import active_learning_curve
 
 X, Y = make_classification(120, 5, n_informative=3, n_classes=3, flip_y=0.2, random_state=0)
 MODEL = GaussianNB()

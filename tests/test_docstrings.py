@@ -31,7 +31,6 @@ IGNORED = {
 MODULES = [
     "skfi",
     "skfi.influence",
-    "skfi.active",
     "skfi.baselines",
     "skfi.queries",
     "skfi.bridge",

@@ -27,9 +27,7 @@ import numpy as np
 from scipy.linalg import helmert
 from sklearn import get_config
 
-from skfi._solved import SolvedLinear, solve_fitted
-from skfi.bridge._network import Choices
-from skfi.kernels._chunks import (
+from skfi._utils._chunks import (
     block_rows,
     dense_rows,
     map_blocks,
@@ -37,14 +35,16 @@ from skfi.kernels._chunks import (
     one_blas_thread,
     row_blocks,
 )
-from skfi.kernels._geometry import (
+from skfi.bridge._network import Choices
+from skfi.influence._solved import SolvedLinear, solve_fitted
+from skfi.linear._geometry import (
     _MAX,
     _TINY,
     _full_rank,
     _norm_in_probabilities,
 )
-from skfi.kernels._links import Sigmoid
-from skfi.kernels._softmax import SoftmaxLinear, _columns, perturb_rows
+from skfi.linear._links import Sigmoid
+from skfi.linear._softmax import SoftmaxLinear, _columns, perturb_rows
 
 _BLOCK_DOUBLES = 750_000  # temporaries of a block of pairs: most stay in the caches
 # 1 - cos² between Z̃_i and Z̃_j under this: the rows are taken as dependent.

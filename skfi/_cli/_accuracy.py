@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from .._budget import budget_mass
-from .._gain import fold_scores, interval, mean_and_error
-from .._progress import parts_of, progress_bar
-from .._trimmer import FITrimmer
-from .._trimmer_cv import FITrimmerCV
+from .._utils._budget import budget_mass
+from .._utils._progress import parts_of, progress_bar
+from ..inspection._gain import fold_scores, interval, mean_and_error
+from ..trimming._trimmer import FITrimmer
+from ..trimming._trimmer_cv import FITrimmerCV
 from ._console import Console
 
 _CAUTION = "Wrong labels among the held-out rows count against a right prediction."

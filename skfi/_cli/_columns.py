@@ -20,7 +20,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ..kernels._softmax import LARGEST
+from ..linear._softmax import LARGEST
 from ._console import CommandError, Console, listed, shown
 from ._spelling import respelled
 from ._tables import Table, with_points

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from .. import _extras
+from .._utils import _extras
 
 if TYPE_CHECKING:
     from ._screen import Screen
@@ -80,18 +80,6 @@ class Console:
                 for warning in caught:
                     if issubclass(warning.category, (UserWarning, RuntimeWarning)):
                         self.note(str(warning.message))
-
-
-def screen_of(stream: TextIO) -> Screen | None:
-    """What draws on a stream, if that is a terminal that can be drawn on."""
-    if not stream.isatty():
-        return None
-    try:
-        from ._screen import Screen
-    except ImportError:  # rich is not installed; lines do as well
-        return None
-    screen = Screen()
-    return screen if screen.usable else None
 
 
 def error(text: str) -> None:

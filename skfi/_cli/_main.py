@@ -6,12 +6,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
 
-from .. import __version__, _interrupt
-from .._methods import METHODS
+from .. import __version__
+from .._utils import _interrupt
+from ..trimming._methods import METHODS
 from . import _query, _trim
-from ._console import CommandError, Console, error, screen_of
+from ._console import CommandError, Console, error
 from ._models import MODELS
+
+if TYPE_CHECKING:
+    from ._screen import Screen
 
 FAILED = 1  # argparse itself exits with 2
 _SCORES = {
@@ -32,6 +37,18 @@ _STRATEGIES = {
     "badge": "rows that would change the model most, spread out",
     "random": "rows at random; what any useful strategy has to beat",
 }
+
+
+def screen_of(stream: TextIO) -> Screen | None:
+    """What draws on a stream, if that is a terminal that can be drawn on."""
+    if not stream.isatty():
+        return None
+    try:
+        from ._screen import Screen
+    except ImportError:  # rich is not installed; lines do as well
+        return None
+    screen = Screen()
+    return screen if screen.usable else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

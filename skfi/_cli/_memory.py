@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn import get_config
 
-from .._methods import METHODS
+from ..trimming._methods import METHODS
 from ._console import CommandError, shown
 
 # Copies that are in memory at once: of the Hessian with its factor and inverse, of the matrix

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from .._progress import Told, shown_by
+from .._utils._progress import Told, shown_by
 from ._console import shown
 
 _BAR = 30  # signs

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from .. import FITrimmer, FITrimmerCV, __version__
-from ..inspection._html_report import html_report
+from ..report._report import html_report
 from . import _accuracy
 from ._columns import Plan, plan_columns
 from ._console import CommandError, Console, figure, listed, require, shown, table_lines

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._solved import solve_fitted
 from ..bridge._network import Choices
+from ..influence._solved import solve_fitted
 
 
 def iv(

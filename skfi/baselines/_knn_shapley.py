@@ -16,18 +16,12 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import euclidean_distances
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
-from .._rows import (
-    check_in_memory,
-    check_names,
-    check_weight,
-    column_names,
-    encode_labels,
-    through_steps,
-)
-from .._trained_rows import pipelines_of
+from .._utils._checks import check_in_memory, check_weight, encode_labels
+from .._utils._chunks import block_rows, dense_rows, map_blocks
+from .._utils._trained_rows import pipelines_of
 from ..bridge._base import transform_before_last
 from ..bridge._refusals import check_classifier
-from ..kernels._chunks import block_rows, dense_rows, map_blocks
+from ..influence._rows import check_names, column_names, through_steps
 
 
 def knn_shapley(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from .._in_place import own_rows
-from .._rows import check_in_memory, encode_labels
-from .._trained_rows import last_of, trained_rows, unfrozen, warn_of_unequal_step
+from .._utils._checks import check_in_memory, encode_labels
+from .._utils._in_place import own_rows
+from .._utils._trained_rows import last_of, trained_rows, unfrozen, warn_of_unequal_step
 from ..bridge._refusals import check_classifier
 
 _TINY = np.finfo(np.float64).tiny

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from .._rows import check_in_memory
+from .._utils._checks import check_in_memory
 
 
 def random(estimator, X, y, X_val=None, y_val=None, *, random_state=None) -> np.ndarray:

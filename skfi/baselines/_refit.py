@@ -16,8 +16,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.validation import _num_samples
 
-from .._routing import weight_params
-from .._rows import encode_labels, predicted_labels
+from .._utils._checks import encode_labels, predicted_labels
+from ..bridge._routing import weight_params
 from ._loss import probabilities
 
 

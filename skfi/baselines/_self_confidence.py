@@ -13,11 +13,11 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 
-from .._rows import check_in_memory, check_weight
-from .._unseen import naming_unseen
-from .._validation import Split, checked_splits
-from .._warning_scopes import ignored
-from .._workers import workers
+from .._utils._checks import check_in_memory, check_weight
+from .._utils._unseen import naming_unseen
+from .._utils._warning_scopes import ignored
+from .._utils._workers import workers
+from ..influence._validation import Split, checked_splits
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
 

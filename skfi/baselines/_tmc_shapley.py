@@ -18,10 +18,10 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
-from .._in_place import own_rows
-from .._rows import check_in_memory, check_weight, encode_labels, predicted_labels
-from .._warning_scopes import ignored
-from .._workers import workers
+from .._utils._checks import check_in_memory, check_weight, encode_labels, predicted_labels
+from .._utils._in_place import own_rows
+from .._utils._warning_scopes import ignored
+from .._utils._workers import workers
 from ..bridge._refusals import check_classifier
 from ._loss import labels_and_codes
 from ._refit import fit_on, prior_on, with_all_classes

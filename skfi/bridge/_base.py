@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial, singledispatch, wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
-from .._extras import require
-from .._in_place import own_rows
-from ..kernels._links import OneVsRest, Sigmoid, Softmax
-from ..kernels._softmax import LARGEST, SoftmaxLinear
+from .._utils._extras import require
+from .._utils._in_place import own_rows
+from ..linear._links import OneVsRest, Sigmoid, Softmax
+from ..linear._softmax import LARGEST, SoftmaxLinear
 from ._refusals import NETWORKS, User, check_classifier, refusal, refuse_resampling
 
 if TYPE_CHECKING:
@@ -346,9 +347,9 @@ def _read_late(kind: type) -> bool:
     names = {base.__name__ for base in kind.__mro__}
     if packages & {"skorch", "torch"} or names & {"TorchClassifier", "SkorchClassifier"}:
         require("torch", f"Reading a {kind.__name__}")
-        from . import _torch  # noqa: F401  registers its bridges
+        import_module("._torch", __package__)  # registers its bridges
     elif "MLPClassifier" in names:
-        from . import _mlp  # noqa: F401
+        import_module("._mlp", __package__)
     return bridge.dispatch(kind) is not bridge.dispatch(object)
 
 

@@ -15,13 +15,13 @@ from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from .._extras import require
-from ..kernels._chunks import block_rows, row_blocks
+from .._utils._chunks import block_rows, row_blocks
+from .._utils._extras import require
 from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 
 if TYPE_CHECKING:
-    from ..kernels._network import Network
+    from ..network._network import Network
 
 _ACTIVATIONS = {
     "identity": lambda a: a,

@@ -18,8 +18,8 @@ from sklearn.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ..kernels._links import OneVsOne, OneVsRest, Sigmoid
-from ..kernels._softmax import SoftmaxLinear
+from ..linear._links import OneVsOne, OneVsRest, Sigmoid
+from ..linear._softmax import SoftmaxLinear
 from ._base import Bridge, LossWeight, bridge, steps_inside
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from .._warning_scopes import ignored
+from .._utils._warning_scopes import ignored
 from ._base import Bridge, LossWeight, as_given, bridge
 
 if TYPE_CHECKING:
-    from ..kernels._network import Network
+    from ..network._network import Network
 
 CURVATURES = ("auto", "exact", "ggn", "kfac", "ekfac", "cg")
 _NAMED_PARAMS = ("last_layer", "all")
@@ -157,7 +157,7 @@ class NetworkBridge:
         ``(choices, rows) -> Bridge`` of the last layer, whose steps turn rows into
         features; a few rows, as `prepare` returns them, on which to try the network out.
     make_network : callable
-        ``(choices, rows, n_rows) -> Network``, the torch module for `skfi.kernels`; n_rows
+        ``(choices, rows, n_rows) -> Network``, the torch module for `skfi.network`; n_rows
         is that of the whole training set.
     classes : ndarray of shape (K,)
         Labels in the order of the outputs.

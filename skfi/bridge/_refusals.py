@@ -6,10 +6,8 @@ only to say no to them would slow down ``import skfi``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from scipy.sparse import issparse
 from sklearn.utils import get_tags
 
 # Whom a refusal is for: what helps one user does not help another.
@@ -129,44 +127,6 @@ def check_classifier(value, name: str) -> None:
         raise TypeError(
             f"{name} is a {other.replace('_', ' ')} ({kind.__name__}), and must be a "
             "classifier, such as LogisticRegression(), with class labels in y."
-        )
-
-
-def check_rows(X, name: str, otherwise: str = "") -> None:
-    """Refuse rows that a network does not take: sparse ones, and inputs in several parts.
-
-    Parameters
-    ----------
-    X : object
-        What was passed for rows, or what a Pipeline's steps made of them.
-    name : str
-        Of the argument, as the message is to begin with it.
-    otherwise : str, default=""
-        What else helps, as a sentence with a space before it.
-
-    Raises
-    ------
-    TypeError
-        X is sparse, a mapping such as a dict or skorch's SliceDict, or a torch Dataset.
-    """
-    if issparse(X):  # those by keys are mappings, too
-        raise TypeError(
-            f"{name} is sparse, and networks take dense rows. Pass {name}.toarray(). In a "
-            "Pipeline put a step before the network that returns dense rows: "
-            "TruncatedSVD(100), or FunctionTransformer(to_dense) with a function "
-            f"def to_dense(X): return X.toarray().{otherwise}"
-        )
-    if isinstance(X, Mapping):
-        raise TypeError(
-            f"{name} is a {type(X).__name__}, and must be one array with a row for each "
-            f"sample. Put the parts side by side, np.column_stack(list({name}.values())), and "
-            "take them apart in the module: X[:, :5], X[:, 5:]."
-        )
-    kinds = {base.__module__ for base in type(X).__mro__}
-    if "torch.utils.data.dataset" in kinds:
-        raise TypeError(
-            f"{name} is a {type(X).__name__}, and must be one array with a row for each "
-            "sample. Pass the array or tensor of its rows, and its labels as y."
         )
 
 

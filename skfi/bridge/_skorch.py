@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -25,9 +26,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._extras import require
-from .._versioned import VersionedState
-from ._refusals import check_rows
+from .._utils._checks import check_rows
+from .._utils._extras import require
+from .._utils._versioned import VersionedState
 
 
 def is_skorch(estimator) -> bool:
@@ -157,7 +158,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
             Data that cannot be fitted, labels that the net's `classes` lack, outputs that
             are no probabilities of the classes, or a fit that diverged.
         """
-        from .._rows import checked_labels
+        from .._utils._checks import checked_labels
 
         _check_net(self.net)
         check_rows(X, "X")
@@ -375,3 +376,8 @@ def _check_probabilities(net, X: np.ndarray, n_classes: int) -> None:
             "criterion to CrossEntropyLoss where the module returns logits, NLLLoss where "
             "it returns probabilities, BCEWithLogitsLoss for a binary net's logit."
         )
+
+
+def given_or_default(estimator):
+    """The classifier as it is fitted: the default for None, a skorch net in its wrapper."""
+    return LogisticRegression() if estimator is None else adapt(estimator)

@@ -17,11 +17,11 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from ..kernels._links import Sigmoid, Softmax
-from ..kernels._network import Network, activations, as_tensor, blocks, scores_all
+from .._utils._checks import check_rows
+from ..linear._links import Sigmoid, Softmax
+from ..network._network import Network, activations, as_tensor, blocks, scores_all
 from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
-from ._refusals import check_rows
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
 from ._torch_copy import copy_module, plain_name, remove_idle_hooks, unwrap

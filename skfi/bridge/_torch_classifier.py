@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .._extras import require
-from .._versioned import VersionedState
+from .._utils._extras import require
+from .._utils._versioned import VersionedState
 
 
 class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
@@ -99,9 +101,9 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
             Probabilities, columns as in `classes_`.
         """
         require("torch", type(self).__name__)
-        from ._torch import read_torch_classifier
-
-        return read_torch_classifier(self).predict_proba(X)
+        # That module registers this class, and imports torch.
+        reader = import_module("._torch", __package__)
+        return reader.read_torch_classifier(self).predict_proba(X)
 
     def predict(self, X) -> np.ndarray:
         """Class labels.

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._rows import sliceable
+from .._utils._checks import sliceable
 from ._noise import as_rows, with_noise
 
 _N_SAMPLES = [Interval(Integral, 1, None, closed="left"), tuple]

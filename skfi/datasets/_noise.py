@@ -16,8 +16,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions, va
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from .._rows import sliceable
-from ..queries._select import select_power
+from .._utils._checks import sliceable
 
 _SHARE = [Interval(Real, 0, 1, closed="both")]
 
@@ -128,7 +127,11 @@ def flip_labels(
         if kind == "instance":
             given = _distributions(proba, "proba", (n, n_classes))
             largest = np.partition(given, -2, axis=1)[:, -2:]
-            rows = select_power(1.0 - (largest[:, 1] - largest[:, 0]), size, rng)
+            closeness = np.maximum(1.0 - (largest[:, 1] - largest[:, 0]), 0.0)
+            with np.errstate(divide="ignore"):
+                # By the Gumbel trick, in proportion to closeness without repetition.
+                noisy = np.log(closeness) + rng.gumbel(size=len(closeness))
+            rows = np.lexsort((rng.permutation(len(noisy)), -noisy))[:size]
             others = given[rows]
             others[np.arange(size), codes[rows]] = -1.0
             new[rows] = others.argmax(axis=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._extras import require
+from .._utils._extras import require
 from ._plotting import (
     BLACK,
     BLUE,

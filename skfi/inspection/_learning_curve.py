@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .._extras import require
-from .._learning_curve import active_learning_curve, normalised_area
+from .._utils._extras import require
+from ..queries._learning_curve import active_learning_curve, normalised_area
 from ._plotting import (
     BLACK,
     BLUE,

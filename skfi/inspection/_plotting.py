@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._extras import require
+from .._utils._extras import require
 
 # Okabe and Ito's colours, told apart by colour-blind readers. Where two of them meet in
 # one picture they differ in lightness or in shape too, for prints in grey.

@@ -15,9 +15,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
 
-from .._extras import require
-from .._in_place import own_rows
-from .._trained_rows import fit_on_own_rows
+from .._utils._extras import require
+from .._utils._in_place import own_rows
+from .._utils._trained_rows import fit_on_own_rows
 from ..queries._base import representation
 from ._plotting import BLACK, GREY, VERMILLION, add_legend, axes_for, count, plain_text, style
 

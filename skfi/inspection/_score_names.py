@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._learning_curve import _scoring
+from ..queries._learning_curve import _scoring
 
 # Averages over classes and the like, which change no range.
 _KIND = "(?: (?:macro|micro|weighted|samples|ovr|ovo))*$"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._extras import require
+from .._utils._extras import require
 from ._budget_scores import check_scores, kind_of, position, read_cv_results, unit_of
 from ._plotting import (
     BLACK,

@@ -25,7 +25,7 @@ from dask.utils import is_dataframe_like, is_series_like, key_split
 from sklearn import config_context, get_config
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from ..kernels._chunks import _BlasGate
+from .._utils._chunks import _BlasGate
 
 # Sums that one task adds up; all of them are on one machine then.
 SPLIT_EVERY = 8

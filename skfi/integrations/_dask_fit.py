@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _get_feature_names, column_or_1d
 
-from .._budget import check_budget
-from .._passes import fit_linear
-from .._reporting import warn_if_class_shrank, warn_of_spared
-from .._rows import missing_labels
-from .._trimmed import (
+from .._utils._budget import check_budget
+from .._utils._checks import missing_labels
+from .._utils._classes import warn_if_class_shrank, warn_of_spared
+from ..passes._sums import fit_linear
+from ..passes._trimmed import (
     LastRows,
     TrimResult,
     check_min_class_size,

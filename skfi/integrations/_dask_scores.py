@@ -8,11 +8,12 @@ import numpy as np
 from dask.base import is_dask_collection
 from sklearn.utils.validation import _num_features
 
-from .._passes import SCORES, Part, Reduce, Scorer, Totals, make_scorer, readable
-from .._rows import check_choice, check_names, column_names
-from ..active import _paired, score_pool
+from .._utils._checks import check_choice
 from ..bridge._network import Choices
-from ..kernels._aggregate import resolve_aggregate
+from ..influence._active import _paired, score_pool
+from ..influence._rows import check_names, column_names
+from ..linear._aggregate import resolve_aggregate
+from ..passes._sums import SCORES, Part, Reduce, Scorer, Totals, make_scorer, readable
 from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
 
 

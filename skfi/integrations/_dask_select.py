@@ -8,8 +8,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from .._budget import budget_rows, check_budget
-from .._select import LEVELS, Cut, chosen, count_ties, digit_counts, next_digit
+from .._utils._budget import budget_rows, check_budget
+from .._utils._select import LEVELS, Cut, chosen, count_ties, digit_counts, next_digit
 from ._dask_blocks import (
     SPLIT_EVERY,
     combine,

@@ -15,11 +15,11 @@ Where the chunks are computed is dask's to say: in threads, or on a cluster
 
 from __future__ import annotations
 
-from .._extras import require
+from .._utils._extras import require
 
 require("dask.array", __name__)
 
-from .._trimmed import TrimResult  # noqa: E402
+from ..passes._trimmed import TrimResult  # noqa: E402
 from ._dask_fit import fit_logistic, trim  # noqa: E402
 from ._dask_scores import fi_active, fi_util  # noqa: E402
 from ._dask_select import select_top  # noqa: E402

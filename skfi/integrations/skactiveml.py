@@ -16,12 +16,12 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._extras import missing
-from .._in_place import own_rows
-from .._sampler import FIActiveSampler
-from .._versioned import VersionedState
+from .._utils._extras import missing
+from .._utils._in_place import own_rows
+from .._utils._versioned import VersionedState
 from ..bridge._base import bridge
 from ..queries._base import QueryStrategy
+from ..queries._sampler import FIActiveSampler
 
 try:
     from skactiveml import classifier as _classifiers

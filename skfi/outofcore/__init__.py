@@ -5,7 +5,7 @@ passes. What stays in memory is a block, sums of the size of the model, and a nu
 most; how large a block is, scikit-learn's `working_memory` says.
 """
 
-from .._trimmed import TrimResult
+from ..passes._trimmed import TrimResult
 from ._arrays import ArrayRows
 from ._batches import BatchRows
 from ._fit import fit_logistic

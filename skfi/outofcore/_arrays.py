@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import _get_feature_names
 
-from .._checkpoint import data_setting, digest
-from .._rows import check_sliceable
-from ..kernels._chunks import row_blocks
+from .._utils._checkpoint import data_setting, digest
+from .._utils._checks import check_sliceable
+from .._utils._chunks import row_blocks
 from ._source import Block, Labels, RowSource, span
 
 _SAMPLED = 32  # rows by which other contents of the same shape are told

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _get_feature_names, _num_samples
 
-from .._checkpoint import data_setting, digest
-from ..kernels._chunks import row_blocks
+from .._utils._checkpoint import data_setting, digest
+from .._utils._chunks import row_blocks
 from ._source import Block, RowSource, named, span
 
 

@@ -10,9 +10,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
-from .._in_place import own_rows
-from .._passes import fit_linear
-from .._progress import progress_bar
+from .._utils._in_place import own_rows
+from .._utils._progress import progress_bar
+from ..passes._sums import fit_linear
 from ._reduce import Passes
 from ._source import Block, RowSource, check_source, named
 

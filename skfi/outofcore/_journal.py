@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from .._checkpoint import read_json, write_json
-from .._files import part_stem, replacing
-from .._locks import Lock
-from .._passes import Totals
-from ..kernels._covariance import Moments
-from ..kernels._softmax import CurvatureSum
+from .._utils._checkpoint import read_json, write_json
+from .._utils._files import part_stem, replacing
+from .._utils._locks import Lock
+from ..linear._covariance import Moments
+from ..linear._softmax import CurvatureSum
+from ..passes._sums import Totals
 
 _FORMAT = 2
 # Seconds between two entries: a killed run repeats so much.

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._checkpoint import digest
-from .._extras import require
+from .._utils._checkpoint import digest
+from .._utils._extras import require
 from ._source import Block, Labels, RowSource, named, span
 
 # Bytes read ahead in each column; by default a whole row group is held.

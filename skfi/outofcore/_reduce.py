@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 
-from .._passes import Part, Totals
-from .._progress import Told, progress_bar
+from .._utils._progress import Told, progress_bar
+from ..passes._sums import Part, Totals
 from ._journal import Journal
 from ._source import Block, RowSource, named
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._checkpoint import data_setting, setting
-from .._passes import SCORES, Scorer, make_scorer, readable
-from .._progress import progress_bar
-from .._rows import check_choice, column_names
+from .._utils._checkpoint import data_setting, setting
+from .._utils._checks import check_choice
+from .._utils._progress import progress_bar
 from ..bridge import Bridge
 from ..bridge._linear import balances
-from ..kernels._losses import resolve_validation_loss
+from ..influence._rows import column_names
+from ..linear._losses import resolve_validation_loss
+from ..passes._sums import SCORES, Scorer, make_scorer, readable
 from ._journal import Journal
 from ._reduce import Passes
 from ._source import RowSource, check_source, named

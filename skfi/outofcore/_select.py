@@ -7,9 +7,9 @@ from numbers import Integral
 
 import numpy as np
 
-from .._budget import budget_rows
-from .._select import chosen, count_ties, digit_counts, find_cut
-from ..kernels._chunks import row_blocks
+from .._utils._budget import budget_rows
+from .._utils._chunks import row_blocks
+from .._utils._select import chosen, count_ties, digit_counts, find_cut
 
 _CHUNK = 2**16  # scores at once: some 3 MiB of temporaries
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import get_config
 
-from .._checkpoint import data_setting
-from .._rows import missing_labels
+from .._utils._checkpoint import data_setting
+from .._utils._checks import missing_labels
 
 # A block has at most this share of working_memory: a copy of it, and the temporaries of the
 # products, take their part as well.

@@ -8,11 +8,11 @@ from operator import add
 
 import numpy as np
 
-from .._budget import budget_rows, check_budget
-from .._passes import SCORES
-from .._reporting import warn_if_class_shrank, warn_of_spared
-from .._rows import check_choice, encode_labels
-from .._trimmed import (
+from .._utils._budget import budget_rows, check_budget
+from .._utils._checks import check_choice, encode_labels
+from .._utils._classes import warn_if_class_shrank, warn_of_spared
+from ..passes._sums import SCORES
+from ..passes._trimmed import (
     LastRows,
     TrimResult,
     check_min_class_size,

@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ..kernels._chunks import block_rows, row_blocks
+from .._utils._chunks import block_rows, row_blocks
 from ._base import QueryStrategy, pool_blocks
 from ._posterior import POSTERIORS, Reader, draw_posterior
 

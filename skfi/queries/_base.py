@@ -31,22 +31,16 @@ from sklearn.utils.validation import (
     indexable,
 )
 
-from .._base import given_or_default
-from .._in_place import own_rows
-from .._rows import (
-    check_columns,
-    check_in_memory,
-    check_sliceable,
-    checked_labels,
-    sliceable,
-)
-from .._trained_rows import fit_on_own_rows, keep_trained_rows
-from .._versioned import VersionedState
+from .._utils._checks import check_in_memory, check_sliceable, checked_labels, sliceable
+from .._utils._chunks import block_rows, row_blocks, threads_to_fit
+from .._utils._in_place import own_rows
+from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
+from .._utils._versioned import VersionedState
 from ..bridge._base import bridge, innermost, transform_before_last
 from ..bridge._network import Choices, NetworkBridge, of_other_rows
 from ..bridge._refusals import check_classifier
-from ..bridge._skorch import adapt
-from ..kernels._chunks import block_rows, row_blocks, threads_to_fit
+from ..bridge._skorch import adapt, given_or_default
+from ..influence._rows import check_columns
 from ._select import select_top
 
 

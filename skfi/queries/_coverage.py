@@ -19,9 +19,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval
 
-from .._trained_rows import fit_on_own_rows
-from .._warning_scopes import ignored
-from ..kernels._chunks import one_blas_thread
+from .._utils._chunks import one_blas_thread
+from .._utils._trained_rows import fit_on_own_rows
+from .._utils._warning_scopes import ignored
 from ._base import QueryStrategy, representation
 from ._select import select_top
 

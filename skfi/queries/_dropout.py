@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..kernels._network import Network, activations, blocks
+from ..network._network import Network, activations, blocks
 
 # SELU's value at minus infinity, which alpha dropout puts in the place of a unit.
 _ALPHA = -1.7580993408473766

@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import _num_samples
 
-from .._in_place import own_rows
-from ..kernels._vectors import FactoredVectors
+from .._utils._in_place import own_rows
+from ..linear._vectors import FactoredVectors
 from ._base import QueryStrategy, pool_blocks, representation
 from ._select import select_diverse
 

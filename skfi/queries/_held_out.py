@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from .._validation import Split, make_splits
-from .._warning_scopes import ignored
+from .._utils._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge._network import of_other_rows
+from ..influence._validation import Split, make_splits
 from ._base import pool_blocks, representation
 
 

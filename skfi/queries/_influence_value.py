@@ -13,21 +13,22 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _num_samples
 
-from .._curved import CurvedLinear, curve_fitted
-from .._rows import Rows, encode_labels, predicted_labels
-from .._trained_rows import fit_on_own_rows
-from .._unseen import naming_unseen
-from .._validation import Split
-from .._warning_scopes import ignored
+from .._utils._checks import encode_labels, predicted_labels
+from .._utils._chunks import one_blas_thread
+from .._utils._trained_rows import fit_on_own_rows
+from .._utils._unseen import naming_unseen
+from .._utils._warning_scopes import ignored
 from ..bridge import Bridge
 from ..bridge._base import require_bridge
 from ..bridge._network import linear_part, of_other_rows
-from ..kernels._chunks import one_blas_thread
-from ..kernels._kronecker import KroneckerInverse
-from ..kernels._losses import ValidationLoss, resolve_validation_loss
-from ..kernels._objective import fit_curvature, invert, solve
-from ..kernels._removal import removal_all
-from ..kernels._softmax import SoftmaxLinear, validation_gradient
+from ..influence._curved import CurvedLinear, curve_fitted
+from ..influence._rows import Rows
+from ..influence._validation import Split
+from ..linear._kronecker import KroneckerInverse
+from ..linear._losses import ValidationLoss, resolve_validation_loss
+from ..linear._objective import fit_curvature, invert, solve
+from ..linear._removal import removal_all
+from ..linear._softmax import SoftmaxLinear, validation_gradient
 from ._base import QueryStrategy, pool_blocks
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
 from ._linear_part import is_frozen, linear_features

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from sklearn.frozen import FrozenEstimator
 
-from .. import _rows
 from ..bridge import Bridge
 from ..bridge._base import innermost
+from ..influence import _rows
 
 
 def linear_features(linear: Bridge, X):

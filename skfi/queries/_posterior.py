@@ -19,17 +19,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
-from .._curved import CurvedLinear, curve_fitted
-from .._in_place import own_rows
-from .._warning_scopes import ignored
+from .._utils._chunks import one_blas_thread
+from .._utils._in_place import own_rows
+from .._utils._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
 from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
 from ..bridge._torch_classifier import TorchClassifier
-from ..kernels._chunks import one_blas_thread
-from ..kernels._kronecker import KroneckerInverse
-from ..kernels._softmax import SoftmaxLinear
+from ..influence._curved import CurvedLinear, curve_fitted
+from ..linear._kronecker import KroneckerInverse
+from ..linear._softmax import SoftmaxLinear
 from ._linear_part import linear_features
 
 POSTERIORS = ("auto", "dropout", "laplace", "committee")

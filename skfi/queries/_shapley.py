@@ -11,11 +11,11 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples
 
-from .._validation import Split
-from .._warning_scopes import ignored
+from .._utils._warning_scopes import ignored
 from ..baselines import tmc_shapley
 from ..baselines._knn_shapley import _values
 from ..bridge._network import of_other_rows
+from ..influence._validation import Split
 from ._base import QueryStrategy, representation
 from ._held_out import Mean, fit_regressor, held_out_splits, predict_pool
 

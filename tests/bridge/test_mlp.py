@@ -151,7 +151,7 @@ def test_bridge_has_the_same_probabilities(n_classes, activation):
     by_hand = np.c_[expit(-z), expit(z)] if n_classes == 2 else softmax(z, axis=1)
     np.testing.assert_allclose(np.exp(log_proba), by_hand, rtol=1e-9)
     pytest.importorskip("torch")
-    from skfi.kernels._network import scores_all
+    from skfi.network._network import scores_all
 
     network = bridge(model).network(Choices(**GENERIC), X)
     log_proba = network.link.log_proba(scores_all(network, X))

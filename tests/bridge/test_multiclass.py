@@ -21,10 +21,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skfi import fi_util
 from skfi.bridge import Bridge, bridge, register_bridge
-from skfi.kernels._softmax import SoftmaxLinear
+from skfi.linear._softmax import SoftmaxLinear
 from tests.conftest import classic, make_split
+from tests.influence.test_reference import ingredients
 from tests.reference import Definition
-from tests.test_reference import ingredients
 
 EXACT = dict(solver="newton-cholesky", tol=1e-12, max_iter=1000)
 JOINED = [OneVsRestClassifier, OneVsOneClassifier]

@@ -12,7 +12,7 @@ from skfi._cli import _trim
 from skfi._cli._accuracy import Accuracy, points
 from skfi._cli._query import STRATEGIES
 from skfi._cli._trim import _at_the_edge
-from skfi._methods import METHODS
+from skfi.trimming._methods import METHODS
 from tests.cli.conftest import read, write
 
 pd = pytest.importorskip("pandas")
@@ -190,7 +190,7 @@ def test_rows_are_the_same_in_all_outputs(skfi, tables, suffix):
     """Terminal, JSON, scores and page count rows from 1; a text file has lines as well."""
     pytest.importorskip("jinja2")
     pytest.importorskip("pyarrow")
-    from tests.inspection.test_html_report import Page
+    from tests.report.test_html_report import Page
 
     train = tables.folder / f"train{suffix}"
     text = (tables.folder / "train.csv").read_text().replace('note, ""', 'note,\n""')

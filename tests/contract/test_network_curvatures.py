@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 torch = pytest.importorskip("torch")
 
 from skfi import FIActiveSampler, fi_active, fi_util  # noqa: E402
-from skfi.kernels import _network_scores  # noqa: E402
+from skfi.network import _scores as _network_scores  # noqa: E402
 from tests.contract.network_zoo import ZOO  # noqa: E402
 from tests.contract.test_network_zoo import (  # noqa: E402, F401
     _one_thread,

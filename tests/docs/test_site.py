@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 
 import pytest
@@ -119,3 +120,9 @@ def test_pages_that_links_are_turned_to_are_there(repository_links):
     for source, page in repository_links.PAGES.items():
         assert (ROOT / source).is_file()
         assert (DOCS / page).is_file()
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports():
+    code = "from draw_rooms import PICTURE, draw; assert PICTURE.read_text('utf-8') == draw()"
+    folder = ROOT / "docs" / "_ext"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)

@@ -9,9 +9,9 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.naive_bayes import GaussianNB
 
-from skfi._learning_curve import active_learning_curve
 from skfi.inspection._learning_curve import ActiveLearningCurveDisplay
 from skfi.queries import Margin, QueryStrategy
+from skfi.queries._learning_curve import active_learning_curve
 
 from .conftest import legend_texts
 

@@ -8,7 +8,7 @@ from sklearn import config_context, get_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skfi.kernels._chunks import n_threads
+from skfi._utils._chunks import n_threads
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -145,7 +145,7 @@ def test_tasks_run_in_one_thread_each_under_the_callers_configuration():
     seen = []
 
     def look(X, y):
-        from skfi.kernels._chunks import one_blas_thread
+        from skfi._utils._chunks import one_blas_thread
 
         with one_blas_thread():
             seen.append((n_threads(), get_config()["working_memory"]))

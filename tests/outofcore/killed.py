@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skfi import _checkpoint, _files
+from skfi._utils import _checkpoint, _files
 from skfi.outofcore import ArrayRows, _journal, fi_util, fit_logistic, trim
 
 N, D, BLOCK = 400, 4, 50

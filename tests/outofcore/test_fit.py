@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skfi import _progress
+from skfi._utils import _progress
 from skfi.outofcore import ArrayRows, fit_logistic
+from tests._utils.test_progress import Display
 from tests.conftest import make_split
 from tests.outofcore.sources import KINDS, in_blocks, names, source
-from tests.test_progress import Display
 
 
 def reference(X, y, weight=None, **params):

@@ -13,8 +13,8 @@ import pytest
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 
-from skfi._passes import Scorer
 from skfi.outofcore import ArrayRows, BatchRows, ParquetRows, _journal, fi_util, trim
+from skfi.passes._sums import Scorer
 from tests.conftest import ROOT, make_split
 from tests.outofcore.sources import KINDS, in_blocks, source, table, write_parquet
 

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 import skfi
 from skfi.baselines import iv
 from skfi.outofcore import ArrayRows, fi_util
+from tests._utils.test_progress import Display
 from tests.conftest import make_split
 from tests.outofcore.sources import KINDS, in_blocks, names, source, table
-from tests.test_progress import Display
 
 EXACT = dict(tol=1e-12, max_iter=10_000)
 CLOSE = dict(rtol=1e-10, atol=1e-18)
@@ -167,7 +167,7 @@ def test_scores_in_a_file(tmp_path):
 def test_each_pass_is_a_bar():
     model, X, y, V, w, _ = fitted(weighted=False, class_weight="balanced")
     display = Display()
-    with skfi._progress.shown_by(display):
+    with skfi._utils._progress.shown_by(display):
         fi_util(model, in_blocks(ArrayRows(X, y), 70), V, w)
     assert display.bars == [(f"Pass {k} of 3", 140, [70, 140]) for k in (1, 2, 3)]
 

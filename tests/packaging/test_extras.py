@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from sklearn.neural_network import MLPClassifier
 
 from skfi import fi_util
-from skfi._extras import EXTRAS, missing, require
+from skfi._utils._extras import EXTRAS, missing, require
 from tests.conftest import ROOT, make_split
 
 # Name of import -> name of the distribution, where they differ.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import skfi
-from skfi._extras import EXTRAS
+from skfi._utils._extras import EXTRAS
 from tests.conftest import ROOT
 from tests.docs.pages import blocks, printed
 from tests.packaging.installing import STRICT, environment
@@ -149,7 +149,7 @@ for found in pkgutil.walk_packages(skfi.__path__, "skfi."):
         print(found.name)
 """
     names = plain.run(code, tmp_path).split()
-    assert {"skfi.active", "skfi.bridge", "skfi.datasets", "skfi.inspection"} <= set(names)
+    assert {"skfi.influence", "skfi.bridge", "skfi.datasets", "skfi.inspection"} <= set(names)
 
 
 @pytest.mark.parametrize(("text", "user", "needed", "extra"), REFUSED)
@@ -220,7 +220,7 @@ def test_type_checkers_see_the_types(plain, tmp_path):
         check=False,
     )
     lines = done.stdout.splitlines()
-    assert 'Revealed type is "skfi._trimmer.FITrimmer"' in lines[1]
+    assert 'Revealed type is "skfi.trimming._trimmer.FITrimmer"' in lines[1]
     assert 'Unexpected keyword argument "buget"' in lines[2]
     assert "def (estimator: " in lines[0]
 

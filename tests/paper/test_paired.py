@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from examples.paper._pairs import PairScores, fi_joint, fi_paired
 from skfi import fi_util
 from skfi.bridge import bridge
-from skfi.kernels._losses import log_loss
-from skfi.kernels._objective import fit_curvature, invert, solve
-from skfi.kernels._softmax import validation_gradient
+from skfi.linear._losses import log_loss
+from skfi.linear._objective import fit_curvature, invert, solve
+from skfi.linear._softmax import validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
 

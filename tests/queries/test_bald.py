@@ -16,7 +16,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi.kernels._kronecker import KroneckerInverse
+from skfi.linear._kronecker import KroneckerInverse
 from skfi.queries import _bald, _posterior
 from skfi.queries._bald import BALD, BatchBALD, Configurations, mutual_information
 from skfi.queries._posterior import covariance_factor

@@ -247,7 +247,7 @@ def test_the_default_is_logistic_regression(name):
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_a_classifier_without_probabilities_is_refused(name, pipeline):
     estimator = make_pipeline(StandardScaler(), LinearSVC()) if pipeline else LinearSVC()
-    with pytest.raises(TypeError, match=r"LinearSVC has no pred|influence for LinearSVC"):
+    with pytest.raises(TypeError, match=r"LinearSVC pred|influence for LinearSVC"):
         make(name, estimator).fit(LABELLED, LABELS)
 
 
@@ -406,7 +406,7 @@ def bad_fits(name):
     if name in REFITS:
         yield {"estimator": Broken()}, LABELLED, LABELS, "no such luck"
     if name in REFUSES:
-        yield {"estimator": LinearSVC()}, LABELLED, LABELS, "LinearSVC has no"
+        yield {"estimator": LinearSVC()}, LABELLED, LABELS, "LinearSVC"
     if name in READS_ROWS:
         yield {}, np.where(LABELLED > 1, np.nan, LABELLED), LABELS, "NaN"
 

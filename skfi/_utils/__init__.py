@@ -1,0 +1,1 @@
+"""What every room uses: files, warnings, progress, blocks of rows, optional packages."""

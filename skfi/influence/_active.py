@@ -1,0 +1,290 @@
+"""FI of rows that are not labelled yet: how a trained model would follow, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from sklearn.utils.validation import _num_samples
+
+from .._utils._checks import check_choice, check_sliceable
+from ..bridge._network import Choices
+from ..linear._aggregate import resolve_aggregate
+from ._pairing import LinearReader, NetworkPairing, pair_fitted, row_batches
+
+__all__ = ["fi_active", "fi_pairwise"]
+
+
+def fi_pairwise(
+    estimator,
+    X,
+    y,
+    X_query,
+    y_query=None,
+    *,
+    sample_weight=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    unit="copy",
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+):
+    """Influence of each training row on the loss of each of some other rows.
+
+    How fast could the loss of row j change if the features of training row i moved a little
+    and the classifier were fitted again, measured against how far the same move shifts row
+    i's own predicted probabilities? This is `skfi.fi_util` with row j alone for validation
+    set, for all pairs at once: nothing is approximated, and nothing looped over pairs.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier fitted on exactly `X`, `y` and `sample_weight`, of a kind that
+        `skfi.fi_util` takes.
+    X : {array-like, sparse matrix} of shape (n, n_features)
+        Training rows; for a network of any shape (n, ...).
+    y : array-like of shape (n,)
+        Training labels.
+    X_query : {array-like, sparse matrix} of shape (n_query, n_features)
+        Rows that are looked at.
+    y_query : array-like of shape (n_query,), default=None
+        Their labels; None takes those the classifier predicts, as active learning has it.
+    sample_weight : array-like of shape (n,), default=None
+        Weights the estimator was fitted with.
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="log_loss"
+        Loss on the rows that are looked at, as in `skfi.fi_util`.
+    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
+    unit : {"copy", "row"}, default="copy"
+        What is perturbed where rows are weighted, as in `skfi.fi_util`.
+    params, perturbation, curvature, damping : default="last_layer", "features", "auto", "auto"
+        How a network is differentiated, and what stands for the Hessian, as in
+        `skfi.fi_util`. For a linear classifier of many classes ``curvature="kfac"`` brings the
+        cost of a pair from O(d K²) down to O(d + K²). "cg" has no root of the Hessian, which
+        pairs need, and is refused.
+    approximation : {None, "kfsvd", "sketch"}, default=None
+        For networks: "kfsvd" is the paper's (see `skfi.fi_util`). "sketch" projects both
+        sides of each pair, as long as the network has parameters, to `n_components` numbers
+        at random: single pairs are then right on average only.
+    n_components : int, default=None
+        Rank, or length of the sketch.
+    dtype : {None, "float32", "float64"}, default=None
+        Precision of a network's derivatives (None: its own), and of the products over pairs
+        (None: float64). float32 halves the cost of the products; its error is about 1e-6 of
+        the largest terms that a score is made of, which for small scores may be a percent.
+    random_state : int, RandomState instance or None, default=None
+        Start of the power iteration, and the sketch.
+
+    Returns
+    -------
+    influence : ndarray of shape (n_query, n)
+        Non-negative: squared change of row j's loss per unit of squared Fisher length of
+        row i. No sign. 0 for training rows of weight 0.
+
+    Raises
+    ------
+    TypeError
+        skfi cannot compute influence for the classifier; the message says what to do.
+    ValueError
+        What `skfi.fi_util` refuses.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The classifier is not at the optimum of these rows and weights.
+
+    See Also
+    --------
+    fi_active : One number for each of the other rows.
+
+    References
+    ----------
+    "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import fi_pairwise
+    >>> X, y = make_classification(200, random_state=0)
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> fi_pairwise(model, X[:100], y[:100], X[100:]).shape
+    (100, 100)
+    """
+    pairing = _paired(
+        estimator, X, y, sample_weight, validation_loss, metric, unit,
+        Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
+                random_state),
+    )  # fmt: skip
+    check_sliceable(X_query, "X_query")
+    features = pairing.features(X_query, "X_query")
+    codes = None
+    if y_query is not None:
+        codes = pairing.codes(y_query, "y_query")
+        if len(codes) != features.shape[0]:
+            raise ValueError(
+                f"y_query has {len(codes)} labels for the {features.shape[0]} rows of X_query."
+            )
+    return pairing.pairwise(features, codes)
+
+
+def fi_active(
+    estimator,
+    X,
+    y,
+    X_pool,
+    *,
+    aggregate="trimmed_mean",
+    sample_weight=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    unit="copy",
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+):
+    """Influence of the training rows on the prediction for each unlabelled row, FI^active.
+
+    A row scores high when small moves of many training rows would change the loss of the
+    label that the model predicts for it: its prediction hangs on details of the training
+    set. The paper labels such rows next.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier fitted on exactly `X`, `y` and `sample_weight`, of a kind that
+        `skfi.fi_util` takes.
+    X : {array-like, sparse matrix} of shape (n, n_features)
+        Labelled rows the classifier was trained on; for a network of any shape (n, ...).
+    y : array-like of shape (n,)
+        Their labels.
+    X_pool : {array-like, sparse matrix} of shape (n_pool, n_features), or iterator of such
+        Unlabelled rows. Memory maps and iterators of batches are read a piece at a time.
+    aggregate : {"trimmed_mean", "mean", "median", "lower_quartile", "row_trimmed_mean"} or \
+            callable, default="trimmed_mean"
+        From FI through each training row to one number. "trimmed_mean" is the paper's mean
+        of the middle 80 % (another share: `skfi.TrimmedMean`); "median", "lower_quartile", or
+        any `skfi.Quantile`; a function of an array (b, n) that returns (b,). "mean" needs no
+        pairs where the closed form holds (all but a network's inner parameters or input): it
+        is a quadratic form, whose cost for a pool row does not depend on n.
+        "row_trimmed_mean" is one too: it leaves out the tenth of the *training rows* with
+        the largest expected FI and the tenth with the smallest, for the whole pool alike.
+    sample_weight : array-like of shape (n,), default=None
+        Weights the estimator was fitted with. A row of weight w counts as w copies in the
+        named aggregates (weights that are not whole are scaled to a mean of 1 there); a
+        callable sees each row once.
+    validation_loss, metric, unit, params, perturbation : \
+            default="log_loss", "euclidean", "copy", "last_layer", "features"
+        As in `skfi.fi_pairwise`.
+    curvature : {"auto", "exact", "ggn", "kfac", "ekfac"}, default="auto"
+        What stands for the Hessian, as in `skfi.fi_util`: exact for a linear classifier.
+        "kfac", the paper's, is the fast one where there are many classes.
+    damping, approximation, n_components, dtype, random_state : \
+            default="auto", None, None, None, None
+        As in `skfi.fi_pairwise`.
+
+    Returns
+    -------
+    influence : ndarray of shape (n_pool,)
+        Non-negative, in the units of `skfi.fi_pairwise`.
+
+    Raises
+    ------
+    TypeError
+        skfi cannot compute influence for the classifier; the message says what to do.
+    ValueError
+        What `skfi.fi_util` refuses; an empty pool; an aggregate that returns nonsense.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The classifier is not at the optimum of these rows and weights.
+
+    See Also
+    --------
+    FIActiveSampler : Chooses which rows to label, by this and other scores.
+
+    Notes
+    -----
+    For n training rows, d features, K classes and m parameters a pool row costs n(K-1)m
+    multiplications with the exact Hessian, about n(2d + 2K²) with K-FAC, and m²/4
+    (m²/2 for few classes) with "mean" and "row_trimmed_mean", once the training rows have
+    been summed up.
+
+    References
+    ----------
+    "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4,
+    Algorithm 2 (which this is with ``curvature="kfac", approximation="kfsvd"``).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import fi_active
+    >>> X, y = make_classification(200, random_state=0)
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> influence = fi_active(model, X[:100], y[:100], X[100:])
+    >>> influence.shape
+    (100,)
+    """
+    aggregate = resolve_aggregate(aggregate)
+    pairing = _paired(
+        estimator, X, y, sample_weight, validation_loss, metric, unit,
+        Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
+                random_state),
+    )  # fmt: skip
+    return score_pool(pairing, X_pool, pairing.active(aggregate))
+
+
+def score_pool(
+    pairing: LinearReader | NetworkPairing, X_pool, score: Callable, name: str = "X_pool"
+) -> np.ndarray:
+    """A function of features over a pool of any size, batch by batch."""
+    if not isinstance(X_pool, Iterator):
+        check_sliceable(X_pool, name, batches=True)
+        if _num_samples(X_pool) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={getattr(X_pool, 'shape', ())}) while a "
+                f"minimum of 1 is required: {name} has no rows."
+            )
+    batches = row_batches(X_pool, pairing.doubles_per_row)
+    parts = [score(pairing.features(batch, name)) for batch in batches]
+    if not parts:
+        raise ValueError(f"{name} has no batches.")
+    return np.concatenate(parts)
+
+
+def _paired(estimator, X, y, sample_weight, validation_loss, metric, unit, choices):
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("unit", unit, ("copy", "row"))
+    check_choice("perturbation", choices.perturbation, ("features", "input"))
+    if choices.curvature == "cg":
+        raise ValueError(
+            'curvature="cg" has products with the inverse only, and pairs need its root. Use '
+            '"kfac", "ekfac" or "ggn".'
+        )
+    return pair_fitted(
+        estimator,
+        X,
+        y,
+        sample_weight,
+        validation_loss=validation_loss,
+        metric=metric,
+        unit=unit,
+        choices=choices,
+        stacklevel=5,
+    )

@@ -1,0 +1,445 @@
+"""Influence scores: a fitted classifier and data in, one score a row out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from .._utils._checks import check_choice
+from ..bridge._network import Choices
+from ._curved import InfluenceDetails
+from ._solved import SolvedLinear, SolvedNetwork, solve_fitted
+
+__all__ = ["InfluenceDetails", "fi_signed", "fi_util"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What rows are ordered by, and what is known beside it."""
+
+    scores: np.ndarray  # (n,)
+    gain: np.ndarray  # what one copy's removal takes off the validation loss (n,)
+    details: InfluenceDetails
+
+
+def fi_util(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    unit="copy",
+    params="last_layer",
+    perturbation="features",
+    curvature="auto",
+    damping="auto",
+    approximation=None,
+    n_components=None,
+    dtype=None,
+    random_state=None,
+    return_details=False,
+):
+    """Influence of each training row on the loss over a validation set, FI^util.
+
+    How fast could the mean validation loss change if the row's features moved a
+    little and the classifier were fitted again? The derivative of that loss is
+    measured against how far the same move shifts the row's own predicted
+    probabilities (their Fisher information). Rows with a high score have much more
+    say over the validation set than their own prediction accounts for; the paper
+    trims these first.
+
+    The score is exact for the fitted classifier: its whole objective, penalty and
+    weights included, and no pseudo-inverse of d×d matrices. The cost is two products
+    of X with d×d matrices (of size d(K-1) for K classes); for two classes, an L2 penalty
+    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse; for more
+    classes that takes ``curvature="kfac"``, an approximation.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier fitted on exactly `X`, `y` and `sample_weight`:
+        `LogisticRegression`, `LogisticRegressionCV`,
+        `SGDClassifier(loss="log_loss")`, a network (`MLPClassifier`,
+        `skorch.NeuralNetClassifier`, or a torch module in a
+        `skfi.bridge.TorchClassifier`), or a Pipeline, search or `FrozenEstimator`
+        that holds one. For a Pipeline rows are perturbed in the space its last step
+        sees. With an L1 or elastic-net penalty the coefficients that are zero are
+        taken to stay zero.
+    X : {array-like, sparse matrix} of shape (n, n_features)
+        Training rows; for a network of any shape (n, ...).
+    y : array-like of shape (n,)
+        Training labels.
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features)
+        Validation rows, not used in training: at the optimum the training set's own
+        gradient vanishes.
+    y_val : array-like of shape (n_val,)
+        Validation labels, all of classes the estimator knows.
+    sample_weight : array-like of shape (n,), default=None
+        Weights the estimator was fitted with. A weight of w counts as w copies.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the validation rows in the mean.
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="log_loss"
+        Loss on the validation rows: the paper's log loss; ``1 - P(y|x)``, in which
+        no single validation label can dominate; or between them the generalised
+        cross-entropy ``(1 - P(y|x)^q) / q`` with q = 0.5 (another q:
+        `skfi.GeneralizedCrossEntropy(q)`). A callable
+        ``(y, log_proba) -> (loss, gradient)`` gets class codes (b,) and log
+        probabilities (b, K), which are also valid logits, and returns the loss (b,)
+        and its gradient in them (b, K).
+    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        Coordinates in which the pseudo-inverse of the metric tensor is taken: the
+        features as they are (the paper), or whitened by the training covariance,
+        which makes the score the same in all affine coordinates of the features (for
+        a penalised model the penalty must be mapped along).
+    unit : {"copy", "row"}, default="copy"
+        What is perturbed where rows are weighted: one copy of a row of weight w, so
+        that weights and repetition give the same scores, or the row with its whole
+        weight. Without `sample_weight` there is no difference.
+    params : {"last_layer", "all"}, list of str or callable, default="last_layer"
+        Parameters of a network that follow a perturbed row: those of its last linear
+        layer, all that are not frozen, those of the given names, or those for whose
+        name a function returns True. The cost of each pass grows with what lies
+        behind the first of them.
+    perturbation : {"features", "input"}, default="features"
+        What is perturbed in a row: the last layer's input, or the network's own. With
+        ``params="last_layer"`` the former has a closed form and costs one forward pass
+        and the products of a linear classifier; all else takes K backward passes and
+        as many double ones for each row.
+    curvature : {"auto", "exact", "ggn", "kfac", "ekfac", "cg"}, default="auto"
+        What stands for the Hessian. "exact": the Hessian itself, an m×m matrix; away
+        from a minimum it may be indefinite, about which a warning tells. "ggn": the
+        generalised Gauss-Newton matrix, which leaves out the curvature of the scores,
+        is never negative, and is the Hessian itself for a linear model or last layer;
+        m×m too, n·K backward passes. "kfac": one Kronecker product a layer, K passes
+        over the rows and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues
+        of their own, more passes. "cg": conjugate gradients on Gauss-Newton products,
+        one pass over all rows an iteration and K solves a row, for few rows. "auto" is
+        exact for a linear classifier; for a network exact or "ggn" up to 1,000
+        parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
+        With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
+        K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
+        scores. Where that loses digits, the Hessian itself is inverted if it fits into memory.
+    damping : float or "auto", default="auto"
+        Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
+        for a network what lifts the weakest penalty to a tenth of the curvature's mean
+        eigenvalue. K-FAC has it in both factors, which keeps the product a product.
+    approximation : {None, "kfsvd"}, default=None
+        "kfsvd" is the paper's: K-FAC, and each row's mixed derivative ``∂_x∂_θL`` (m×d)
+        cut to rank `n_components` by randomised power iteration. Neither faster nor
+        better than the exact products, which need no such matrix; here to check the
+        paper.
+    n_components : int, default=None
+        Rank of the approximation.
+    dtype : {None, "float32", "float64"}, default=None
+        Precision of a network's derivatives; None is the network's own. For a linear
+        classifier that of the products of rows with H⁻¹, which are most of the cost; None
+        is "float64". The Hessian is summed up and inverted in float64 all the same.
+    random_state : int, RandomState instance or None, default=None
+        Start of the power iteration.
+    return_details : bool, default=False
+        Also return how the scores came about.
+
+    Returns
+    -------
+    influence : ndarray of shape (n,)
+        FI^util of each row, non-negative: squared change of the mean validation loss
+        per unit of squared Fisher length. It has no sign: a large score tells that
+        the row matters much, not in which direction. 0 for rows of weight 0.
+    details : InfluenceDetails
+        Only if `return_details`: the curvature and damping that were used, the number
+        of parameters, the norm of the objective's gradient, and the relative error of solves
+        through the rows, or of float32.
+
+    Raises
+    ------
+    TypeError
+        skfi cannot compute influence for the classifier; the message says what to do.
+    ValueError
+        NaN or infinity, widths that differ, labels the classifier does not know, or
+        no weight at all; a network that is no function of each row by itself.
+    MemoryError
+        Neither the Hessian nor a matrix of rows by rows fits into memory; the message
+        names the Hessian's size and what to do.
+    numpy.linalg.LinAlgError
+        There are more columns than rows, solving through the rows lost all digits (columns of
+        very different scales do that), and the Hessian does not fit into memory.
+
+    Warns
+    -----
+    UserWarning
+        With more columns than rows and a Hessian too large for memory, solving through the
+        rows left a relative error of more than 1e-8.
+    ConvergenceWarning
+        The objective's gradient at the fitted coefficients is not near zero, either
+        because the solver stopped early or because `X`, `y` or the weights are not
+        those the classifier was fitted on. Not for networks, which never are: see
+        Notes.
+
+    See Also
+    --------
+    FITrimmer : Fits, scores, drops the worst rows and fits again.
+
+    Notes
+    -----
+    A network is not trained to a strict minimum, and its Hessian then has directions of
+    negative curvature, along which no refit would settle. The scores of a network
+    describe the quadratic model of its objective around the parameters as they are:
+    where would it settle if one row moved, with the Gauss-Newton matrix and damping in
+    place of the Hessian? ``return_details=True`` reports the gradient's norm and the
+    damping. Networks are read in evaluation mode (dropout off, batch statistics frozen),
+    from a copy.
+
+    References
+    ----------
+    "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
+    Section 3, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import fi_util
+    >>> X, y = make_classification(200, random_state=0)
+    >>> y[0] = 1 - y[0]  # a wrong label
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> influence = fi_util(model, X[:100], y[:100], X[100:], y[100:])
+    >>> influence.shape
+    (100,)
+    >>> bool(influence[0] > np.quantile(influence, 0.8))
+    True
+    """
+    solved = _solve(
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        metric,
+        unit,
+        params=params,
+        perturbation=perturbation,
+        curvature=curvature,
+        damping=damping,
+        approximation=approximation,
+        n_components=n_components,
+        dtype=dtype,
+        random_state=random_state,
+    )
+    influence = solved.influence(metric, unit)
+    return (influence, solved.details) if return_details else influence
+
+
+def fi_signed(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    **params,
+):
+    """FI^util with a direction: its root times what removing the row gains.
+
+    FI has no sign, so rows that hold the model up score as high as rows that pull it down.
+    The first-order gain of removal (`skfi.baselines.iv`) tells them apart, and the product
+    goes first where both agree that a row matters. It is the order in which `FITrimmer`
+    removes rows by default, there with ``validation_loss="expected_error"`` and
+    ``metric="mahalanobis"``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier fitted on exactly `X`, `y` and `sample_weight`, see `fi_util`.
+    X : {array-like, sparse matrix} of shape (n, n_features)
+        Training rows.
+    y : array-like of shape (n,)
+        Training labels.
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features)
+        Validation rows, not used in training.
+    y_val : array-like of shape (n_val,)
+        Validation labels.
+    sample_weight : array-like of shape (n,), default=None
+        Weights the estimator was fitted with. One copy of a row is scored.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the validation rows in the mean.
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="log_loss"
+        Loss on the validation rows, see `fi_util`.
+    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        Coordinates of the perturbation, see `fi_util`.
+    **params : dict
+        How a network is differentiated: `params`, `perturbation`, `curvature`, `damping`,
+        `approximation`, `n_components`, `dtype` and `random_state` of `fi_util`.
+
+    Returns
+    -------
+    scores : ndarray of shape (n,)
+        Highest goes first; of the gain's sign: positive where the validation loss would be
+        lower without the row. √FI · gain, whose unit means nothing: compare the order, within
+        one model.
+
+    Raises
+    ------
+    TypeError
+        skfi cannot compute influence for the classifier; the message says what to do.
+        `params` holds another name.
+    ValueError
+        As for `fi_util`.
+
+    See Also
+    --------
+    fi_util : The measure itself, without a direction.
+    skfi.baselines.iv : The gain alone.
+
+    References
+    ----------
+    FI: "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 3. The
+    product with the gain is skfi's own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfi import fi_signed
+    >>> X, y = make_classification(200, random_state=0)
+    >>> y[0] = 1 - y[0]  # a wrong label
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> scores = fi_signed(model, X[:100], y[:100], X[100:], y[100:])
+    >>> bool(scores[0] > np.quantile(scores, 0.9)), bool((scores < 0).any())
+    (True, True)
+    """
+    known = [choice.name for choice in fields(Choices)]
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise TypeError(f"fi_signed does not take {unknown}. Its **params are {known}.")
+    options = {"validation_loss": validation_loss, "metric": metric, **params}
+    weights = {"sample_weight": sample_weight, "sample_weight_val": sample_weight_val}
+    return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
+
+
+def _solve(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    sample_weight,
+    sample_weight_val,
+    validation_loss,
+    metric,
+    unit,
+    **named: Any,
+) -> SolvedLinear | SolvedNetwork:
+    """What scores stand on, every choice checked; ``named`` are those of `Choices`."""
+    check_choice("metric", metric, ("euclidean", "mahalanobis"))
+    check_choice("unit", unit, ("copy", "row"))
+    # Choices knows more of both, for others.
+    check_choice("perturbation", named.get("perturbation", "features"), ("features", "input"))
+    check_choice("approximation", named.get("approximation"), (None, "kfsvd"))
+    choices = Choices(**named)
+    training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
+    return solve_fitted(*training, validation_loss, choices, stacklevel=5)
+
+
+def _names_choices(function: Callable) -> Callable:
+    """Names in its signature what ``**choices`` are, where `_methods` reads them."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    named = inspect.Parameter.KEYWORD_ONLY
+    choices = [inspect.Parameter(f.name, named, default=f.default) for f in fields(Choices)]
+    function.__signature__ = signature.replace(parameters=own + choices)  # type: ignore[attr-defined]
+    return function
+
+
+@_names_choices
+def fi_and_gain(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    unit="copy",
+    **choices: Any,
+) -> Scores:
+    """`fi_util`, and what removing one copy takes off the validation loss (`iv`).
+
+    FI has no sign; the second tells in which direction a row pulls. Both stand on the
+    same curvature, so that together they cost little more than either.
+    """
+    solved = _solve(
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight,
+        sample_weight_val,
+        validation_loss,
+        metric,
+        unit,
+        **choices,
+    )
+    influence, gain = solved.influence_and_gain(metric, unit)
+    return Scores(influence, gain, solved.details)
+
+
+@_names_choices
+def signed_fi_and_gain(
+    estimator,
+    X,
+    y,
+    X_val,
+    y_val,
+    *,
+    sample_weight=None,
+    sample_weight_val=None,
+    validation_loss="log_loss",
+    metric="euclidean",
+    **choices: Any,
+) -> Scores:
+    """FI with a direction: its root times what the row's removal gains.
+
+    FI has no sign, so rows that hold the model up score as high as rows that pull it
+    down. The first-order gain tells them apart, and the product goes first where both
+    agree that a row matters.
+    """
+    found = fi_and_gain(
+        estimator,
+        X,
+        y,
+        X_val,
+        y_val,
+        sample_weight=sample_weight,
+        sample_weight_val=sample_weight_val,
+        validation_loss=validation_loss,
+        metric=metric,
+        unit="copy",
+        **choices,
+    )
+    return Scores(np.sqrt(found.scores) * found.gain, found.gain, found.details)

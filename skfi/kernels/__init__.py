@@ -1,1 +1,0 @@
-"""Arrays in, arrays out: the formulas of the measure, knowing no estimator."""

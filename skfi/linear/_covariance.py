@@ -1,0 +1,70 @@
+"""The training covariance, whose root turns a perturbation's length into Mahalanobis'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._utils._chunks import block_rows, dense_rows, map_blocks
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weight, mean and scatter of rows; of blocks that are joined, those of all rows.
+
+    Chan, Golub and LeVeque (1983): scatter is about each block's own mean, so that nothing
+    cancels where the mean is large.
+    """
+
+    weight: float
+    mean: np.ndarray  # (d,)
+    scatter: np.ndarray  # Σ w (x - mean)(x - mean)ᵀ (d, d)
+
+    def __add__(self, other: Moments) -> Moments:
+        weight = self.weight + other.weight
+        if not weight > 0:
+            return self
+        apart = other.mean - self.mean
+        share = other.weight / weight
+        between = np.outer(apart, apart) * (self.weight * share)
+        return Moments(
+            weight, self.mean + share * apart, self.scatter + other.scatter + between
+        )
+
+
+def moments(X, weight: np.ndarray, chunk: int | None = None) -> Moments:
+    """`Moments` of rows, in blocks."""
+    d = X.shape[1]
+    if chunk is None:
+        chunk = block_rows(2 * d)
+
+    def part(rows: slice) -> Moments:
+        block, w = dense_rows(X, rows), weight[rows]
+        total = float(w.sum())
+        if not total > 0:
+            return Moments(0.0, np.zeros(d), np.zeros((d, d)))
+        mean = w @ block / total
+        centred = (block - mean) * np.sqrt(w)[:, None]
+        return Moments(total, mean, centred.T @ centred)
+
+    found = Moments(0.0, np.zeros(d), np.zeros((d, d)))
+    for block in map_blocks(part, X.shape[0], chunk):
+        found = found + block
+    return found
+
+
+def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
+    """R (d, rank) with R Rᵀ the weighted covariance of the rows."""
+    return root_of(moments(X, weight, chunk))
+
+
+def root_of(found: Moments) -> np.ndarray:
+    """R (d, rank) with R Rᵀ the covariance."""
+    covariance = found.scatter / found.weight
+    # Equilibrate first: columns of very different scale are not dependent.
+    scale = np.sqrt(np.diagonal(covariance))
+    scale = np.where(scale > 0, scale, 1.0)
+    eigenvalue, Q = np.linalg.eigh(covariance / np.outer(scale, scale))
+    kept = eigenvalue > len(scale) * np.finfo(np.float64).eps * eigenvalue[-1]
+    return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])

@@ -1,0 +1,1 @@
+"""The measure for torch modules: derivatives, curvatures, scores, pairs."""

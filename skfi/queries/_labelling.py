@@ -1,0 +1,390 @@
+"""One run of labelling: which rows it starts from, who gives the labels, and its rounds.
+
+Each random choice has a seed of its own, made of what it is for, so that no choice depends
+on what else is run, in which order, or in how many goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils.extmath import _approximate_mode
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._utils._checkpoint import Checkpoint
+from .._utils._checks import is_missing, missing_labels
+from .._utils._in_place import own_rows
+from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows, trained_rows
+
+_SPLIT, _FIT, _DRAW, _QUERY = range(4)  # what a seed is for
+
+
+def make_seed(root: int, *keys: int) -> int:
+    """A seed that depends on all keys, and on nothing else."""
+    return int(np.random.SeedSequence([root, *keys]).generate_state(1)[0])
+
+
+def _words(name: str) -> list[int]:
+    return list(hashlib.sha256(name.encode()).digest())
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of rows in X, each ascending."""
+
+    test: np.ndarray
+    start: np.ndarray
+    pool: np.ndarray
+
+
+def given_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,), as objects where an oracle may add to them, and which are known (n,)."""
+    if y is None:
+        if oracle is None:
+            raise ValueError("y is None: pass labels, or an oracle that gives them.")
+        return np.full(n_rows, None, dtype=object), np.zeros(n_rows, dtype=bool)
+    y = column_or_1d(np.asarray(y), warn=True)
+    known = ~missing_labels(y)
+    if oracle is None and not known.all():
+        raise ValueError(
+            f"y lacks the labels of {n_rows - known.sum()} of {n_rows} rows (None or NaN): "
+            "pass an oracle that gives them, or leave these rows out."
+        )
+    if oracle is not None and known.all():
+        raise ValueError(
+            "y has a label for every row, so there is nothing to ask the oracle: leave the "
+            "oracle out, or set the labels of the pool to None or NaN."
+        )
+    # Strings that came as objects get the type classifiers know them by.
+    given = np.array(y[known].tolist()) if y.dtype == object else y[known]
+    if len(given):
+        check_classification_targets(given)
+    if oracle is None:
+        return given, known
+    values = np.full(n_rows, None, dtype=object)
+    values[known] = given.tolist()
+    return values, known
+
+
+def draw_splits(
+    root: int, n_repeats: int, y, known, n_initial: int, test_size, oracle: bool
+) -> list[Split]:
+    """Test rows, first rows and pool of each repeat.
+
+    Parameters
+    ----------
+    root : int
+        The seed of the run.
+    n_repeats : int
+        Splits to draw.
+    y, known : ndarrays of shape (n,)
+        Labels, and which are known.
+    n_initial : int
+        First rows; with an oracle at least as many.
+    test_size : float or int
+        Share or number of the known rows to hold out; 0 for none.
+    oracle : bool
+        Rows with a label are then all labelled at first, and others are drawn at random.
+    """
+    rows = np.flatnonzero(known)
+    share = not isinstance(test_size, Integral)
+    n_test = int(np.ceil(test_size * len(rows)) if share else test_size)
+    if test_size and not len(rows):
+        raise ValueError(
+            "There are no rows with labels to hold out: pass X_test and y_test, or "
+            "test_size=None for a run without scores."
+        )
+    n_left = len(y) - n_test
+    if n_left <= n_initial or n_test > len(rows):
+        raise ValueError(
+            f"X has {len(y)} rows, {len(rows)} of them with labels. With {n_test} test rows "
+            f"and n_initial={n_initial} first rows no pool is left. Use fewer of either."
+        )
+    codes = np.unique(np.array(y[rows].tolist()), return_inverse=True)[1]
+    splits = []
+    for repeat in range(n_repeats):
+        rng = np.random.RandomState(make_seed(root, _SPLIT, repeat))
+        tested = _proportional(codes, n_test, rng)
+        test, left = rows[tested], np.delete(rows, tested)
+        if oracle:
+            unknown = np.flatnonzero(~known)
+            n_asked = max(0, n_initial - len(left))
+            asked = rng.choice(unknown, n_asked, replace=False)
+            start = np.union1d(left, asked)
+        else:
+            start = left[_proportional(np.delete(codes, tested), n_initial, rng, mixed=True)]
+        pool = np.setdiff1d(np.arange(len(y)), np.union1d(test, start))
+        splits.append(Split(test, start, pool))
+    return splits
+
+
+def _proportional(codes, size: int, rng, mixed: bool = False) -> np.ndarray:
+    """Positions of ``size`` rows in proportion to their classes, ascending.
+
+    With ``mixed`` one is exchanged where they would all be of one class.
+    """
+    counts = np.bincount(codes)
+    if size == 0:
+        return np.array([], dtype=np.intp)
+    taken = _approximate_mode(counts, size, rng)
+    if mixed and np.count_nonzero(taken) == 1:
+        others = np.flatnonzero((counts > 0) & (taken == 0))
+        if not len(others):
+            raise ValueError(
+                "y has one class only beside the test rows; a classifier needs two."
+            )
+        taken[taken > 0] -= 1
+        taken[rng.choice(others, p=counts[others] / counts[others].sum())] = 1
+    parts = [
+        rng.choice(np.flatnonzero(codes == k), n, replace=False) for k, n in enumerate(taken)
+    ]
+    return np.sort(np.concatenate(parts))
+
+
+class Labels:
+    """The labels there are, and the oracle that is asked for the others, once for each row.
+
+    Parameters
+    ----------
+    values, known : ndarrays of shape (n,)
+        As from `given_labels`.
+    oracle : callable or None
+        ``(X_rows, indices) -> labels``.
+    store : Checkpoint or None
+        Where answers are kept as soon as they are there.
+    """
+
+    def __init__(self, values, known, oracle, store: Checkpoint | None):
+        self.values, self.known = values, known.copy()
+        self.oracle, self.store = oracle, store
+        self.answers: dict[int, Any] = {}
+        if oracle is not None and store is not None:
+            self.answers = store.load_answers()
+            for row, label in self.answers.items():
+                self.values[row], self.known[row] = label, True
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Labels of rows, in a type that classifiers know."""
+        labels = self.values[rows]
+        return labels if self.oracle is None else np.array(labels.tolist())
+
+    def ask(self, X, rows: np.ndarray) -> None:
+        """Have the oracle label those of the rows that nobody has labelled yet."""
+        rows = rows[~self.known[rows]]
+        if not len(rows):
+            return
+        answers = self.oracle(_safe_indexing(X, rows), rows.copy())
+        if isinstance(answers, Iterator):  # each is kept before the next is asked for
+            n_given = 0
+            for n_given, answer in enumerate(answers, start=1):
+                if n_given > len(rows):
+                    break
+                self._keep(rows[n_given - 1 : n_given], [answer])
+        else:
+            answers = np.asarray(answers, dtype=object)
+            if answers.ndim != 1 and answers.shape != (len(rows), 1):
+                raise ValueError(
+                    f"The oracle was asked for {len(rows)} labels, and must return a list or "
+                    "array of as many, also for a single row, or yield them one by one. It "
+                    + (
+                        f"returned {answers.item()!r}."
+                        if answers.ndim == 0
+                        else f"returned an array of shape {answers.shape}."
+                    )
+                )
+            answers = answers.ravel()
+            n_given = len(answers)
+            if n_given == len(rows):
+                self._keep(rows, answers)
+        if n_given != len(rows):
+            given = "more" if n_given > len(rows) else n_given
+            raise ValueError(f"The oracle was asked for {len(rows)} labels and gave {given}.")
+
+    def _keep(self, rows: np.ndarray, answers) -> None:
+        labels = [_plain(answer) for answer in answers]
+        held = self.values[self.known]
+        text = isinstance(held[0] if len(held) else labels[0], str)
+        for label in labels:
+            if isinstance(label, str) != text:
+                raise ValueError(
+                    f"The oracle gave the label {label!r}, and others are "
+                    f"{'strings' if text else 'numbers'}: all must be of one type."
+                )
+        for row, label in zip(rows.tolist(), labels, strict=True):
+            self.values[row], self.known[row], self.answers[row] = label, True, label
+        if self.store is not None:
+            self.store.save_answers(self.answers)
+
+
+def _plain(label):
+    """A label as Python's own bool, int, float or str."""
+    label = label.item() if isinstance(label, (np.generic, np.ndarray)) else label
+    if is_missing(label) or not isinstance(label, (bool, int, float, str)):
+        raise ValueError(f"The oracle gave {label!r}, which is no label: no number or string.")
+    return label
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round found: a fit, its score, and the rows asked for next, if any were."""
+
+    score: float
+    fit_seconds: float
+    query_seconds: float | None = None
+    rows: list[int] | None = None
+
+    @classmethod
+    def restore(cls, kept: dict[str, Any]) -> Round:
+        return cls(**{**kept, "score": np.nan if kept["score"] is None else kept["score"]})
+
+    def keep(self) -> dict[str, Any]:
+        """As JSON has it, which knows no NaN."""
+        return {**asdict(self), "score": None if np.isnan(self.score) else self.score}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One strategy in one repeat, and what is known of its rounds from before."""
+
+    name: str
+    strategy: Any
+    repeat: int
+    split: Split
+    digest: str
+    done: list[Round]
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What the rounds of all curves have in common."""
+
+    estimator: Any
+    scorer: Callable
+    X: Any
+    labels: Labels
+    test: tuple[Any, Any]  # X_test, y_test; None for the rows of the split
+    n_labelled: np.ndarray  # labelled rows at each fit
+    root: int
+    error_score: Any
+    store: Checkpoint | None
+
+    def run(self, curve: Curve, told: Callable[[int], None] | None = None) -> list[Round]:
+        """Go through the rounds of a curve, from where it is.
+
+        ``told`` hears how many rows have been labelled beside the first ones.
+        """
+        rounds = list(curve.done[: len(self.n_labelled)])
+        labelled, pool = curve.split.start, curve.split.pool
+        self.labels.ask(self.X, labelled)
+        for number, size in enumerate(np.append(np.diff(self.n_labelled), 0)):
+            if number == len(rounds) or (size and rounds[number].rows is None):
+                try:
+                    found = self._round(curve, number, labelled, pool, int(size))
+                except Exception as error:
+                    error.add_note(
+                        f"In round {number} of strategy {curve.name!r}, repeat {curve.repeat}, "
+                        f"with {len(labelled)} labelled rows."
+                    )
+                    raise
+                if number < len(rounds):  # an earlier run ended here, before its query
+                    before = rounds[number]
+                    found = replace(found, score=before.score, fit_seconds=before.fit_seconds)
+                rounds[number:] = [found]
+                if self.store is not None:
+                    kept = [done.keep() for done in rounds]
+                    self.store.save(curve.name, curve.repeat, curve.digest, kept)
+            if size:
+                rows = np.array(rounds[number].rows, dtype=np.intp)
+                self.labels.ask(self.X, rows)
+                labelled, pool = np.concatenate([labelled, rows]), np.setdiff1d(pool, rows)
+            if told is not None:
+                told(len(labelled) - len(curve.split.start))
+        return rounds
+
+    def _round(self, curve: Curve, number: int, labelled, pool, size: int) -> Round:
+        y = self.labels.of(labelled)
+        if (y == y[0]).all():
+            draw = np.random.RandomState(make_seed(self.root, _DRAW, curve.repeat, number))
+            rows = draw.choice(pool, size, replace=False).tolist() if size else None
+            return Round(np.nan, 0.0, 0.0 if size else None, rows)
+        X = _safe_indexing(self.X, labelled)
+        model = seeded(self.estimator, make_seed(self.root, _FIT, curve.repeat, number))
+        start = perf_counter()
+        with keep_trained_rows():
+            fit_on_own_rows(model, X, y)
+            prepared = trained_rows(model, X)
+        fit_seconds = perf_counter() - start
+        score = self._score(model, curve)
+        if not size:
+            return Round(score, fit_seconds)
+        seed = make_seed(self.root, _QUERY, curve.repeat, number, *_words(curve.name))
+        strategy = clone(curve.strategy).set_params(estimator=FrozenEstimator(model))
+        if "random_state" in strategy.get_params(deep=False):
+            strategy.set_params(random_state=seed)
+        X_pool = _safe_indexing(self.X, pool)
+        start = perf_counter()
+        with keep_trained_rows((model, X, prepared)):
+            strategy.fit(X, y)
+        positions = strategy.query(X_pool, batch_size=size)
+        query_seconds = perf_counter() - start
+        rows = pool[_checked(positions, size, len(pool))].tolist()
+        return Round(score, fit_seconds, query_seconds, rows)
+
+    def _score(self, model, curve: Curve) -> float:
+        X_test, y_test = self.test
+        if X_test is None:
+            if not len(curve.split.test):
+                return np.nan
+            X_test = _safe_indexing(self.X, curve.split.test)
+            y_test = self.labels.of(curve.split.test)
+        try:
+            return float(self.scorer(model, own_rows(model, X_test), y_test))
+        except Exception as error:
+            if isinstance(self.error_score, str):
+                raise
+            warnings.warn(
+                f"The score could not be computed and is set to {self.error_score}: "
+                f"{type(error).__name__}: {error}",
+                UserWarning,
+                stacklevel=2,
+            )
+            return float(self.error_score)
+
+
+def seeded(estimator, seed: int):
+    """A clone in which every `random_state` that is None has a seed."""
+    estimator = clone(estimator)
+    rng = np.random.RandomState(seed)
+    seeds = {
+        name: rng.randint(2**31 - 1)
+        for name, value in sorted(estimator.get_params(deep=True).items(), key=lambda p: p[0])
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    }
+    return estimator.set_params(**seeds)
+
+
+def _checked(positions, size: int, n_pool: int) -> np.ndarray:
+    """What a strategy returned, if it is a batch of the pool."""
+    positions = np.asarray(positions)
+    if positions.shape != (size,) or positions.dtype.kind not in "iu":
+        raise ValueError(
+            f"query must return {size} positions in the pool, and returned an array of "
+            f"shape {positions.shape} and type {positions.dtype}."
+        )
+    outside = (positions < 0) | (positions >= n_pool)
+    if outside.any() or len(np.unique(positions)) < size:
+        raise ValueError(
+            f"query must return different positions in 0 to {n_pool - 1}, and returned "
+            f"{positions.tolist()}."
+        )
+    return positions

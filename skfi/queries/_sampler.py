@@ -1,0 +1,294 @@
+"""FIActiveSampler: which unlabelled rows to label next, by the influence measure."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import rankdata
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples
+
+from .._utils._chunks import one_blas_thread
+from .._utils._trained_rows import keep_trained_rows, trained_rows, unequal_steps, unfrozen
+from .._utils._warning_scopes import ignored
+from ..bridge._base import require_bridge
+from ..bridge._network import CURVATURES, Choices
+from ..bridge._skorch import given_or_default
+from ..influence._active import score_pool
+from ..influence._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
+from ..linear._aggregate import resolve_aggregate
+from ..linear._losses import resolve_validation_loss
+from ..linear._pool_gradients import SCORES
+from ..linear._vectors import in_length
+from ._base import QueryStrategy, representation
+from ._held_out import predict_pool
+from ._select import select_diverse, select_power, select_top
+
+
+class FIActiveSampler(QueryStrategy):
+    """Query strategy that asks for the rows whose prediction hangs on the training set.
+
+    FI^active of an unlabelled row tells how much the loss of its predicted label could change
+    if the training rows moved a little and the classifier were fitted again. The paper asks for
+    the rows that score highest; rows that score alike are then asked together, and a batch
+    holds near-duplicates. By default FI is set against the row's margin here, and the batch is
+    spread out among the best.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        Classifier of a kind that `skfi.fi_util` takes; a clone of it is fitted on the
+        labelled rows. A `FrozenEstimator` around a trained one is used as it is: the rows
+        passed to `fit` are then those it was trained on. None is `LogisticRegression()`.
+    batch_size : int, default=1
+        Rows a query asks for.
+    utility : {"flip_ratio", "fi", "fi_margin"}, default="flip_ratio"
+        "fi" is the paper's FI^active. "fi_margin" multiplies it by one minus the difference of
+        the two largest probabilities, which leaves out rows that are far from every boundary.
+        "flip_ratio" is √FI of the log-odds of the two most probable classes over these
+        log-odds themselves: how near the row is to being decided the other way.
+    selection : {"diverse", "top", "power"}, default="diverse"
+        "top" takes the highest scores (the paper). "diverse" is k-means++ on vectors whose
+        squared lengths are the scores and whose directions are those of the FI embedding (for
+        the flip ratio, of the loss's gradient, as in BADGE, where it has the closed form).
+        "power" draws in proportion to the scores.
+    shortlist : int, default=5
+        "diverse" chooses among this many times as many rows as are asked for, those with the
+        highest scores; None is the whole pool.
+    aggregate : {"median", "trimmed_mean", "mean", "lower_quartile", "row_trimmed_mean"} or \
+            callable, default="median"
+        From FI through each training row to one number, see `skfi.fi_active`. The paper's is
+        "trimmed_mean".
+    validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
+            default="log_loss"
+        Loss of the predicted label that is looked at; the flip ratio looks at the log-odds
+        instead.
+    metric : {"euclidean", "mahalanobis"}, default="euclidean"
+        Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
+    curvature, damping, params, perturbation, dtype : \
+            default="auto", "auto", "last_layer", "features", None
+        What stands for the Hessian, and how a network is differentiated, as in
+        `skfi.fi_pairwise`.
+    approximation : {None, "kfsvd", "sketch"}, default=None
+        For networks, as in `skfi.fi_pairwise`.
+    n_components : int, default=None
+        Rank, or length of the sketch; without `approximation` it says nothing.
+    subsample : float, default=None
+        The paper's second approximation: score a random share of the pool, and let a random
+        forest that is trained on their ranks predict those of all rows. Only with
+        ``selection="top"`` or "power". Exact scores rarely cost more than the forest.
+    random_state : int, RandomState instance or None, default=None
+        Draws, the sub-sample and its forest, and the order of ties.
+
+    Attributes
+    ----------
+    estimator_ : estimator or None
+        The fitted classifier; None where the labelled rows are of one class.
+    influence_details_ : InfluenceDetails
+        Curvature and damping that were used, the number of parameters, and the norm of the
+        objective's gradient.
+    classes_ : ndarray of shape (K,)
+        Class labels.
+    n_features_in_ : int
+        Features seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, where `X` has string column names.
+
+    See Also
+    --------
+    fi_active : The scores by themselves.
+    FIEmbedding : The embedding, as a transformer.
+    active_learning_curve : The whole loop, for several strategies.
+
+    Notes
+    -----
+    The paper's algorithms: Algorithm 2 is ``utility="fi", selection="top",
+    aggregate="trimmed_mean", validation_loss="log_loss", curvature="kfac"``, for a network
+    with ``approximation="kfsvd"`` and its rank k in `n_components`; Algorithm 4 is the same
+    with ``subsample=0.2`` in a loop (`skfi.active_learning_curve`).
+
+    References
+    ----------
+    "Enhancing Training Robustness through Influence Measure" (published as
+    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4.
+
+    Arthur & Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007.
+
+    Kirsch et al., "Stochastic Batch Acquisition: A Simple Baseline for Deep Active
+    Learning", TMLR 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skfi import FIActiveSampler
+    >>> X, y = load_digits(return_X_y=True)
+    >>> labelled, pool = X[:100] / 16, X[100:] / 16
+    >>> sampler = FIActiveSampler(batch_size=10, random_state=0).fit(labelled, y[:100])
+    >>> asked = sampler.query(pool)
+    >>> asked.shape
+    (10,)
+    """
+
+    _needs_proba = False  # probabilities are read from the bridge
+    _parameter_constraints: dict = {
+        **QueryStrategy._parameter_constraints,
+        "utility": [StrOptions(set(SCORES))],
+        "selection": [StrOptions({"diverse", "top", "power"})],
+        "aggregate": [str, callable],
+        "validation_loss": [str, callable],
+        "metric": [StrOptions({"euclidean", "mahalanobis"})],
+        "curvature": [StrOptions(set(CURVATURES) - {"cg"})],
+        "approximation": [StrOptions({"kfsvd", "sketch"}), None],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "shortlist": [Interval(Integral, 1, None, closed="left"), None],
+        "subsample": [Interval(Real, 0, 1, closed="right"), None],
+        "perturbation": [StrOptions({"features", "input"})],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        batch_size=1,
+        utility="flip_ratio",
+        selection="diverse",
+        shortlist=5,
+        aggregate="median",
+        validation_loss="log_loss",
+        metric="euclidean",
+        curvature="auto",
+        damping="auto",
+        params="last_layer",
+        perturbation="features",
+        dtype=None,
+        approximation=None,
+        n_components=None,
+        subsample=None,
+        random_state=None,
+    ):
+        super().__init__(estimator, batch_size=batch_size, random_state=random_state)
+        self.utility = utility
+        self.selection = selection
+        self.shortlist = shortlist
+        self.aggregate = aggregate
+        self.validation_loss = validation_loss
+        self.metric = metric
+        self.curvature = curvature
+        self.damping = damping
+        self.params = params
+        self.perturbation = perturbation
+        self.dtype = dtype
+        self.approximation = approximation
+        self.n_components = n_components
+        self.subsample = subsample
+
+    def _check_settings(self) -> None:
+        resolve_aggregate(self.aggregate)
+        resolve_validation_loss(self.validation_loss)
+        self._choices()
+        if self.subsample is not None and self.selection == "diverse":
+            raise ValueError(
+                'subsample predicts ranks only, and selection="diverse" needs vectors. Set '
+                'selection="top" or "power", or leave subsample out.'
+            )
+        require_bridge(given_or_default(self.estimator), "query")
+
+    def _choices(self) -> Choices:
+        return Choices(
+            self.params,
+            self.perturbation,
+            self.curvature,
+            self.damping,
+            self.approximation,
+            self.n_components if self.approximation else None,
+            self.dtype,
+            self.random_state if self.approximation else None,
+        )
+
+    def _prepare(self, model, X, y) -> dict[str, Any]:
+        pairing = self._pair(model, X, y)
+        prepared = trained_rows(model, X) if unequal_steps(model) else None
+        return {
+            "_pairing": pairing,
+            "_prepared_rows": prepared,
+            "influence_details_": pairing.curved.details,
+        }
+
+    def _pair(self, model, X, y) -> LinearPairing | NetworkPairing:
+        return pair_fitted(
+            model,
+            X,
+            y,
+            validation_loss=self.validation_loss,
+            metric=self.metric,
+            choices=self._choices(),
+            stacklevel=6,
+        )
+
+    def __getstate__(self):
+        # What is summed up holds functions; it is summed up again after loading.
+        state = dict(super().__getstate__())
+        state.pop("_pairing", None)
+        return state
+
+    def _paired(self) -> LinearPairing | NetworkPairing:
+        if "_pairing" not in self.__dict__:
+            model, X = unfrozen(self.estimator_), self._X_labelled
+            known = keep_trained_rows((model, X, self._prepared_rows))
+            with known, ignored():  # `fit` has given the warnings
+                pairing = self._pair(self.estimator_, X, self._y_labelled)
+            self._pairing = pairing
+        return self._pairing
+
+    def _score(self, X_pool) -> np.ndarray:
+        if self.subsample is None:
+            return self._exact(X_pool)
+        return self._ranks(X_pool, check_random_state(self.random_state))
+
+    def _exact(self, X_pool) -> np.ndarray:
+        pairing = self._paired()
+        aggregate = resolve_aggregate(self.aggregate)
+        return score_pool(pairing, X_pool, pairing.active(aggregate, self.utility))
+
+    def _ranks(self, X_pool, rng: np.random.RandomState) -> np.ndarray:
+        """Algorithm 4: predicted ranks of all rows, from those of a random share."""
+        drawn = np.flatnonzero(rng.uniform(size=_num_samples(X_pool)) < self.subsample)
+        if len(drawn) < 2:
+            drawn = rng.permutation(_num_samples(X_pool))[:2]
+        rows = _safe_indexing(X_pool, drawn)
+        forest = RandomForestRegressor(random_state=rng)
+        forest.fit(representation(self.estimator_, rows), rankdata(self._exact(rows)))
+        return predict_pool(forest, self.estimator_, X_pool)
+
+    def _select(
+        self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState
+    ) -> np.ndarray:
+        if self.selection == "power":
+            return select_power(scores, size, rng)
+        if self.selection == "top":
+            return select_top(scores, size, rng)
+        if self.shortlist is None:
+            return self._spread(X_pool, scores, size, rng)
+        best = select_top(scores, self.shortlist * size, rng)
+        rows = _safe_indexing(X_pool, best)
+        return best[self._spread(rows, scores[best], size, rng)]
+
+    def _spread(
+        self, rows, scores: np.ndarray, size: int, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """k-means++ on vectors whose squared lengths are the scores."""
+        pairing = self._paired()
+        batches = row_batches(rows, pairing.doubles_per_row)
+        parts = [pairing.features(batch, "X_pool") for batch in batches]
+        if sparse.issparse(parts[0]):
+            features = sparse.vstack(parts, "csr")
+        else:
+            features = np.concatenate(parts)
+        vectors = pairing.vectors(features, self.aggregate, self.utility)
+        with one_blas_thread():  # many small products
+            return select_diverse(*in_length(vectors, scores), size, rng)

@@ -1,0 +1,1 @@
+"""The HTML page about the rows that a trimmer dropped."""

@@ -1,0 +1,1 @@
+"""Classifiers that are trained without some of their rows."""
