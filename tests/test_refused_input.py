@@ -174,3 +174,12 @@ def test_missing_labels_are_said_of_y(name, missing):
     pd = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match=r"^y holds None or NaN .* 1 of"):
         ESTIMATORS[name]().fit(X, pd.Series(labels, dtype="string"))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_validation_labels_that_are_missing_are_not_said_to_be_of_another_type(missing):
+    text = np.where(Y == 0, "a", "b")
+    y_val = np.where(Y_VAL == 0, "a", "b").astype(object)
+    y_val[3] = missing
+    with pytest.raises(ValueError, match=r"y_val has labels .* None and NaN are no labels"):
+        skfi.fi_util(LogisticRegression().fit(X, text), X, text, X_VAL, y_val)

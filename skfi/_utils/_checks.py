@@ -124,7 +124,9 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
         unknown = sorted(set(y[codes < 0].tolist()), key=repr)
         known = classes.tolist()
         remedy = "Drop these rows or train on rows of these classes."
-        if isinstance(unknown[0], str) != isinstance(known[0], str):
+        if any(map(is_missing, unknown)):
+            remedy = "None and NaN are no labels: pass the rows with a label alone."
+        elif isinstance(unknown[0], str) != isinstance(known[0], str):
             kinds = f"{type(unknown[0]).__name__} and {type(known[0]).__name__}"
             remedy = f"The types differ ({kinds}): convert {name} to that of the classes."
         raise ValueError(

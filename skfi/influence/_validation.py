@@ -224,7 +224,8 @@ def make_splits(
                 f"validation={validation} must be a share in (0, 1), an int (the number "
                 "of folds), a splitter, or left alone where X_val is passed."
             )
-        return [_hold_out(share, present, y, random_state)]
+        fit_rows, score_rows = hold_out(share, y, random_state, "validation")
+        return [(present[fit_rows], present[score_rows])]
     if isinstance(validation, Integral) and int(validation) < 2:  # booleans as well
         raise ValueError(
             f"validation={validation!r}: as an int it is a number of folds, at least 2; "
@@ -253,7 +254,7 @@ def make_splits(
 def _usable(splits, codes: np.ndarray, validation) -> list[Split]:
     """Splits without validation rows of classes that their training rows lack."""
     usable = []
-    for k, (fit_rows, score_rows) in enumerate(splits):
+    for k, (fit_rows, score_rows) in enumerate(splits, start=1):
         if not len(fit_rows) or not len(score_rows):
             continue  # of fixed splits none of these rows may be left
         known = np.isin(codes[score_rows], codes[fit_rows])
@@ -278,20 +279,21 @@ def shown_splitter(value) -> str:
     return repr(value) if isinstance(value, Real) or hasattr(value, "split") else "the splits"
 
 
-def _hold_out(share: float, present: np.ndarray, y: np.ndarray, random_state) -> Split:
-    single = np.bincount(y)[y] < 2
+def hold_out(share: float, y: np.ndarray, random_state, name: str) -> Split:
+    """A stratified share of the rows; classes of a single row stay on the fitting side."""
+    codes, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
+    single = counts[codes] < 2
     shared = np.flatnonzero(~single)
     splitter = StratifiedShuffleSplit(1, test_size=share, random_state=random_state)
     try:
         fit_rows, score_rows = next(splitter.split(shared, y[shared]))
     except ValueError as error:
         raise ValueError(
-            f"validation={share} cannot hold out a stratified share of "
-            f"{len(present)} rows ({error}) Use a larger share, cross-fit with an int, "
-            "or pass X_val and y_val."
+            f"{name}={share} cannot hold out a stratified share of {len(y)} rows ({error}) "
+            "Use a larger share, cross-fit with an int, or pass X_val and y_val."
         ) from error
-    fit_rows = np.sort(np.concatenate([shared[fit_rows], np.flatnonzero(single)]))
-    return present[fit_rows], present[np.sort(shared[score_rows])]
+    fit_rows = np.concatenate([shared[fit_rows], np.flatnonzero(single)])
+    return np.sort(fit_rows), np.sort(shared[score_rows])
 
 
 def warn_if_out_of_scale(X, X_val) -> None:

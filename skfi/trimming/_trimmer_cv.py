@@ -17,7 +17,7 @@ from joblib import effective_n_jobs
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -30,7 +30,7 @@ from .._utils._classes import warn_if_class_shrank, warn_of_spared
 from .._utils._progress import parts_of, progress_bar
 from .._utils._repeated import one_of_each
 from ..bridge._routing import unwrapped
-from ..influence._validation import checked_splits, fixed_splits, shown_splitter
+from ..influence._validation import checked_splits, fixed_splits, hold_out, shown_splitter
 from ._base import BaseTrimmer, Task
 from ._budget_curve import accuracy_curve, as_results, masses_of, work_of
 from ._path import RemovalPath
@@ -377,9 +377,9 @@ class FITrimmerCV(BaseTrimmer):
         routed = self._outer_params(task)
         X = X_val if on_val else task.X
         splits = fixed_splits(cv, len(y), "cv")
-        if splits is None:
-            if isinstance(cv, Real) and not isinstance(cv, Integral):
-                cv = StratifiedShuffleSplit(1, test_size=cv, random_state=self.random_state)
+        if isinstance(cv, Real) and not isinstance(cv, Integral):
+            splits = [hold_out(float(cv), y, self.random_state, "cv")]
+        elif splits is None:
             cv = check_cv(cv, y, classifier=True)
             blind = on_val or isinstance(self.cv, Real)
             pairs = cv.split(X, y, **({} if blind else routed["split"]))
@@ -390,7 +390,7 @@ class FITrimmerCV(BaseTrimmer):
                 "there is no single classifier to keep. Use refit=True or a float cv."
             )
         folds = []
-        for k, (train, test) in enumerate(splits):
+        for k, (train, test) in enumerate(splits, start=1):
             if on_val:
                 weights: list = [None, None]
                 if weight_val is not None:

@@ -183,10 +183,10 @@ class TestFoldsOfOneClass:
         X, y = data
         order = np.argsort(y, kind="stable")
         splitter = TimeSeriesSplit(3)
-        with pytest.raises(ValueError, match=r"Fold 0 of cv=TimeSeriesSplit.*of class 0 only"):
+        with pytest.raises(ValueError, match=r"Fold 1 of cv=TimeSeriesSplit.*of class 0 only"):
             FITrimmerCV(cv=splitter).fit(X[order], y[order])
         one = np.append(np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:1])
-        with pytest.raises(ValueError, match=r"Fold 0 of cv=KFold\(n_splits=2.*class 0 only"):
+        with pytest.raises(ValueError, match=r"Fold 1 of cv=KFold\(n_splits=2.*class 0 only"):
             FITrimmerCV(cv=KFold(2), budgets=(0, 1)).fit(X[one[::-1]], y[one[::-1]])
         ordered = [(np.arange(30), np.arange(30, 100))]
         with pytest.raises(ValueError, match=r"Every fold of validation=the splits trains"):
@@ -194,6 +194,16 @@ class TestFoldsOfOneClass:
 
 
 class TestTinyClasses:
+    @pytest.mark.filterwarnings("ignore:The least populated class")
+    def test_the_share_that_cv_holds_out_leaves_single_rows_to_training(self, data):
+        X, y = data
+        y = np.where(y == 1, "yes", "no ").astype(object)
+        y[7] = "typo"
+        for options in ({"refit": False}, {"validation": 0.3}):
+            trimmer = FITrimmerCV(cv=0.3, budgets=(0, 5), random_state=0, **options)
+            assert trimmer.fit(X, y).support_[7]
+            assert "typo" in trimmer.classes_
+
     @pytest.mark.filterwarnings("ignore:The least populated class")
     def test_a_mistyped_label_does_not_stop_a_run(self, data):
         X, y = data
