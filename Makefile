@@ -23,7 +23,7 @@ test: .venv-test/ready
 test-oldest: .venv-oldest/ready
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
-# The same beside the oldest torch, skorch and curvlinops: gigabytes, where torch has CUDA.
+# The same beside the oldest torch and skorch: gigabytes, where torch has CUDA.
 test-oldest-torch: .venv-oldest-torch/ready
 	OMP_NUM_THREADS=1 .venv-oldest-torch/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 

@@ -52,7 +52,7 @@ def require(module: str, user: str, *, extra: str | None = None, otherwise: str 
     """
     package = module.partition(".")[0]
     try:
-        # torch 2.15 deprecates what linear_operator, behind curvlinops, is loaded with.
+        # Optional packages may use torch.jit, which torch 2.15 deprecates, while they load.
         with ignored(FutureWarning, r".*torch\.jit"):
             return importlib.import_module(module)
     except ModuleNotFoundError as error:

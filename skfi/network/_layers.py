@@ -9,8 +9,7 @@ and class are never written down: with e the gradient of the row's loss at the o
 
 and its derivative in ω is one backward pass through e and ũ, whose starting values ``V ũ``
 and ``Vᵀ e`` are sums over pairs of positions. EKFAC does the same in the factors' eigenbasis,
-where its eigenvalues are one number for each pair of coordinates. With K-FAC's products
-networks linear in pieces go a shorter way (`skfi.network._straight`).
+where its eigenvalues are one number for each pair of coordinates.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ from ._network import (
     flat,
     unflat,
 )
-from ._straight import straight
 from ._watch import Layer, find_layers, once, watched
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
@@ -206,17 +204,10 @@ def along_layers(
     network, layers = curvature.network, curvature.layers
     directions = [layer.join(h) for layer in layers]
     first = network.rows(X, slice(0, 1))
-    quick = None
-    if all(factor.eigen is None for factor in curvature.factors):
-        inverses = [(factor.S, factor.A) for factor in curvature.factors]
-        quick = straight(network, layers, inverses, h, first)
-    size = quick.bytes_per_row if quick else _bytes_per_row(curvature, first)
+    size = _bytes_per_row(curvature, first)
     for block in blocks(len(X), size, chunk, _MAX_ROWS):
         x, codes, share = network.block(X, y, weight, block)
-        found = quick.block(x, codes, share) if quick else None
-        if found is None:
-            found = _block(curvature, x, codes, share, directions)
-        g, change, Z = found
+        g, change, Z = _block(curvature, x, codes, share, directions)
         yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
 
 

@@ -100,6 +100,12 @@ def differentiable_twice(network: Network) -> Iterator[None]:
                 "(torch.utils.checkpoint), by which it has no second derivatives. Use no "
                 "checkpoint where self.training is False."
             ) from error
+        if "modified by an inplace operation" in text:
+            raise ValueError(
+                "The module changes a tensor in place that its gradients need. Replace the "
+                "operation by one that returns a new tensor (f = f * 2 for f *= 2), or choose "
+                'params="last_layer" and perturbation="features".'
+            ) from error
         missing = re.search(_MISSING, text)
         if missing is None:
             raise
@@ -128,7 +134,10 @@ def curve_network(
         with differentiable_twice(network):
             kind = _choose_curvature(network, train[0], low_rank, pairs)
     with differentiable_twice(network):
-        curvature = build_curvature(network, *train, kind, damping, chunk)
+        try:
+            curvature = build_curvature(network, *train, kind, damping, chunk)
+        except KroneckerError as error:
+            raise KroneckerError(error.reason, error.names, pairs) from error
         gradient = flat(objective_gradient(network, *train, chunk))
     facts = {
         "curvature": kind,

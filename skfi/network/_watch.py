@@ -58,16 +58,6 @@ class Layer:
             return o.flatten(2)
         return _with_rows(o).transpose(1, 2)
 
-    def input_gradient(self, rows: Tensor, a: Tensor, space: Tensor | None = None) -> Tensor:
-        """What `input_rows` sends back to its argument; rows without the bias's column.
-
-        ``space`` is that of `sum_patches`.
-        """
-        if not isinstance(self.module, torch.nn.Conv2d):
-            return rows.reshape(a.shape)
-        out = sum_patches(self.module, rows, a.shape, space)
-        return out.contiguous() if a.is_contiguous() else out
-
     def input_rows(self, a: Tensor) -> Tensor:
         """ũ (b, positions, n_inputs) as numbers; their order is `order`."""
         a = a.detach()
@@ -133,12 +123,13 @@ def _of(layer: str, name: str) -> str:
 class KroneckerError(ValueError):
     """K-FAC has no form for some parameters."""
 
-    def __init__(self, reason: str, names: list[str]):
+    def __init__(self, reason: str, names: list[str], pairs: bool = False):
+        others = '"ggn"' if pairs else '"ggn" or "cg"'  # pairs refuse "cg"
         super().__init__(
             f"{reason}: {names[:5]}. Leave them out (params takes names or a predicate), or "
-            'use curvature="ggn" or "cg".'
+            f"use curvature={others}."
         )
-        self.names = names
+        self.reason, self.names = reason, names
 
 
 def find_layers(network: Network) -> list[Layer]:
@@ -197,19 +188,13 @@ def _patches(conv: torch.nn.Conv2d, a: Tensor) -> Tensor:
     return u[..., ::apart, ::aside].permute(0, 1, 2, 4, 5, 3)
 
 
-def sum_patches(
-    conv: torch.nn.Conv2d, rows: Tensor, shape: torch.Size, space: Tensor | None = None
-) -> Tensor:
-    """The adjoint of `_patches`: rows (b, positions, kernel · channels) to an input's shape.
-
-    A ``space`` of one's own, kept from the last time, saves asking the system for memory.
-    """
+def sum_patches(conv: torch.nn.Conv2d, rows: Tensor, shape: torch.Size) -> Tensor:
+    """The adjoint of `_patches`: rows (b, positions, kernel · channels) to an input's shape."""
     (up, tall, down, apart), (left, wide, right, aside) = _geometry(conv)
     b, channels, height, width = shape
     across = (width + 2 * left - aside * (wide - 1) - 1) // right + 1
     patches = rows.reshape(b, -1, across, tall, wide, channels)
-    size = b, height + 2 * up, width + 2 * left, channels
-    out = rows.new_zeros(size) if space is None else space.resize_(size).zero_()
+    out = rows.new_zeros(b, height + 2 * up, width + 2 * left, channels)
     for i in range(tall):
         lines = out[:, i * apart :: down][:, : patches.shape[1]]
         for j in range(wide):

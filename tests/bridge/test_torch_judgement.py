@@ -15,7 +15,7 @@ skorch = pytest.importorskip("skorch")
 from torch import nn  # noqa: E402
 from torch.nn.functional import linear  # noqa: E402
 
-from skfi import FIActiveSampler, FITrimmer, fi_util  # noqa: E402
+from skfi import FIActiveSampler, FITrimmer, fi_active, fi_util  # noqa: E402
 from skfi.bridge import SkorchClassifier, TorchClassifier  # noqa: E402
 from skfi.queries import BADGE, BALD, CoreSet  # noqa: E402
 from tests.bridge.dense import dense_fi  # noqa: E402
@@ -142,6 +142,20 @@ def test_features_that_are_changed_behind_their_layer(perturbation, curvature):
     close(score(in_place, **settings), score(plain, **settings), rtol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [{}, BY_INPUT, {"curvature": "kfac"}])
+def test_changing_what_gradients_need_is_named(settings):
+    def changed(x, body, head):
+        f = torch.tanh(body(x))
+        z = head(f)
+        f.mul_(2.0)
+        return z
+
+    module = Function(changed, nn.Linear(4, 5), nn.Linear(5, 3))
+    with pytest.raises(ValueError, match=r"in place .*f = f \* 2"):
+        score(module, **{"params": "all", **settings})
+    assert (score(module) > 0).any()  # as the message advises
+
+
 # What a module does with its last layer
 
 
@@ -261,6 +275,27 @@ def test_kfac_refuses_weights_that_are_used_beside_their_layers(name, curvature)
         score(module, params="all", curvature=curvature)
     kept = [n for n, _ in module.named_parameters() if n.endswith("bias")]
     assert np.isfinite(score(module, params=kept, curvature=curvature)).all()
+
+
+def test_pairs_advise_only_curvatures_that_they_have():
+    X, y = rows()
+    model = TorchClassifier(tied("a"), CE, classes=range(3))
+    settings = {"params": "all", "damping": 2.0, "aggregate": "mean"}
+    with pytest.raises(ValueError, match=r'use curvature="ggn"\.$'):
+        fi_active(model, X, y, X[:4], curvature="kfac", **settings)
+    assert np.isfinite(fi_active(model, X, y, X[:4], curvature="ggn", **settings)).all()
+
+
+def test_auto_curvature_of_many_tied_weights():
+    X, y = rows(width=32)
+    a, b, head = nn.Linear(32, 32), nn.Linear(32, 32), nn.Linear(32, 3)
+    b.weight = a.weight
+    module = Function(lambda x, a, b, head: head(torch.tanh(b(torch.tanh(a(x))))), a, b, head)
+    model = TorchClassifier(module, CE, classes=range(3))
+    scores, details = fi_util(model, X, y, X[:4], y[:4], params="all", return_details=True)
+    assert details.curvature == "cg"
+    assert np.isfinite(scores).all()
+    assert np.isfinite(fi_active(model, X, y, X[:4], params="all", aggregate="mean")).all()
 
 
 @pytest.mark.parametrize("name", MISUSED)

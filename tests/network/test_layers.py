@@ -50,6 +50,35 @@ def sequences(outputs=3, seed=0):
     return module, X, rng.integers(0, 3, 14) % max(outputs, 2), V, rng.integers(0, 2, 5)
 
 
+class Skipping(torch.nn.Module):
+    """Layers in another order than they are used in; a sum, a mean, frozen statistics."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.last = torch.nn.Linear(3, outputs)
+        self.first = torch.nn.Conv2d(2, 3, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(3).requires_grad_(False)
+        self.second = torch.nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        self.norm.running_mean[:] = torch.tensor([0.1, -0.2, 0.3])
+
+    def forward(self, X):
+        inner = torch.relu(self.norm(self.first(X / 2.0)))
+        return self.last((inner + self.second(inner)).mean((2, 3)))
+
+
+class Branching(torch.nn.Module):
+    """Uses its layers in another order for rows of the other sign."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+
+    def forward(self, X):
+        if X[0, 0] > 0:
+            return self.second(torch.relu(self.first(X)))
+        return self.first(torch.relu(self.second(X)))
+
+
 def classifier(module, decay=0.02, weight=None):
     outputs = module[-1].out_features
     if outputs == 1:
@@ -106,6 +135,34 @@ def test_against_the_dense_matrix(make, params, perturbation, kind):
     general = list(perturb_all(network, X, y, moved, lambda V: V @ inverse, h, chunk=5))
     for (rows, *ours), (same, *dense) in zip(through, general, strict=True):
         assert rows == same
+        for part, expected in zip(ours, dense, strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["kfac", "ekfac"])
+@pytest.mark.parametrize("name", ["rectified", "skipping", "branching"])
+def test_layers_used_in_any_order_against_the_dense_matrix(name, kind):
+    module, X, y, _, _ = perceptron()
+    torch.manual_seed(0)
+    if name == "rectified":
+        layers = [torch.nn.ReLU() if isinstance(m, torch.nn.Tanh) else m for m in module]
+        module = torch.nn.Sequential(*layers)
+    elif name == "skipping":
+        X = np.random.default_rng(0).normal(size=(len(X), 2, 4, 4))
+        module = torch.nn.Sequential(Skipping(3)).double()
+        module[-1].out_features = 3
+    else:
+        X = abs(X[:, :4])
+        module = torch.nn.Sequential(Branching(), torch.nn.Linear(4, 3)).double()
+    network = bridge(classifier(module)).network(Choices("all", "input"), X)
+    if name == "branching":
+        X[::3, 0] *= -1
+    curvature = layer_curvature(network, X, y, np.ones(len(X)), kind, 0.1, chunk=1)
+    inverse = dense_inverse(curvature)
+    h = unflat(network, torch.randn(network.n_parameters, dtype=torch.float64))
+    through = along_layers(curvature, X, y, np.ones(len(X)), h, chunk=1)
+    general = perturb_all(network, X, y, np.ones(len(X)), lambda V: V @ inverse, h, chunk=1)
+    for (_, *ours), (_, *dense) in zip(through, general, strict=True):
         for part, expected in zip(ours, dense, strict=True):
             np.testing.assert_allclose(part, expected, rtol=1e-7, atol=1e-11)
 
