@@ -187,3 +187,27 @@ def check_rows(X, name: str, otherwise: str = "") -> None:
             f"{name} is a {type(X).__name__}, and must be one array with a row for each "
             "sample. Pass the array or tensor of its rows, and its labels as y."
         )
+
+
+def floats_looked_up(X: np.ndarray) -> str:
+    """Why a module cannot look up these rows of floats, and what to do."""
+    integers = ""
+    if (np.trunc(X) == X).all():
+        integers = "Where it looks up all columns, pass integers: X.astype(int). Otherwise c"
+    return (
+        f"The module looks up values of X in an nn.Embedding, and X holds {X.dtype}. "
+        f"{integers or 'C'}ast the columns that it looks up in its forward, X[:, :2].long(), "
+        "and use columns of numbers as they are."
+    )
+
+
+def check_exact(X: np.ndarray, cast: np.ndarray) -> None:
+    """Refuse rows, of a module that may look them up, whose whole numbers a cast rounds."""
+    if X.dtype.kind != "f" or cast.dtype.itemsize >= X.dtype.itemsize:
+        return
+    if ((np.trunc(X) == X) & (cast != X)).any():
+        raise ValueError(
+            f"X holds whole numbers that {cast.dtype}, the module's dtype, rounds, so that its "
+            "nn.Embedding might look up others. Scale columns of numbers, or keep the module "
+            "in a dtype with more digits."
+        )

@@ -8,8 +8,8 @@ differentiated by torch (`NetworkBridge.network`), which is imported only then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,38 @@ _HELD_BACK = r"(The net|MLPClassifier\(early_stopping=True\)) keeps"
 def of_other_rows() -> AbstractContextManager[None]:
     """Read classifiers without the warnings that are about scores of training rows."""
     return ignored(UserWarning, _HELD_BACK)
+
+
+class NoLastLayer(ValueError):
+    """The module's scores are not those of a linear layer at its end; the caller advises."""
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason} {advice}")
+        self.reason, self.advice = reason, advice
+
+    def __reduce__(self):
+        return type(self), (self.reason, self.advice)
+
+
+# For callers without a `params`.
+END_IN_LINEAR = "End the module in the nn.Linear whose scores it returns."
+QUERY_OTHERWISE = (
+    END_IN_LINEAR + " Or query by skfi.queries.Margin, Entropy or LeastConfident, which read "
+    "probabilities alone."
+)
+TRIM_OTHERWISE = (
+    'Pass influence_params={"params": "all", "perturbation": "input"}: the module is then '
+    "differentiated as it is. Or end it in the nn.Linear whose scores it returns."
+)
+
+
+@contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """Say what to do where a last layer cannot be read, in the caller's terms."""
+    try:
+        yield
+    except NoLastLayer as error:
+        raise NoLastLayer(error.reason, advice) from error
 
 
 @dataclass(frozen=True)
@@ -213,7 +245,7 @@ class NetworkBridge:
 
 def linear_part(estimator, X) -> Bridge:
     """The linear model and the steps before it; some rows of X find a network's last layer."""
-    with of_other_rows():
+    with of_other_rows(), advising(QUERY_OTHERWISE):
         fitted = bridge(estimator)
         if isinstance(fitted, NetworkBridge):
             fitted = fitted.last_layer(Choices(), X)

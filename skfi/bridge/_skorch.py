@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._utils._checks import check_rows
+from .._utils._checks import check_exact, check_rows, floats_looked_up
 from .._utils._extras import require
 from .._utils._versioned import VersionedState
 
@@ -99,7 +99,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         The fitted net, trained on the codes 0 to K - 1 of the labels. Its `history` and
         its attributes that end in an underscore are found on the classifier as well.
     input_dtype_ : numpy.dtype
-        What rows are cast to before the module sees them: int64 where `fit` saw integers
+        What rows are cast to before the module sees them: int64 where `fit` saw integers only
         and the module holds an `Embedding` or `EmbeddingBag`, else the dtype of the
         module's parameters.
     classes_ : ndarray of shape (K,)
@@ -180,10 +180,15 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         with seeded(seed, net.device):
             net.initialize()
             floating, dtype = _input_dtypes(net.module_, checked)
-            checked = _cast(checked, dtype)
+            rows, checked = checked, _cast(checked, dtype)
+            if _looks_up(net.module_):
+                check_exact(rows, checked)
             target = floating if _is_binary(net, len(classes)) else np.int64
-            _fit_initialized(net, checked, codes.astype(target))
-            _check_probabilities(net, checked[:2], len(classes))
+            try:
+                _fit_initialized(net, checked, codes.astype(target))
+                _check_probabilities(net, checked[:2], len(classes))
+            except (RuntimeError, TypeError) as error:
+                raise _explained(error, net.module_, checked) from error
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, checked, reset=True)
         self.classes_ = classes
@@ -303,17 +308,39 @@ def _input_dtypes(module, X: np.ndarray) -> tuple[np.dtype, np.dtype]:
     tensors = [*module.parameters(), *module.buffers()]
     kinds = [t.dtype for t in tensors if t.dtype.is_floating_point] or [torch.float32]
     floating = np.dtype(known.get(kinds[0], np.float32))
-    tables = (torch.nn.Embedding, torch.nn.EmbeddingBag)
-    tokens = X.dtype.kind in "iub" and any(isinstance(m, tables) for m in module.modules())
+    tokens = X.dtype.kind in "iub" and _looks_up(module)
     return floating, np.dtype(np.int64) if tokens else floating
+
+
+def _looks_up(module) -> bool:
+    import torch
+
+    tables = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    return any(isinstance(m, tables) for m in module.modules())
+
+
+def _explained(error: Exception, module, X: np.ndarray) -> Exception:
+    """What a module's refusal of rows means to who passed them."""
+    import torch
+
+    if "indices" in str(error) and X.dtype.kind == "f" and _looks_up(module):
+        return ValueError(floats_looked_up(X))
+    if any(p.dtype == torch.bfloat16 for p in module.parameters()):
+        return ValueError(
+            f"The module's parameters are in bfloat16, which NumPy lacks ({error}). Convert "
+            "rows and scores in its forward, x.to(self.layer.weight.dtype) and scores.float(), "
+            "or train it in float32."
+        )
+    return error
 
 
 def _cast(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Rows in a dtype, in an array that torch can share."""
     if dtype.kind == "i" and X.dtype.kind == "f" and (np.trunc(X) != X).any():
         raise ValueError(
-            "X holds fractions, but the module looks rows up in an Embedding and was fitted "
-            "on integers. Pass the integers that `fit` saw."
+            "X holds fractions, but the module looks up values in an nn.Embedding and was "
+            "fitted on integers. Pass integers as in `fit`; or, where only some columns are "
+            "looked up, cast these in the module's forward and fit it on floats."
         )
     with np.errstate(over="ignore"):
         cast = np.require(X, dtype, ["C", "W"])

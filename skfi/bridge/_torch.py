@@ -17,7 +17,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._utils._checks import check_rows
+from .._utils._checks import check_exact, check_rows, floats_looked_up
 from ..linear._links import Sigmoid, Softmax
 from ..network._network import Network, activations, as_tensor, blocks, scores_all
 from ._base import Bridge, bridge
@@ -95,15 +95,13 @@ class Trained:
         X = check_array(
             X, accept_sparse=False, allow_nd=True, dtype=None, input_name="X", order="C"
         )
-        if takes_tokens(self.module):
-            if X.dtype.kind not in "iu":
-                raise ValueError(
-                    f"The module looks up tokens (nn.Embedding), and X holds {X.dtype}. Pass "
-                    "integers."
-                )
+        tokens = takes_tokens(self.module)
+        if tokens and X.dtype.kind in "iu":
             return X.astype(np.int64, copy=False)
-        numpy_dtype = torch.empty(0, dtype=self.like["dtype"]).numpy().dtype
-        return X.astype(numpy_dtype, copy=False)
+        cast = X.astype(self._numpy_dtype(), copy=False)
+        if tokens:  # the module casts the columns that it looks up
+            check_exact(X, cast)
+        return cast
 
     def tensor(self, X, rows) -> Tensor:
         return as_tensor(X[rows], **self.like)
@@ -143,6 +141,8 @@ class Trained:
                 with torch.no_grad(), random_state_kept(self._cuda), LowPrecision() as low:
                     self.module(x)
             except RuntimeError as error:
+                if "indices" in str(error) and x.is_floating_point():
+                    raise ValueError(floats_looked_up(X)) from error
                 if "type" not in str(error):  # those of two dtypes in one operation say so
                     raise
                 raise ValueError(_converts(dtype)) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._network import NoLastLayer
 from ._torch_copy import copy_module
 from ._torch_loss import Output, log_of_probabilities
 
@@ -46,9 +47,9 @@ class LastLinear:
             for handle in handles:
                 handle.remove()
         if not calls:
-            raise ValueError(
-                "The module has no linear layer to take as its last. Choose parameters by "
-                'name (params=[...]) and perturbation="input".'
+            raise NoLastLayer(
+                "The module has no linear layer to take as its last.",
+                'Choose parameters by name (params=[...]) and perturbation="input".',
             )
         self.name, self.inputs = calls[-1]
         self.once = [name for name, _ in calls].count(self.name) == 1
@@ -60,11 +61,12 @@ class LastLinear:
     def check_passed(self) -> None:
         """Refuse scores that are not a function of the layer's input, by its weights."""
         if not self._is_passed():
-            raise ValueError(
+            raise NoLastLayer(
                 "The module's scores depend on more than the input of its last linear layer "
                 f"{self.name!r}, so perturbing that input does not perturb all that the module "
-                'makes of a row. Set perturbation="input", and choose parameters by name '
-                '(params=[...]) or "all".'
+                "makes of a row.",
+                'Set perturbation="input", and choose parameters by name (params=[...]) or '
+                '"all".',
             )
 
     def _is_passed(self) -> bool:
@@ -83,11 +85,11 @@ class LastLinear:
     def check_linear(self) -> None:
         """Refuse scores that are not the layer's own, whatever its weights and inputs."""
         if not self._is_linear():
-            raise ValueError(
+            raise NoLastLayer(
                 f"The module does more with its last linear layer {self.name!r} than turn its "
-                "scores into probabilities, so that layer on its features is not the model. "
+                "scores into probabilities, so that layer on its features is not the model.",
                 'Choose parameters by name (params=[...]) or params="all": the module is then '
-                "differentiated as it is."
+                "differentiated as it is.",
             )
 
     def _is_linear(self) -> bool:

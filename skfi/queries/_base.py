@@ -37,7 +37,7 @@ from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._utils._versioned import VersionedState
 from ..bridge._base import bridge, innermost, transform_before_last
-from ..bridge._network import Choices, NetworkBridge, of_other_rows
+from ..bridge._network import QUERY_OTHERWISE, Choices, NetworkBridge, advising, of_other_rows
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import adapt, given_or_default
 from ..influence._rows import check_columns
@@ -354,7 +354,8 @@ def representation(model, X):
         except TypeError:
             fitted = None
         if isinstance(fitted, NetworkBridge):
-            fitted = fitted.last_layer(Choices(), X)
+            with advising(QUERY_OTHERWISE):
+                fitted = fitted.last_layer(Choices(), X)
         if fitted is not None:
             return _flat(fitted.transform(X))
         inner = model.estimator if isinstance(model, FrozenEstimator) else model

@@ -26,7 +26,7 @@ from .._utils._checks import check_in_memory, check_sliceable, checked_labels
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._utils._versioned import VersionedState
 from ..bridge._base import require_bridge
-from ..bridge._network import Choices
+from ..bridge._network import END_IN_LINEAR, Choices, advising
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import given_or_default
 from ..influence._active import score_pool
@@ -180,7 +180,7 @@ class FIEmbedding(
         check_consistent_length(X, y)
         y = checked_labels(y, self, "Pass the rows with a label alone.")
         check_classification_targets(y)
-        with keep_trained_rows():
+        with keep_trained_rows(), advising(END_IN_LINEAR):
             if not isinstance(estimator, FrozenEstimator):
                 estimator = fit_on_own_rows(clone(estimator), X, y)
             pairing = pair_fitted(

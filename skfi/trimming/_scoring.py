@@ -28,6 +28,7 @@ from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._utils._unseen import naming_unseen
 from .._utils._workers import workers
 from ..bridge import bridge
+from ..bridge._network import TRIM_OTHERWISE, advising
 from ..bridge._routing import model_weight, unwrapped
 from ..influence._rows import through_steps
 from ..influence._validation import Split, warn_if_out_of_scale
@@ -166,7 +167,8 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
             "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
             "sample_weight_val": sample_weight_val,
         }
-        scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
+        with advising(TRIM_OTHERWISE):
+            scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
     return scores, gain, model, details
 
 

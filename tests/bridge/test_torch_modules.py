@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
 from skfi import fi_util
-from skfi.bridge import TorchClassifier
+from skfi.bridge import SkorchClassifier, TorchClassifier
 from tests.conftest import make_split
 from tests.reference import Definition
 
@@ -215,8 +215,94 @@ def test_tokens():
     close(scores, dense)
     with pytest.raises(ValueError, match=r'looks up integers. Use perturbation="features"'):
         fi_util(model, *data, perturbation="input")
-    with pytest.raises(ValueError, match=r"X holds float64. Pass integers"):
+    with pytest.raises(ValueError, match=r"pass integers: X.astype\(int\)\. Otherwise cast"):
         fi_util(model, data[0] * 1.0, *data[1:])
+    with pytest.raises(ValueError, match=r"and X holds float64\. Cast the columns"):
+        fi_util(model, data[0] + 0.5, *data[1:])
+
+
+class Mixed(nn.Module):
+    """Looks up the first column, and takes the others as numbers."""
+
+    def __init__(self, dtype=torch.float64):
+        super().__init__()
+        self.table, self.inner = nn.Embedding(5, 2), nn.Linear(5, 6)
+        self.last = nn.Linear(6, 3)
+        self.to(dtype)
+
+    def inputs(self, x):
+        return torch.cat([self.table(x[:, 0].long()), x[:, 1:].to(self.inner.weight.dtype)], 1)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.inner(self.inputs(x))))
+
+
+def mixed_data():
+    X, y, X_val, y_val = flat_data()
+    for part in (X, X_val):
+        part[:, 0] = np.arange(len(part)) % 5
+    return X, y, X_val, y_val
+
+
+def test_numbers_beside_columns_that_are_looked_up():
+    X, y, X_val, y_val = data = mixed_data()
+    module = Mixed()
+    with torch.no_grad():
+        hidden = [
+            torch.tanh(module.inner(module.inputs(torch.as_tensor(part)))).numpy()
+            for part in (X, X_val)
+        ]
+    expected = dense_fi(
+        module.last, CE, hidden[0], y, hidden[1], y_val, decay=DECAY, damping=DAMPING
+    )
+    model = classifier(module)
+    close(fi_util(model, *data, damping=DAMPING), expected)
+    head = {"params": ["last.weight", "last.bias"], "curvature": "ggn", "damping": DAMPING}
+    close(fi_util(model, *data, **head), expected)
+    assert (fi_util(model, *data, params="all", damping=DAMPING) > 0).all()
+    with pytest.raises(ValueError, match='Use perturbation="features"'):
+        fi_util(model, *data, perturbation="input")
+
+
+def test_whole_numbers_that_the_dtype_rounds_are_not_looked_up():
+    X = mixed_data()[0]
+    X[3, 0] = 2**24 + 1
+    with pytest.raises(ValueError, match="whole numbers that float32, the module's dtype, ro"):
+        classifier(Mixed(torch.float32)).predict(X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_skorch_nets_of_half_precision_that_convert_rows(dtype):
+    class Converting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+            self.to(dtype)
+
+        def forward(self, x):
+            x = x.to(self.inner.weight.dtype)
+            scores = self.last(torch.tanh(self.inner(x)))
+            return scores.float() if scores.dtype.itemsize < 4 else scores
+
+    data = X, y, *_ = flat_data()
+    settings = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1, "verbose": 0}
+    net = SkorchClassifier(
+        skorch.NeuralNetClassifier(Converting, train_split=None, **settings), random_state=0
+    ).fit(X, y)
+    module = Converting()
+    module.load_state_dict(net.module_.state_dict())
+    wide = classifier(module.float())
+    wide.weight_decay = 0.0
+    expected = fi_util(wide, *data, damping=DAMPING)
+    np.testing.assert_allclose(fi_util(net, *data, damping=DAMPING), expected, rtol=1e-3)
+
+
+def test_skorch_nets_of_bfloat16_that_do_not_convert_rows():
+    X, y, *_ = flat_data()
+    module = nn.Linear(4, 3).bfloat16()
+    net = skorch.NeuralNetClassifier(module, criterion=CE, train_split=None, verbose=0)
+    with pytest.raises(ValueError, match=r"bfloat16, which NumPy lacks.* Convert rows and sco"):
+        SkorchClassifier(net).fit(X, y)
 
 
 def flat_data(n_classes=3):

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 RIGHT = ""
 NOT_TWICE = 'cannot differentiate .* twice.*"last_layer"'
-MORE_THAN_A_LAST_LAYER = r"last linear layer .*params=\["
+MORE_THAN_A_LAST_LAYER = r"last linear layer .*params="
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,10 @@ def looked_up(sparse):
     return nn.Sequential(mean, nn.Linear(4, 3))
 
 
+def beside(self, x, table, f):
+    return torch.tanh(f(torch.cat([table(x[:, 0].abs().long()), x[:, 1:]], 1)))
+
+
 def encoder():
     def run(self, x, layer):
         return layer(x.reshape(-1, 1, 4))[:, 0]
@@ -356,6 +360,10 @@ ZOO: dict[str, Entry] = {
     ),
     "embedding bag, sparse gradients": Entry(
         lambda: bag(True), plain=lambda: bag(False), tokens=True, every=NOT_TWICE
+    ),
+    "numbers beside what is looked up": Entry(
+        lambda: hidden(beside, nn.Embedding(9, 2), nn.Linear(5, 4)),
+        every='looks up integers. Use perturbation="features"',
     ),
     "other rows of the batch": Entry(
         lambda: hidden(lambda self, x, f: f(x) - f(x).mean(0), nn.Linear(4, 4)),

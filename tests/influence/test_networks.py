@@ -187,3 +187,55 @@ def test_trained_module_of_more_classes_than_y(three_of_five):
         LogisticRegression(), budget=2, influence_estimator=FrozenEstimator(model), step=None
     )
     assert trimmer.fit(X, y, X_val=X[::2] + 0.1, y_val=y[::2]).n_trimmed_ == 2
+
+
+@pytest.fixture
+def tempered():
+    """Rows, and a net that does more with its last layer than a closed form can have."""
+
+    class Tempered(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return 2.0 * self.layer(x)
+
+    X = np.random.default_rng(0).normal(size=(24, 4))
+    return X, (X[:, 0] > 0).astype(int), logits(module=Tempered, callbacks=[], max_epochs=2)
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        lambda X, y, net: FIEmbedding(net).fit(X, y),
+        lambda X, y, net: BALD(net, posterior="laplace").fit(X, y),
+        lambda X, y, net: (
+            FIActiveSampler(
+                net, params="all", perturbation="input", subsample=0.5, selection="top"
+            )
+            .fit(X, y)
+            .query(X + 0.1)
+        ),
+    ],
+    ids=["FIEmbedding", "BALD", "subsample"],
+)
+def test_callers_without_params_do_not_advise_them(tempered, caller):
+    with pytest.raises(ValueError, match=r"End the module in the nn\.Linear whose") as caught:
+        caller(*tempered)
+    assert "params" not in str(caught.value)
+
+
+def test_strategies_that_need_no_last_layer_take_any_net(tempered):
+    X, y, net = tempered
+    for strategy in (Margin(net), BALD(net, random_state=0)):
+        assert len(strategy.fit(X, y).query(X)) == 1
+
+
+def test_trimmers_advise_influence_params(tempered):
+    X, y, net = tempered
+    with pytest.raises(ValueError, match=r"Pass influence_params=\{.params.: .all., .pert"):
+        FITrimmer(net, budget=2).fit(X, y)
+    params = {"params": "all", "perturbation": "input"}
+    trimmer = FITrimmer(net, budget=2, influence_params=params, random_state=0)
+    assert trimmer.fit(X, y).n_trimmed_ == 2
