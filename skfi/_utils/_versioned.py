@@ -10,11 +10,6 @@ try:
 except ImportError:  # a source tree that was never built or installed
     __version__ = "0+unknown"
 
-try:
-    from .._version import __version__
-except ImportError:  # a source tree that was never built or installed
-    __version__ = "0+unknown"
-
 
 class VersionedState:
     """Mixin whose pickles carry skfi's version, as scikit-learn's estimators carry its own."""

@@ -42,7 +42,7 @@ def test_another_version_warns(estimator, monkeypatch):
     name = name or ("predict_proba" if hasattr(fitted, "predict_proba") else "score_samples")
     np.testing.assert_array_equal(getattr(loaded, name)(X_val), getattr(fitted, name)(X_val))
     copy.deepcopy(fitted)
-    monkeypatch.setattr(skfi, "__version__", "99.0")
+    monkeypatch.setattr("skfi._utils._versioned.__version__", "99.0")
     message = f"{kind(estimator)} was pickled by skfi .* loaded by skfi 99.0.* Fit it again"
     with pytest.warns(UserWarning, match=message):
         loaded = pickle.loads(saved)
