@@ -17,6 +17,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 import skfi
 from skfi.queries import Margin, QueryStrategy, Random
@@ -25,10 +26,10 @@ from tests.contract import data
 # What is passed although it has a default: data, seeds, and what keeps calls quick.
 OPTIONAL = {
     "X_labelled", "X_test", "X_val", "ax", "batch_size", "budget", "budgets", "columns", "cv",
-    "labelled", "labels", "max_permutations", "n_draws", "n_initial", "n_neighbors",
-    "n_repeats", "n_rounds", "n_samples", "names", "proba", "random_state", "regressor",
-    "sample_weight", "sample_weight_val", "scores", "support", "validation", "y_labelled",
-    "y_query", "y_test", "y_val",
+    "estimator", "labelled", "labels", "max_permutations", "n_draws", "n_initial",
+    "n_neighbors", "n_repeats", "n_rounds", "n_samples", "names", "proba", "random_state",
+    "regressor", "sample_weight", "sample_weight_val", "scores", "step", "support",
+    "validation", "y_labelled", "y_query", "y_test", "y_val",
 }  # fmt: skip
 # Names of which a call has nothing to be held to, and why.
 EXEMPT = {
@@ -138,10 +139,12 @@ def _in_dask(chosen: dict) -> dict:
     import dask.array as da
 
     rows = {"X_pool"} if "X_pool" in chosen else {"X", "y", "sample_weight", "scores"}
-    return {
-        k: da.from_array(v, chunks=(16, *v.shape[1:]), asarray=False) if k in rows else v
-        for k, v in chosen.items()
-    }
+
+    def chunked(value):
+        value = value if sparse.issparse(value) else np.asarray(value)
+        return da.from_array(value, chunks=(16, *value.shape[1:]), asarray=False)
+
+    return {k: chunked(v) if k in rows else v for k, v in chosen.items()}
 
 
 def _call(function, adapt, values: dict) -> dict[str, Any]:
@@ -209,7 +212,8 @@ def _fit(kind, values: dict) -> dict[str, Any]:
     if getattr(fitted, "module", None) is None:  # a TorchClassifier is trained elsewhere
         chosen = arguments(fitted.fit, values)
         if hasattr(fitted, "net"):
-            chosen["X"] = np.asarray(chosen["X"], dtype=np.float32)
+            X = chosen["X"] if sparse.issparse(chosen["X"]) else np.asarray(chosen["X"])
+            chosen["X"] = X.astype(np.float32)
         fitted.fit(**chosen)
     out = {k: v for k, v in vars(fitted).items() if k.endswith("_") and k[0] != "_"}
     out |= methods(fitted, values)
@@ -246,7 +250,8 @@ def _trimmer(kind, values: dict):
 
 
 def _strategy(kind, values: dict):
-    return Margin(values["unfitted"], batch_size=3).fit(values["X"], values["y"])
+    strategy = Margin(values["unfitted"], batch_size=3, random_state=0)
+    return strategy.fit(values["X"], values["y"])
 
 
 def _curve(kind, values: dict):

@@ -178,8 +178,8 @@ def values(form: str, model: str) -> dict:
         # options
         "batch_size": 2,
         "budget": 0.2,
-        "budgets": [0, 0.1, 0.2],
-        "cv": 3,
+        "budgets": [0.1, 0.2],
+        "cv": 2,
         "max_permutations": 3,
         "n_draws": 3,
         "n_initial": 10,
@@ -188,7 +188,8 @@ def values(form: str, model: str) -> dict:
         "n_rounds": 1,
         "random_state": 0,
         "regressor": KNeighborsRegressor(1),
-        "validation": 3,
+        "step": None,
+        "validation": 2,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 import pytest
 
@@ -26,6 +27,40 @@ CASES = [
     ("tensor", "network in place", "torch"),
 ]
 
+# Names, forms and classifiers that are refused, and why: all other calls must succeed.
+REFUSED = [
+    (
+        r"skfi\.(queries\.(?!Random)|FIActiveSampler|FIEmbedding|active_learning_curve)"
+        r"|(TrimmingCurve|ActiveLearningCurve)Display|(Query|Influence)Display.from_estimator",
+        "",
+        "network in place",
+        "TorchClassifier holds a trained module and cannot train it",
+    ),
+    (
+        r"skfi\.FITrimmer|self_confidence|tmc_shapley",
+        "",
+        "network in place",
+        "sample_weight was passed, but TorchClassifier does not take it in fit",
+    ),
+    (
+        r"(outofcore|dask)\.fi_util|make_scorer",
+        "",
+        "network in place",
+        "takes linear classifiers, not TorchClassifier",
+    ),
+    (r"(Skorch|Torch)Classifier", "csr", "", "X is sparse, and networks take dense rows"),
+    (r"integrations\.skactiveml", "csr", "", "Sparse data was passed"),
+    (r"read_penalty", "", "in place", "object has no attribute 'C'"),
+]
+
+
+def reason(call, form: str, model: str) -> str | None:
+    """Part of the message with which a call is refused."""
+    for name, forms, models, message in REFUSED:
+        if re.search(name, call.name) and forms in form and models in model:
+            return message
+    return None
+
 
 @pytest.mark.parametrize("call", calls(), ids=str)
 def test_what_was_passed_stays_as_it_was(call, tmp_path):
@@ -35,11 +70,11 @@ def test_what_was_passed_stays_as_it_was(call, tmp_path):
             continue
         values = values_of(call, form, model, tmp_path)
         before = {name: frozen(value) for name, value in values.items()}
-        try:
+        if message := reason(call, form, model):
+            with pytest.raises((TypeError, ValueError, AttributeError), match=message):
+                call.run(values)
+        else:
             call.run(values)
-        except Exception:  # a form that the name refuses must be left alone as well
-            if (form, model) == ("C", "plain"):
-                raise
         after = {name: frozen(value) for name, value in values.items()}
         changed += [f"{form}, {model}: {n}" for n in before if before[n] != after[n]]
     assert not changed

@@ -6,9 +6,13 @@ import inspect
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skfi import FITrimmer, FITrimmerCV
+from skfi.queries import Margin
 from tests.contract import data
 from tests.contract.catalogue import calls, values_of
 
@@ -78,6 +82,7 @@ class Remembers(LogisticRegression):
 TRIMMERS = {
     "held out": FITrimmer(Remembers(), budget=0.2, validation=0.3, random_state=0),
     "folds": FITrimmer(Remembers(), budget=0.2, validation=3),
+    "one fold": FITrimmerCV(Remembers(), budgets=[0.2], cv=0.3, refit=False, random_state=0),
     "chosen": FITrimmerCV(Remembers(), budgets=(0.1, 0.2), cv=3, rule="best"),
 }
 
@@ -91,5 +96,46 @@ def test_the_final_model_is_fitted_on_the_rows_of_support(name, form):
     X, y = data.rows(every, form), data.labels(every, form)
     trimmer = TRIMMERS[name].fit(X, y)
     rows = np.asarray(X)[:, 0]
-    np.testing.assert_array_equal(trimmer.estimator_.rows_, rows[trimmer.support_])
+    fitted = rows[trimmer.support_]
+    trained = trimmer.estimator_.rows_
+    if name == "one fold":  # in the splitter's order, without the rows that the fold holds out
+        assert len(trained) < len(fitted)
+        assert set(trained) <= set(fitted)
+    else:
+        np.testing.assert_array_equal(trained, fitted)
     assert set(trimmer.trimmed_indices_) == set(np.flatnonzero(~trimmer.support_))
+    np.testing.assert_array_equal(trimmer.sample_indices_, np.flatnonzero(trimmer.support_))
+    kept, _ = clone(trimmer).fit_resample(X, y)
+    np.testing.assert_array_equal(np.asarray(kept)[:, 0], rows[trimmer.support_])
+
+
+@pytest.mark.parametrize("name", TRIMMERS)
+def test_report_names_the_rows_by_position_and_index(name):
+    pd = pytest.importorskip("pandas")
+    X = data.rows(np.arange(data.N), "frame")
+    X.index = pd.MultiIndex.from_arrays([X.index, X.index[::-1]], names=["a", "b"])
+    trimmer = clone(TRIMMERS[name]).fit(X, data.labels(np.arange(data.N), "C"))
+    report = trimmer.report()
+    np.testing.assert_array_equal(report["row"], trimmer.trimmed_indices_)
+    pd.testing.assert_index_equal(report.index, X.index[trimmer.trimmed_indices_])
+
+
+def test_rows_of_a_pipeline_are_those_of_its_input():
+    X, y = (f(np.arange(data.N), "C") for f in (data.rows, data.labels))
+    inner = FITrimmer(make_pipeline(StandardScaler(), Remembers()), budget=0.2, validation=3)
+    outer = make_pipeline(StandardScaler(), clone(inner)).fit(X, y)[-1]
+    np.testing.assert_array_equal(outer.support_, inner.fit(X, y).support_)
+
+
+@pytest.mark.parametrize("form", ["C", "frame"])
+def test_queried_positions_are_of_the_subset_of_the_pool(form):
+    if form == "frame":
+        pytest.importorskip("pandas")
+    X, y = data.rows(np.arange(data.N), form), data.labels(np.arange(data.N), form)
+    strategy = Margin(LogisticRegression(), random_state=0).fit(X, y)
+    pool = data.rows(np.arange(data.N), form)
+    subset = np.arange(data.N)[::-3]
+    part = pool.iloc[subset] if form == "frame" else pool[subset]
+    scores = strategy.score_samples(pool)
+    best = subset[np.argsort(-scores[subset])[:4]]
+    assert set(subset[strategy.query(part, 4)]) == set(best)

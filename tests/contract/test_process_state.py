@@ -44,16 +44,15 @@ def test_after_success_and_errors(call, tmp_path):
     Trap.set(None)
     run(call, values)  # loads modules, which have settings of their own
     n_calls = Trap.calls
-    for error in (None, RuntimeError, KeyboardInterrupt):
-        for at in sorted({1, n_calls // 2 + 1, n_calls} if error and n_calls else {0}):
-            values = values_of(call, model="trap", folder=tmp_path)
-            Trap.set(at or None, error or RuntimeError)
-            before = process()
-            raised = run(call, values)
-            assert not differences(before, process()), (at, error)
-            if at:
-                assert raised is not None
-    Trap.set(None)
+    for error in (None, RuntimeError, KeyboardInterrupt) if n_calls else (None,):
+        values = values_of(call, model="trap", folder=tmp_path)
+        Trap.set(n_calls // 2 + 1 if error else None, error or RuntimeError)
+        before = process()
+        raised = run(call, values)
+        Trap.set(None)
+        assert not differences(before, process()), error
+        swallowed = "skactiveml" in call.name and error is RuntimeError  # by its classifier
+        assert raised is not None or error is None or swallowed
 
 
 @every
