@@ -219,6 +219,7 @@ def test_a_link_is_followed(tmp_path):
 
 def test_a_long_name_is_written(skfi, tables):
     """240 bytes: what a file system takes, with a temporary file beside it."""
+    pytest.importorskip("jinja2")
     names = [tables.folder / ("é" * 120 + end) for end in (".csv", ".html")]
     outcome = skfi(*trim(tables, "--out", names[0], "--report", names[1]))
     assert outcome.code == 0, outcome.err

@@ -247,7 +247,7 @@ def test_the_default_is_logistic_regression(name):
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_a_classifier_without_probabilities_is_refused(name, pipeline):
     estimator = make_pipeline(StandardScaler(), LinearSVC()) if pipeline else LinearSVC()
-    with pytest.raises(TypeError, match=r"LinearSVC pred|influence for LinearSVC"):
+    with pytest.raises(TypeError, match=r"LinearSVC"):
         make(name, estimator).fit(LABELLED, LABELS)
 
 
