@@ -55,7 +55,7 @@ def test_after_success_and_errors(call, tmp_path):
         assert raised is not None or error is None or swallowed
 
 
-# scikit-learn's KMeans restores the filters of the process, and it and the distances limit BLAS's
+# scikit-learn's KMeans restores the process's filters, and it and its distances limit BLAS's
 # threads: several threads at once may put back what another had set (see docs/scaling.md).
 UPSTREAM = {
     "skfi.queries.CoreSet": {"threads"},
