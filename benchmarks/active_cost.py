@@ -102,7 +102,6 @@ def pairs_table(n: int, U: int, d: int, n_classes: int, sample: int) -> dict:
     calls = {
         "two kernel products": lambda: (C @ A.T, pool @ B.T),
         "float64": lambda: fi_active(model, X, y, pool, **settings),
-        "float32": lambda: fi_active(model, X, y, pool, dtype="float32", **settings),
     }
     found = medians(calls)
     floor = found["two kernel products"]
@@ -112,8 +111,6 @@ def pairs_table(n: int, U: int, d: int, n_classes: int, sample: int) -> dict:
         print(
             f"  {name:<22} {seconds:>7.2f} s  {seconds / floor:>5.2f} × the products  {memory}"
         )
-    exact, rough = calls["float64"](), calls["float32"]()
-    print(f"  float32, largest relative error {np.abs(rough / exact - 1).max():.1g}")
     each = paper_loop(model, X, y, pool, sample)
     print(
         f"  the paper's loop {1e3 * each:.1f} ms a pair ({sample} pairs), "
@@ -153,7 +150,6 @@ def mean_table(n: int, U: int, d: int, n_classes: int) -> dict:
         "gradients": gradient_pass,
         "the form's product": form_alone,
         "float64": lambda: fi_active(model, X, y, pool, aggregate="mean"),
-        "float32": lambda: fi_active(model, X, y, pool, aggregate="mean", dtype="float32"),
     }
     found = medians(calls)
     floor = found["predict_proba"] + found["gradients"]
@@ -164,9 +160,8 @@ def mean_table(n: int, U: int, d: int, n_classes: int) -> dict:
             f"  {name:<22} {seconds:>7.2f} s  {seconds / floor:>5.2f} × (predict_proba + "
             f"gradients)  {memory}"
         )
-    exact, rough = calls["float64"](), calls["float32"]()
-    print(f"  float32, largest relative error {np.abs(rough / exact - 1).max():.1g}\n")
-    return {"mean in float32, times predict_proba + gradients": (found["float32"] / floor, 2.0)}
+    # The form's product alone takes two thirds of it.
+    return {"mean, times predict_proba + gradients": (found["float64"] / floor, 5.0)}
 
 
 def main() -> None:

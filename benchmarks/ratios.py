@@ -66,21 +66,14 @@ def binary(n: int = 30_000, d: int = 100, n_classes: int = 2):
 def the_fit(n_classes: int) -> None:
     X, y, V, w = binary(n_classes=n_classes)
     model = LogisticRegression().fit(X, y)
-    exact = fi_util(model, X, y, V, w)
-    rough, told = fi_util(model, X, y, V, w, dtype="float32", return_details=True)
-    error = np.abs(rough / exact - 1)
-    score, single, fit, value = medians(
+    score, fit, value = medians(
         lambda: fi_util(model, X, y, V, w),
-        lambda: fi_util(model, X, y, V, w, dtype="float32"),
         lambda: LogisticRegression().fit(X, y),
         lambda: iv(model, X, y, V, w, validation_loss="log_loss"),
     )
     size = f"30,000 × 100, K = {n_classes}"
     line("`fi_util`", "default fit of `LogisticRegression`", (score, fit), size)
     line("`fi_util`", "`iv` (gradients and one Hessian)", (score, value), size)
-    far = f"relative error: median {np.median(error):.1g}, largest {error.max():.1g}, "
-    far += f"stated {told.residual:.1g}"
-    line('`fi_util(dtype="float32")`', "`fi_util`", (single, score), f"{size}; {far}")
 
 
 def defined(model, x, label, inverse, u) -> float:

@@ -157,6 +157,11 @@ class Choices:
                 f'curvature={self.curvature!r} is for networks; for {name} use "exact" (or '
                 '"auto", the same), or "kfac".'
             )
+        if self.dtype == "float32":
+            raise ValueError(
+                f'dtype="float32" is for networks; the scores of {name} are computed in '
+                "float64. Leave it out."
+            )
         if self.approximation is not None:
             raise ValueError(
                 f"approximation={self.approximation!r} is for networks; the scores of {name} "

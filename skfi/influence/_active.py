@@ -76,9 +76,8 @@ def fi_pairwise(
     n_components : int, default=None
         Rank, or length of the sketch.
     dtype : {None, "float32", "float64"}, default=None
-        Precision of a network's derivatives (None: its own), and of the products over pairs
-        (None: float64). float32 halves the cost of the products; its error is about 1e-6 of
-        the largest terms that a score is made of, which for small scores may be a percent.
+        Precision of a network's derivatives; None is the network's own. The products over
+        pairs, and linear classifiers, are in float64.
     random_state : int, RandomState instance or None, default=None
         Start of the power iteration, and the sketch.
 

@@ -96,8 +96,7 @@ class InfluenceDetails:
     residual : float or None
         Relative error where a matrix of rows by rows stands for H, or K-FAC's: the larger of
         ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
-        changes in a sample of the rows' solves. For products in float32 the largest relative
-        difference from float64 in the scores of 200 rows. Otherwise None.
+        changes in a sample of the rows' solves. Otherwise None.
     penalty_known : bool
         False where a network's optimizer decays weights in a way whose penalty is not known;
         scores are then computed without a penalty.
@@ -124,7 +123,6 @@ class CurvedLinear:
     found: np.ndarray | KroneckerInverse | RowSpace | RowKronecker
     details: InfluenceDetails
     damping: float = 0.0  # in units of the summed loss
-    dtype: str | None = None  # of the products with H⁻¹, where it is one matrix
 
     @cached_property
     def inverse(self) -> np.ndarray | KroneckerInverse:
@@ -137,14 +135,6 @@ class CurvedLinear:
             data = model, rows.X, rows.codes, self.weight
             H = fit_curvature(*data, kronecker=kronecker).hessian
             return invert(model, H, self.damping)
-
-    @property
-    def product_inverse(self) -> np.ndarray | KroneckerInverse:
-        """H⁻¹ in the precision that products with it are wanted in."""
-        found = self.inverse
-        if self.dtype == "float32" and isinstance(found, np.ndarray):
-            return found.astype(np.float32)
-        return found
 
     def root(self) -> np.ndarray:
         """R with R Rᵀ the training covariance."""
@@ -330,10 +320,7 @@ def _curve_linear(
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = one_copy(weight, train.weight)
-    dtype = None if network else choices.dtype
-    curved = CurvedLinear(
-        fitted, model, train, weight, copy, found, details, used * unit, dtype
-    )
+    curved = CurvedLinear(fitted, model, train, weight, copy, found, details, used * unit)
     return curved, others
 
 

@@ -114,7 +114,6 @@ class LinearPairing(LinearReader):
     curved: CurvedLinear
     metric: str = "euclidean"
     unit: str = "copy"
-    dtype: type = np.float64
     forms: dict[str, Quadratic] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -137,8 +136,8 @@ class LinearPairing(LinearReader):
         root = curved.root() if self.metric == "mahalanobis" else None
         data = (train.X[rows], train.codes[rows], moved[rows], curved.inverse, root)
         if isinstance(curved.inverse, KroneckerInverse):
-            return KroneckerPairs(self.model, *data, dtype=self.dtype)
-        return LinearPairs(self.model, *data, dtype=self.dtype)
+            return KroneckerPairs(self.model, *data)
+        return LinearPairs(self.model, *data)
 
     def shares(self, aggregate) -> np.ndarray:
         """What each training row counts in a quadratic form."""
@@ -152,7 +151,7 @@ class LinearPairing(LinearReader):
             outputs = self.model.link.n_outputs
             with self._one_thread:
                 C, L = self._matrix(aggregate)
-                self.forms[aggregate] = Quadratic(outputs, C, L, self.dtype)
+                self.forms[aggregate] = Quadratic(outputs, C, L)
         return self.forms[aggregate]
 
     def _matrix(self, aggregate) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -363,8 +362,7 @@ def pair_fitted(
     names = column_names(estimator)
     if isinstance(curved, CurvedNetwork):
         return NetworkPairing(curved, loss, metric, unit, names)
-    dtype = np.float32 if choices.dtype == "float32" else np.float64
-    return LinearPairing(curved.fitted, curved.model, loss, names, curved, metric, unit, dtype)
+    return LinearPairing(curved.fitted, curved.model, loss, names, curved, metric, unit)
 
 
 def read_linear(estimator, X, validation_loss) -> LinearReader:

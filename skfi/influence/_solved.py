@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._utils._chunks import dense_rows, one_blas_thread
+from .._utils._chunks import one_blas_thread
 from ..bridge._network import Choices
 from ..linear._losses import resolve_validation_loss
 from ..linear._objective import solve
 from ..linear._removal import removal_all
-from ..linear._softmax import score_all, score_rows, validation_gradient
+from ..linear._softmax import score_all, validation_gradient
 from ..linear._wide import (
     RowInverse,
     RowSpace,
@@ -30,9 +30,6 @@ from ._curved import LARGE, CurvedLinear, CurvedNetwork, InfluenceDetails, curve
 if TYPE_CHECKING:
     from ..network._network import Theta
 
-# Rows whose scores are taken in float64 as well, where float32 was asked for.
-_ROUNDED = 200
-
 
 @dataclass(frozen=True)
 class SolvedLinear:
@@ -43,22 +40,7 @@ class SolvedLinear:
 
     @property
     def details(self) -> InfluenceDetails:
-        curved = self.curved
-        if curved.product_inverse is curved.inverse:
-            return curved.details
-        return replace(curved.details, residual=self._rounding())
-
-    def _rounding(self) -> float:
-        """Largest relative difference from float64 in the scores of a sample of rows."""
-        curved, train = self.curved, self.curved.train
-        rows = np.linspace(0, len(train.codes) - 1, min(_ROUNDED, len(train.codes)), dtype=int)
-        data = dense_rows(train.X, rows), train.codes[rows], curved.copy[rows]
-        rough, exact = (
-            score_rows(curved.model, *data, inverse, self.h)
-            for inverse in (curved.product_inverse, curved.inverse)
-        )
-        scored = exact > 0
-        return float(np.abs(rough[scored] / exact[scored] - 1.0).max(initial=0.0))
+        return self.curved.details
 
     def influence(self, metric: str, unit: str) -> np.ndarray:
         """FI of each row."""
@@ -66,8 +48,7 @@ class SolvedLinear:
         moved = curved.moved(unit)
         with one_blas_thread(unless=model.beta.size > LARGE):
             root = curved.root() if metric == "mahalanobis" else None
-            inverse = curved.product_inverse
-            return score_all(model, train.X, train.codes, moved, inverse, self.h, root)
+            return score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""

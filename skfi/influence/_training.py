@@ -141,9 +141,8 @@ def fi_util(
     n_components : int, default=None
         Rank of the approximation.
     dtype : {None, "float32", "float64"}, default=None
-        Precision of a network's derivatives; None is the network's own. For a linear
-        classifier that of the products of rows with H⁻¹, which are most of the cost; None
-        is "float64". The Hessian is summed up and inverted in float64 all the same.
+        Precision of a network's derivatives; None is the network's own. Linear classifiers
+        are scored in float64.
     random_state : int, RandomState instance or None, default=None
         Start of the power iteration.
     return_details : bool, default=False
@@ -158,7 +157,7 @@ def fi_util(
     details : InfluenceDetails
         Only if `return_details`: the curvature and damping that were used, the number
         of parameters, the norm of the objective's gradient, and the relative error of solves
-        through the rows, or of float32.
+        through the rows.
 
     Raises
     ------

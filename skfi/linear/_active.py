@@ -127,7 +127,6 @@ class LinearPairs:
     inverse: np.ndarray | KroneckerInverse
     root: np.ndarray | None = None
     chunk: int | None = None
-    dtype: type = np.float64  # of the products; float32 halves their cost
 
     @property
     def n_rows(self) -> int:
@@ -194,7 +193,7 @@ class LinearPairs:
 
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
-        u: np.ndarray = gradients(X, c).astype(self.dtype, copy=False)
+        u: np.ndarray = gradients(X, c)
         out = np.empty((len(X), self.n_rows))
         q = self.model.link.n_classes - 1
         size = max(1, _TILE_DOUBLES // (len(X) * q))
@@ -217,7 +216,7 @@ class LinearPairs:
 
     def _stacked(self, rows: slice) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return self._respond(rows)[0].astype(self.dtype, copy=False)
+            return self._respond(rows)[0]
 
     @cached_property
     def _kept(self) -> np.ndarray | None:

@@ -87,14 +87,13 @@ class KroneckerPairs(LinearPairs):
         rows = np.linspace(0, self.n_rows - 1, min(self.n_rows, _PROBE)).astype(int)
         few = KroneckerPairs(
             self.model, self.X[rows], self.y[rows], self.weight[rows], self.inverse,
-            self.root, dtype=self.dtype,
+            self.root,
         )  # fmt: skip
         block = dense_rows(few.X, slice(None))
         c = self.model.link.residual(self.model.scores(block), few.y)
         x = extend(self.model, block)
         found, exact = few._squared_out(x, c), LinearPairs.pairs(few, x, c)
-        tolerance = 1e-6 if self.dtype == np.float64 else 1e-2
-        return bool((np.abs(found - exact).sum(0) <= tolerance * exact.sum(0)).all())
+        return bool((np.abs(found - exact).sum(0) <= 1e-6 * exact.sum(0)).all())
 
     def _squared_out(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         other = self._other(X, c)
@@ -136,7 +135,7 @@ class KroneckerPairs(LinearPairs):
             _symmetric(w),
             w,
         )
-        return _Other(*(np.ascontiguousarray(f, dtype=self.dtype) for f in features))
+        return _Other(*(np.ascontiguousarray(f) for f in features))
 
     def _train(self, rows: slice) -> _Train:
         assert isinstance(self.inverse, KroneckerInverse)
@@ -166,7 +165,7 @@ class KroneckerPairs(LinearPairs):
                 2.0 * np.einsum("bqa,bq->ba", Y, nu),
                 np.einsum("bq,bq->b", nu, nu),
             )
-            return _Train(*(np.ascontiguousarray(f, dtype=self.dtype) for f in features))
+            return _Train(*(np.ascontiguousarray(f) for f in features))
 
     def _features(self) -> Iterator[tuple[slice, _Train]]:
         if self._kept_features is not None:

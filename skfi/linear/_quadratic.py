@@ -37,19 +37,18 @@ class Quadratic:
     n_outputs: int
     C: np.ndarray | None = None  # (m, m), symmetric, not negative
     root: np.ndarray | None = None  # L (m, rank)
-    dtype: type = np.float64  # of the products; float32 halves their cost
     # Γᵀ; for few outputs the C_ab side by side, (p, p K(K + 1)/2)
     table: np.ndarray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.root is not None:
-            self.root = np.ascontiguousarray(self.root, dtype=self.dtype)
+            self.root = np.ascontiguousarray(self.root)
             return
         assert self.C is not None
         K = self.n_outputs
         p = len(self.C) // K
         pack = _side_by_side if self._few else _packed
-        self.table = pack(self.C.reshape(K, p, K, p)).astype(self.dtype)
+        self.table = pack(self.C.reshape(K, p, K, p))
 
     @property
     def _few(self) -> bool:
@@ -73,12 +72,11 @@ class Quadratic:
 
     def __call__(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """Of a block of rows, extended, with their c (b,)."""
-        X, c = X.astype(self.dtype, copy=False), c.astype(self.dtype, copy=False)
         if self.root is not None:
             e = gradients(X, c) @ self.root
-            return np.einsum("br,br->b", e, e).astype(np.float64, copy=False)
+            return np.einsum("br,br->b", e, e)
         by_blocks = self._by_pairs if self._few else self._by_products
-        out = by_blocks(X, c, _block_bytes() // np.dtype(self.dtype).itemsize)
+        out = by_blocks(X, c, _block_bytes() // 8)
         return np.maximum(out, 0.0, out=out)
 
     def _by_pairs(self, X: np.ndarray, c: np.ndarray, numbers: int) -> np.ndarray:
@@ -88,7 +86,7 @@ class Quadratic:
         first, second = np.triu_indices(c.shape[1])
         wide = self.table.shape[1]
         size = min(len(X), _MOST_ROWS, max(32, numbers // wide))
-        products = np.empty((size, wide), dtype=self.dtype)
+        products = np.empty((size, wide))
         for rows in row_blocks(len(X), size):
             x, own = X[rows], c[rows]
             moved = np.matmul(x, self.table, out=products[: len(x)])
@@ -107,12 +105,12 @@ class Quadratic:
         # Where few rows fill a block already, the products of a part of the columns at a time.
         wide = min(n_products, max(p, numbers // size))
         first, second = np.triu_indices(c.shape[1])
-        products = np.empty((wide, size), dtype=self.dtype)
+        products = np.empty((wide, size))
         for rows in row_blocks(len(X), size):
             Xt: np.ndarray = np.ascontiguousarray(X[rows].T)
             ct: np.ndarray = c[rows].T
             part = products[:, : Xt.shape[1]]
-            forms: np.ndarray = np.zeros((len(self.table), Xt.shape[1]), dtype=self.dtype)
+            forms: np.ndarray = np.zeros((len(self.table), Xt.shape[1]))
             done = at = 0
             for s in range(p):
                 if at + p - s > wide:

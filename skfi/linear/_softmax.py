@@ -261,7 +261,6 @@ def _diagonal_jacobian(
 ) -> np.ndarray:
     d = model.n_features
     Z = np.empty((len(X), sr.shape[1], d))
-    X = X.astype(inverse.dtype, copy=False)
     for k in range(sr.shape[1]):
         Q = model.affine(X, inverse[k])
         leverage = np.einsum("bj,bj->b", Q[:, :d], X)
@@ -279,14 +278,13 @@ def _coupled_jacobian(
     d = model.n_features
     blocks = inverse.reshape(outputs, p, outputs, p)
     Z = np.empty((len(X), outputs, d))
-    leverage = np.empty((len(X), outputs, outputs), dtype=inverse.dtype)
-    X, share = X.astype(inverse.dtype, copy=False), sr.astype(inverse.dtype, copy=False)
+    leverage = np.empty((len(X), outputs, outputs))
     for a in range(outputs):
         Q = model.affine(X, blocks[a].reshape(p, -1)).reshape(len(X), outputs, p)
         np.matmul(Q[:, :, :d], X[:, :, None], out=leverage[:, a, :, None])
         if model.fit_intercept:
             leverage[:, a] += Q[:, :, d]
-        np.matmul(-share[:, None, :], Q[:, :, :d], out=Z[:, a, None, :])
+        np.matmul(-sr[:, None, :], Q[:, :, :d], out=Z[:, a, None, :])
     Z += (np.eye(outputs) - np.matmul(leverage, sS)) @ model.W
     return Z
 
@@ -360,7 +358,6 @@ def _score_binary(
     S = model.link.curvature(z)
     sr = (w * model.link.residual(z, y))[:, 0]
     sS = (w * S)[:, 0]
-    X = X.astype(inverse.dtype, copy=False)
     tau = model.affine(X, inverse[:, :d])
     leverage = np.einsum("bj,bj->b", tau, X)
     if model.fit_intercept:

@@ -1,4 +1,4 @@
-"""What fi_util takes of memory, and what products in float32 cost of its precision."""
+"""What fi_util takes of memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import config_context
-from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 
 from skfi import fi_util
 
@@ -53,35 +51,3 @@ def test_memory_grows_with_the_rows_by_what_is_kept_of_them(weighted):
     # A code and a score a row, and some bits; with weights what one copy weighs.
     vectors = 3.5 if weighted else 2.3
     assert peak[80_000] - peak[40_000] < vectors * 8 * 40_000
-
-
-@pytest.mark.parametrize("kind", ["binary", "multinomial", "one-versus-rest"])
-@pytest.mark.parametrize("metric", ["euclidean", "mahalanobis"])
-def test_float32_is_near_and_says_how_near(kind, metric):
-    X, y = make_classification(
-        3000, 20, n_informative=8, n_classes=2 if kind == "binary" else 4, random_state=0
-    )
-    model = LogisticRegression(tol=1e-8, max_iter=1000)
-    if kind == "one-versus-rest":
-        model = OneVsRestClassifier(model)
-    data = model.fit(X, y), X, y, X[:500], y[:500]
-    exact, details = fi_util(*data, metric=metric, return_details=True)
-    rough, found = fi_util(*data, metric=metric, dtype="float32", return_details=True)
-    assert rough.dtype == np.float64
-    error = np.abs(rough / exact - 1)
-    assert 0 < np.median(error) < 1e-5
-    assert np.max(error) < 1e-2
-    assert details.residual is None
-    assert np.median(error) < found.residual < 1e-3
-
-
-def test_float32_of_sparse_and_weighted_rows():
-    X, y = make_classification(500, 8, n_informative=6, n_classes=3, random_state=0)
-    X, y, X_val, y_val = X[:300], y[:300], X[300:], y[300:]
-    weight = np.random.default_rng(0).integers(0, 3, size=len(y)).astype(float)
-    model = LogisticRegression(tol=1e-8).fit(X, y, weight)
-    given = {"sample_weight": weight, "dtype": "float32", "return_details": True}
-    rough, found = fi_util(model, sparse.csr_array(X), y, X_val, y_val, **given)
-    exact = fi_util(model, X, y, X_val, y_val, sample_weight=weight)
-    np.testing.assert_allclose(rough, exact, rtol=1e-2)
-    assert 0 < found.residual < 1e-3

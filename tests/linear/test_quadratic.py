@@ -41,16 +41,12 @@ def test_both_forms_are_the_definition(K, p, rank, n, seed):
 
 
 @pytest.mark.parametrize("K", [2, 7])
-def test_blocks_and_precision(monkeypatch, K):
+def test_any_block_size(monkeypatch, K):
     _, C, X, c = problem(K, 9, 9 * K, 500, 0)
     form = Quadratic(K, C)
     whole = form(X, c)
     monkeypatch.setattr("skfi.linear._quadratic._BLOCK_BYTES", 1)
     np.testing.assert_allclose(form(X, c), whole, rtol=1e-12)
-    rough = Quadratic(K, C, dtype=np.float32)
-    assert rough.table.dtype == np.float32
-    np.testing.assert_allclose(rough(X, c), whole, rtol=1e-3)
-    assert np.abs(rough(X, c) / whole - 1).max() > 1e-9
 
 
 @pytest.mark.parametrize("K", [1, 3, 5])
