@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from .._utils import _extras
+from .._utils._classes import SparedRows
 
 if TYPE_CHECKING:
     from ._screen import Screen
@@ -78,7 +79,9 @@ class Console:
                 yield
             finally:
                 for warning in caught:
-                    if issubclass(warning.category, (UserWarning, RuntimeWarning)):
+                    if isinstance(warning.message, SparedRows):
+                        self.note(warning.message.text(first=1))
+                    elif issubclass(warning.category, (UserWarning, RuntimeWarning)):
                         self.note(str(warning.message))
 
 

@@ -35,22 +35,32 @@ def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
     )
 
 
+class SparedRows(UserWarning):
+    """The budget reached rows that were kept for their class."""
+
+    def __init__(self, rows: np.ndarray, labels, min_class_size: int):
+        self.rows, self.labels = rows, labels
+        kept = f"They are kept (min_class_size={min_class_size})"
+        super().__init__(self.text(0, kept))
+
+    def text(self, first: int = 1, kept: str = "They are kept") -> str:
+        """The message, with rows counted from ``first``."""
+        classes = []
+        for label in np.unique(self.labels)[:5]:
+            own = np.sort(self.rows[self.labels == label]) + first
+            listed = ", ".join(map(str, own[:5])) + (", …" if len(own) > 5 else "")
+            classes.append(f"{str(label)[:40]} (row{'s' * (len(own) > 1)} {listed})")
+        return (
+            f"The budget reached the last rows of class {'; '.join(classes)}. {kept}, and the "
+            "rows with the next highest scores were dropped instead. Check their labels: "
+            "correct a mistyped label, or leave the row out."
+        )
+
+
 def warn_of_spared(rows: np.ndarray, labels, min_class_size: int) -> None:
     """Warn of rows that the budget reached and that were kept for their class.
 
     ``labels`` are those of the rows.
     """
-    if not len(rows):
-        return
-    kept = []
-    for label in np.unique(labels)[:5]:
-        own = np.sort(rows[labels == label])
-        listed = ", ".join(map(str, own[:5])) + (", …" if len(own) > 5 else "")
-        kept.append(f"{str(label)[:40]} (rows {listed})")
-    warnings.warn(
-        f"The budget reached the last rows of class {'; '.join(kept)}. They are kept "
-        f"(min_class_size={min_class_size}), and the rows with the next highest scores were "
-        "dropped instead. Check their labels: correct a mistyped label, or leave the row out.",
-        UserWarning,
-        stacklevel=3,
-    )
+    if len(rows):
+        warnings.warn(SparedRows(rows, labels, min_class_size), stacklevel=3)

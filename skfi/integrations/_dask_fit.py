@@ -20,6 +20,7 @@ from ..passes._trimmed import (
     choose_others,
     classes_are_short,
     last_rows,
+    present_first,
 )
 from ._dask_blocks import (
     SPLIT_EVERY,
@@ -322,7 +323,7 @@ def trim(
     order = scores
     if sample_weight is not None:
         weighted = in_blocks(scores=scores, sample_weight=sample_weight)
-        order = map_blocks(weighted, _present_first, "skfi-order", np.float64)
+        order = map_blocks(weighted, present_first, "skfi-order", np.float64)
     top = select_top(order, budget, split_every=split_every).persist()
     gone = in_blocks(gone=top, sample_weight=sample_weight)
     left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
@@ -394,11 +395,6 @@ def _among(rows: np.ndarray, top, start: int) -> np.ndarray:
 
 def _taken_out(rows: np.ndarray, top, start: int) -> np.ndarray:
     return np.asarray(top) & ~np.isin(start + np.arange(len(top)), rows)
-
-
-def _present_first(scores: np.ndarray, sample_weight) -> np.ndarray:
-    """Scores by which rows without weight go last."""
-    return np.where(np.asarray(sample_weight) > 0, scores, -np.inf)
 
 
 def _weight_left(gone: np.ndarray, sample_weight) -> np.ndarray:

@@ -19,6 +19,7 @@ from ..passes._trimmed import (
     choose_others,
     classes_are_short,
     last_rows,
+    present_first,
 )
 from ._fit import fit_on, fit_transformer
 from ._scores import score_rows
@@ -153,7 +154,8 @@ def trim(
     )
     with journal or nullcontext():
         _check_left(budget, len(scores))
-        gone = select_top(scores, budget)
+        order = _present_first(rows, scores)
+        gone = select_top(order, budget)
         n_trimmed = int(gone.sum())
         kept = full
         if n_trimmed:
@@ -162,7 +164,7 @@ def trim(
                 last = _last_rows(rows, scores, min_class_size)
 
                 def choose(number: int):
-                    top = select_top(scores, number)
+                    top = select_top(order, number)
                     return top, top[last.rows]
 
                 gone, spared = choose_others(choose, last, n_trimmed, len(scores))
@@ -180,6 +182,19 @@ def _check_left(budget, n_rows: int | None) -> None:
             f"budget={budget} would leave none of the {n_rows:,} rows; use a smaller number, "
             "or a share such as 0.05."
         )
+
+
+def _present_first(rows: RowSource, scores: np.ndarray) -> np.ndarray:
+    """Scores by which rows without weight are dropped last, by a pass over the labels."""
+    order = scores
+    for block in rows._labels(rows._block_rows()):
+        weight = block.sample_weight
+        if weight is not None and not (weight > 0).all():
+            if order is scores:
+                order = np.array(scores)  # the scores themselves stay, and may be on disk
+            part = slice(block.start, block.stop)
+            order[part] = present_first(order[part], weight)
+    return order
 
 
 def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray):

@@ -105,3 +105,8 @@ def choose_others(choose, kept: LastRows, number: int, n_rows: int) -> tuple[Any
         if not missing:
             return mask, spared
         wanted += missing
+
+
+def present_first(scores: np.ndarray, sample_weight) -> np.ndarray:
+    """Scores by which rows without weight are dropped last."""
+    return np.where(np.asarray(sample_weight) > 0, scores, -np.inf)

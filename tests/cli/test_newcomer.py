@@ -208,3 +208,12 @@ def test_thirty_classes_two_hundred_columns(skfi, tmp_path):
     assert "300 rows, 30 classes." in outcome.out
     assert "and 10 more classes" in outcome.out
     assert "x59 and 140 more" in outcome.out
+
+
+def test_rows_that_are_kept_for_their_class_count_from_1(skfi, tables):
+    """As in everything else that the command writes, and without arguments of Python."""
+    edit(tables, "train.csv", lambda rows: [*rows[:7], [*rows[7][:-1], "mistyped"], *rows[8:]])
+    outcome = skfi(*trim(tables, "--influence", "loss", val=False, budget="20%"))
+    assert outcome.code == 0, outcome.err
+    assert "last rows of class mistyped (row 7)" in outcome.err
+    assert "min_class_size" not in outcome.err

@@ -127,3 +127,16 @@ def test_refusals(params, message):
     X, y, V, w, _ = make_split(2)
     with pytest.raises(ValueError, match=message):
         trim(ArrayRows(X, y), V, w, **params)
+
+
+@pytest.mark.parametrize("kind", ["array", "parquet"])
+def test_rows_of_weight_0_take_up_no_budget(kind, tmp_path):
+    """As in FITrimmer: dropped are rows that have a weight."""
+    X, y, V, w, weight = make_split()
+    weight[::3] = 0
+    rows = source(kind, X, y, weight, tmp_path, 20)
+    result = trim(rows, V, w, budget=70)
+    assert (weight[~result.support_] > 0).all()
+    without = weight > 0
+    alone = trim(ArrayRows(X[without], y[without], weight[without]), V, w, budget=70)
+    np.testing.assert_array_equal(result.support_[without], alone.support_)

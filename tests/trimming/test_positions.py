@@ -209,7 +209,7 @@ class TestTinyClasses:
         X, y = data
         y = np.where(y == 1, "yes", "no ").astype(object)
         y[17] = "unknown"
-        with pytest.warns(UserWarning, match=r"last rows of class unknown \(rows 17\)"):
+        with pytest.warns(UserWarning, match=r"last rows of class unknown \(row 17\)"):
             trimmer = FITrimmer(budget=14, influence="loss").fit(X, y)
         assert trimmer.support_[17]
         assert trimmer.n_trimmed_ == 14
