@@ -129,6 +129,7 @@ def test_refusals(params, message):
         trim(ArrayRows(X, y), V, w, **params)
 
 
+@pytest.mark.filterwarnings("ignore:Trimming took more than half")
 @pytest.mark.parametrize("kind", ["array", "parquet"])
 def test_rows_of_weight_0_take_up_no_budget(kind, tmp_path):
     """As in FITrimmer: dropped are rows that have a weight."""
