@@ -21,7 +21,7 @@ from .._utils._chunks import block_rows, dense_rows, map_blocks
 from .._utils._trained_rows import pipelines_of
 from ..bridge._base import transform_before_last
 from ..bridge._refusals import check_classifier
-from ..influence._rows import check_names, column_names, through_steps
+from ..influence._rows import check_magnitude, check_names, column_names, through_steps
 
 
 def knn_shapley(
@@ -147,6 +147,7 @@ def _labelled(estimator, X, y, suffix: str):
     for pipeline in pipelines_of(estimator):
         X = through_steps(partial(transform_before_last, pipeline), X, f"X{suffix}")
     X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name=f"X{suffix}")
+    check_magnitude(X, f"X{suffix}")
     y = column_or_1d(y, warn=True)
     if len(y) != X.shape[0]:
         raise ValueError(

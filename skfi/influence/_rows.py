@@ -51,17 +51,23 @@ def linear_features(fitted: Bridge, X, name: str):
         dtype=(np.float64, np.float32),
         input_name=name,
     )
-    values = X.data if sparse.issparse(X) else X
-    if values.size and max(float(values.max()), -float(values.min())) > LARGEST:
-        column = int(np.asarray(abs(X).max(axis=0).argmax()).ravel()[0])
-        where = f"column {column}" if names is None else f"column {names[column]!r}"
-        largest = float(abs(X[:, [column]]).max())
-        raise ValueError(
-            f"{name} holds values up to {largest:.2g} in {where}, whose "
-            f"squares overflow. Values must lie within ±{LARGEST:.0e}: divide the column by a "
-            "constant, or scale it with MaxAbsScaler."
-        )
+    check_magnitude(X, name, names)
     return X
+
+
+def check_magnitude(X, name: str, names: np.ndarray | None = None) -> None:
+    """Refuse values whose squares overflow; rows are dense or CSR (n, d)."""
+    values = X.data if sparse.issparse(X) else X
+    if not values.size or max(float(values.max()), -float(values.min())) <= LARGEST:
+        return
+    column = int(np.asarray(abs(X).max(axis=0).argmax()).ravel()[0])
+    where = f"column {column}" if names is None else f"column {names[column]!r}"
+    largest = float(abs(X[:, [column]]).max())
+    raise ValueError(
+        f"{name} holds values up to {largest:.2g} in {where}, whose "
+        f"squares overflow. Values must lie within ±{LARGEST:.0e}: divide the column by a "
+        "constant, or scale it with MaxAbsScaler."
+    )
 
 
 def through_steps(transform: Callable[[Any], Any], X, name: str):

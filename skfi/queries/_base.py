@@ -40,7 +40,7 @@ from ..bridge._base import bridge, innermost, transform_before_last
 from ..bridge._network import QUERY_OTHERWISE, Choices, NetworkBridge, advising, of_other_rows
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import adapt, given_or_default
-from ..influence._rows import check_columns
+from ..influence._rows import check_columns, check_magnitude
 from ._select import select_top
 
 
@@ -367,4 +367,6 @@ def representation(model, X):
 
 def _flat(X):
     X = check_array(X, accept_sparse="csr", dtype=np.float64, allow_nd=True, input_name="X")
-    return X if X.ndim == 2 else X.reshape(len(X), -1)
+    X = X if X.ndim == 2 else X.reshape(len(X), -1)
+    check_magnitude(X, "X")  # distances are of squares
+    return X

@@ -178,3 +178,12 @@ def test_steps_by_name_take_columns_in_any_order():
     model = make_pipeline(steps, LogisticRegression()).fit(X, y)
     expected = knn_shapley(model, X, y, X, y)
     assert_array_equal(knn_shapley(model, X, y, X[["b", "a"]], y), expected)
+
+
+@pytest.mark.parametrize("name", ["X", "X_val"])
+def test_values_whose_squares_overflow_are_refused_by_column(name):
+    X, y, X_val, y_val, _ = make_split()
+    model = LogisticRegression().fit(X, y)
+    {"X": X, "X_val": X_val}[name][3, 2] = 1e200
+    with pytest.raises(ValueError, match=rf"^{name} holds values up to .* in column 2"):
+        knn_shapley(model, X, y, X_val, y_val)

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -270,3 +271,14 @@ def test_a_sparse_pool_is_never_dense(kind, monkeypatch):
 def test_typiclust_refuses(params):
     with pytest.raises(ValueError, match=next(iter(params))):
         TypiClust(**params).fit([[0.0]], [0])
+
+
+@pytest.mark.parametrize("strategy", [CoreSet(), TypiClust()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("largest", [1e200, 1e308])
+def test_values_whose_squares_overflow_are_refused_by_column(strategy, largest):
+    rng = np.random.default_rng(0)
+    pool = rng.normal(size=(20, 3))
+    pool[4, 1] = largest
+    strategy = clone(strategy).fit(rng.normal(size=(6, 3)), [0, 1] * 3)
+    with pytest.raises(ValueError, match=r"in column 1, whose squares overflow"):
+        strategy.query(pool)
