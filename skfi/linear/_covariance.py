@@ -65,6 +65,13 @@ def root_of(found: Moments) -> np.ndarray:
     # Equilibrate first: columns of very different scale are not dependent.
     scale = np.sqrt(np.diagonal(covariance))
     scale = np.where(scale > 0, scale, 1.0)
-    eigenvalue, Q = np.linalg.eigh(covariance / np.outer(scale, scale))
+    correlation = covariance / np.outer(scale, scale)
+    eigenvalue, Q = np.linalg.eigh(correlation)
     kept = eigenvalue > len(scale) * np.finfo(np.float64).eps * eigenvalue[-1]
-    return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])
+    if not kept.all():
+        return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])
+    # A triangular root, small columns last: no product with it adds a large column to them.
+    order = np.argsort(-scale, kind="stable")
+    root = np.empty_like(Q)
+    root[order] = np.linalg.cholesky(correlation[np.ix_(order, order)])
+    return scale[:, None] * root

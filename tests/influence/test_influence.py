@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 from sklearn import config_context
+from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -471,3 +472,15 @@ def test_values_whose_squares_overflow_are_refused_by_column(problem, form):
         fi_pairwise(model, form(X), y, form(large))
     with pytest.raises(ValueError, match=r"coefficients reach 1e\+155"):
         fi_util(small, X, y, X_val, y_val)
+
+
+@pytest.mark.parametrize("C", [1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-4, 1e-8])
+def test_metrics_agree_on_a_penalised_column_that_is_small(C, scale):
+    """With d = K - 1 the metric tensor has full rank, so that its coordinates do not matter."""
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:, 2:] * [1.0, scale], y
+    model = LogisticRegression(C=C, max_iter=2000, solver="newton-cholesky", tol=1e-10)
+    rows = model.fit(X[::2], y[::2]), X[::2], y[::2], X[1::2], y[1::2]
+    euclidean, mahalanobis = (fi_util(*rows, metric=m) for m in ("euclidean", "mahalanobis"))
+    np.testing.assert_allclose(mahalanobis, euclidean, rtol=1e-9)
