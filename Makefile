@@ -164,7 +164,7 @@ paper: .venv-paper/ready
 .venv-oldest-torch/ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest-torch
 	.venv-oldest-torch/bin/pip install $(PIP_FLAGS) --constraint constraints-oldest.txt \
-		--editable ".[torch,plot,pandas,integrations,test]"
+		--editable ".[torch,plot,pandas,integrations,test]" curvlinops-for-pytorch
 	touch $@
 
 clean:

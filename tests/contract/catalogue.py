@@ -25,7 +25,7 @@ from skfi.queries import Margin, QueryStrategy, Random
 from tests.contract import data
 
 # Every public name is called with everything that it can do.
-for package in ("torch", "jinja2", "pandas"):
+for package in ("torch", "skorch", "jinja2", "pandas"):
     pytest.importorskip(package, reason=f"{package} is not installed: names that need it fail")
 
 # What is passed although it has a default: data, seeds, and what keeps calls quick.

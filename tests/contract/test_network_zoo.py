@@ -22,9 +22,11 @@ from tests.network_reference import DenseNetwork  # noqa: E402
 
 DECAY, DAMPING = 0.05, 0.5
 N, N_VAL, N_POOL = 12, 4, 2
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:None of the inputs have requires_grad:UserWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning"),
+    # torch 2.4, of its own checkpoints
+    pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning"),
+]
 CASES = [(name, form) for name in ZOO for form in ("head", "every")]
 
 
