@@ -289,7 +289,7 @@ def hold_out(share: float, y: np.ndarray, random_state, name: str) -> Split:
         fit_rows, score_rows = next(splitter.split(shared, y[shared]))
     except ValueError as error:
         raise ValueError(
-            f"{name}={share} cannot hold out a stratified share of {len(y)} rows ({error}) "
+            f"{name}={share} cannot hold out a stratified share of n_samples={len(y)}: {error} "
             "Use a larger share, cross-fit with an int, or pass X_val and y_val."
         ) from error
     fit_rows = np.concatenate([shared[fit_rows], np.flatnonzero(single)])
