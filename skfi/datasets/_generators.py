@@ -69,9 +69,7 @@ def make_two_gaussians(n_samples=850, *, separation=3.55, std=1.0, random_state=
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 5.1,
-    Table 1 and Figure 1.
+    :cite:t:`yu2025`, Section 5.1, Table 1 and Figure 1.
 
     Examples
     --------
@@ -136,9 +134,7 @@ def make_crescents(n_samples=1000, *, noise=0.35, random_state=None):
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 5.1,
-    Table 2 and Figure 9.
+    :cite:t:`yu2025`, Section 5.1, Table 2 and Figure 9.
 
     Examples
     --------
@@ -198,9 +194,7 @@ def make_unbalanced(X, y, ratios, *, n_samples=None, random_state=None):
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Appendix D.2,
-    Unbalanced MNIST.
+    :cite:t:`yu2025`, Appendix D.2, Unbalanced MNIST.
 
     Examples
     --------
@@ -292,9 +286,7 @@ def make_redundant(X, y, relevant, *, other_label=None, n_other=None, random_sta
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Appendix D.2,
-    Redundant MNIST.
+    :cite:t:`yu2025`, Appendix D.2, Redundant MNIST.
 
     Examples
     --------

@@ -190,9 +190,7 @@ def add_feature_noise(X, share=0.1, scale=0.1**0.5, *, columns=None, random_stat
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Appendix D.1,
-    noisy Adult, Bank and Jigsaw Toxicity.
+    :cite:t:`yu2025`, Appendix D.1, noisy Adult, Bank and Jigsaw Toxicity.
 
     Examples
     --------
@@ -255,9 +253,7 @@ def flip_columns(X, columns=6, share=1.0, *, random_state=None):
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Appendix D.1,
-    noisy CelebA.
+    :cite:t:`yu2025`, Appendix D.1, noisy CelebA.
 
     Examples
     --------

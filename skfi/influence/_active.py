@@ -105,8 +105,7 @@ def fi_pairwise(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4.
+    :cite:t:`yu2025`, Section 4.
 
     Examples
     --------
@@ -225,9 +224,8 @@ def fi_active(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4,
-    Algorithm 2 (which this is with ``curvature="kfac", approximation="kfsvd"``).
+    :cite:t:`yu2025`, Section 4, Algorithm 2 (which this is with
+    ``curvature="kfac", approximation="kfsvd"``).
 
     Examples
     --------

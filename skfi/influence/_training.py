@@ -200,9 +200,7 @@ def fi_util(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
-    Section 3, Algorithm 1.
+    :cite:t:`yu2025`, Section 3, Algorithm 1.
 
     Examples
     --------
@@ -311,9 +309,7 @@ def fi_signed(
 
     References
     ----------
-    FI: "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 3. The
-    product with the gain is skfi's own.
+    FI: :cite:t:`yu2025`, Section 3. The product with the gain is skfi's own.
 
     Examples
     --------

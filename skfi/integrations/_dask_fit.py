@@ -282,9 +282,7 @@ def trim(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
-    Section 3, Algorithms 1 and 3.
+    :cite:t:`yu2025`, Section 3, Algorithms 1 and 3.
 
     Examples
     --------

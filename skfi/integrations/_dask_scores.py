@@ -108,9 +108,7 @@ def fi_util(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
-    Section 3, Algorithm 1.
+    :cite:t:`yu2025`, Section 3, Algorithm 1.
 
     Examples
     --------
@@ -275,9 +273,7 @@ def fi_active(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4,
-    Algorithm 2.
+    :cite:t:`yu2025`, Section 4, Algorithm 2.
 
     Examples
     --------

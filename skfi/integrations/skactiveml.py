@@ -227,8 +227,7 @@ class FIQueryStrategy(_PoolStrategy):
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4.
+    :cite:t:`yu2025`, Section 4.
 
     Examples
     --------

@@ -31,8 +31,7 @@ class TrimmedMean:
 
     References
     ----------
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Section 4 (the
-    function g).
+    :cite:t:`yu2025`, Section 4 (the function g).
 
     Examples
     --------
@@ -79,8 +78,7 @@ class Quantile:
 
     References
     ----------
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Section 4 (the
-    function g).
+    :cite:t:`yu2025`, Section 4 (the function g).
 
     Examples
     --------

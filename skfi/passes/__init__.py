@@ -77,9 +77,7 @@ def fit_linear(
 
     References
     ----------
-    The objective is that of the logistic regressions in "Enhancing Training Robustness
-    through Influence Measure" (published as "Enhancing Prediction Performance through
-    Influence Measure", ICLR 2025), Section 4.
+    The objective is that of the logistic regressions in :cite:t:`yu2025`, Section 4.
 
     Examples
     --------
@@ -164,9 +162,7 @@ def make_scorer(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025),
-    Section 3, Algorithm 1.
+    :cite:t:`yu2025`, Section 3, Algorithm 1.
 
     Examples
     --------

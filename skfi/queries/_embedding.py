@@ -94,9 +94,7 @@ class FIEmbedding(
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4: the
-    measure. The embedding is not in it.
+    :cite:t:`yu2025`, Section 4: the measure. The embedding is not in it.
 
     Examples
     --------

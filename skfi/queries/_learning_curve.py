@@ -298,7 +298,7 @@ def active_learning_curve(
 
     References
     ----------
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025, Algorithm 4.
+    :cite:t:`yu2025`, Algorithm 4.
 
     Examples
     --------

@@ -114,8 +114,7 @@ class FIActiveSampler(QueryStrategy):
 
     References
     ----------
-    "Enhancing Training Robustness through Influence Measure" (published as
-    "Enhancing Prediction Performance through Influence Measure", ICLR 2025), Section 4.
+    :cite:t:`yu2025`, Section 4.
 
     Arthur & Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007.
 
