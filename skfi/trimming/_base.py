@@ -272,13 +272,15 @@ class BaseTrimmer(
             given,
             task.prefit and task.scorer is None,
             task.params.get("groups"),
+            task.classes,
         )
         cached = check_memory(self.memory).cache(score_splits, ignore=["n_jobs"])
 
         def score(left, before):
             params = self._routed(task, left).scorer
             present = (left > 0) | (task.weight == 0)
-            return cached(plan, task.X, task.y, params, present, before, n_jobs=n_jobs)
+            data = task.X, task.y, task.codes, params
+            return cached(plan, *data, present, before, n_jobs=n_jobs)
 
         with progress_bar(mass, type(self).__name__, verbose and self.step) as told:
             return removal_path(

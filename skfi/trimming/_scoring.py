@@ -49,12 +49,14 @@ class ScoringPlan:
     given: tuple  # X_val, y_val, sample_weight_val
     prefit: bool = False  # the first scores come from the estimator as it is
     groups: Any = None  # of the rows of X, for scores that split them
+    classes: Any = None  # labels in the order of their codes
 
 
 def score_splits(
     plan: ScoringPlan,
     X,
     y: np.ndarray,
+    codes: np.ndarray,
     fit_params: dict,
     present: np.ndarray,
     before: list | None,
@@ -65,8 +67,8 @@ def score_splits(
     Parameters
     ----------
     plan : ScoringPlan
-    X, y : array-like, ndarray
-        All rows, those that are gone included.
+    X, y, codes : array-like, ndarray, ndarray
+        All rows with their labels and class codes, those that are gone included.
     fit_params : dict
         For the classifier's fit, as long as X; sample weights are those that are left.
     present : ndarray of bool of shape (n,)
@@ -87,17 +89,18 @@ def score_splits(
         rows = np.flatnonzero(present)
         start = before[0] if before else None
         with naming_unseen("X_val"):
-            result = _score_split(plan, X, y, fit_params, rows, plan.given, start)
+            result = _score_split(plan, X, y, codes, fit_params, rows, plan.given, start)
         splits, results = [(rows, None)], [result]
     else:
         # A row that is gone is no witness either.
-        splits = [_left(y, present, *split) for split in plan.splits]
+        splits = [_left(codes, present, *split) for split in plan.splits]
         starts = before or [None] * len(splits)
         jobs = [
             (
                 plan,
                 X,
                 y,
+                codes,
                 fit_params,
                 *split,
                 start,
@@ -115,10 +118,12 @@ def score_splits(
     return Scored(influence, gain, [r[2] for r in results], known)
 
 
-def _left(y, present, fit_rows, val_rows) -> Split:
+def _left(codes, present, fit_rows, val_rows) -> Split:
     """What is left of a split; validation rows of a class that is not are left out."""
     fit_rows, val_rows = fit_rows[present[fit_rows]], val_rows[present[val_rows]]
-    return fit_rows, val_rows[np.isin(y[val_rows], y[fit_rows])]
+    n_classes = int(codes.max()) + 1
+    trained = np.bincount(codes[fit_rows], minlength=n_classes) > 0
+    return fit_rows, val_rows[trained[codes[val_rows]]]
 
 
 def _mean(n_rows: int, splits, parts) -> np.ndarray:
@@ -130,15 +135,15 @@ def _mean(n_rows: int, splits, parts) -> np.ndarray:
     return np.divide(total, count, out=np.full(n_rows, np.nan), where=count > 0)
 
 
-def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start, name):
-    if len(val_rows) == 0 or (y[fit_rows] == y[fit_rows[0]]).all():
+def _score_held_out(plan, X, y, codes, fit_params, fit_rows, val_rows, start, name):
+    if len(val_rows) == 0 or (codes[fit_rows] == codes[fit_rows[0]]).all():
         return None, None, start, None  # nothing is left to train on, or to score against
     weight = model_weight(fit_params)
     weight = None if weight is None else np.asarray(weight)[val_rows]
     held_out = _safe_indexing(X, val_rows), y[val_rows], weight
     try:
         with naming_unseen(name):
-            return _score_split(plan, X, y, fit_params, fit_rows, held_out, start)
+            return _score_split(plan, X, y, codes, fit_params, fit_rows, held_out, start)
     except ValueError as error:  # nobody passed an X_val: these are rows of X
         text = re.sub(r"\b(X|y|sample_weight)_val\b", r"\1", str(error))
         if text == str(error):
@@ -146,8 +151,9 @@ def _score_held_out(plan, X, y, fit_params, fit_rows, val_rows, start, name):
         raise ValueError(text) from error
 
 
-def _score_split(plan, X, y, fit_params, rows, validation, start):
+def _score_split(plan, X, y, codes, fit_params, rows, validation, start):
     X_val, y_val, sample_weight_val = validation
+    labels = plan.classes[np.flatnonzero(np.bincount(codes[rows]))]
     if len(rows) == len(y):
         X_fit, y_fit, params = X, y, fit_params
     else:
@@ -157,9 +163,9 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
     X_fit, X_val = own_rows(plan.estimator, X_fit), own_rows(plan.estimator, X_val)
     with keep_trained_rows():
         with threads_to_fit(X_fit):
-            model = _fit_model(plan, start, X_fit, y_fit, unwrapped(params))
+            model = _fit_model(plan, start, labels, X_fit, y_fit, unwrapped(params))
         if start is None:
-            _check_classes(plan, model, y_fit)
+            _check_classes(model, labels)
             if plan.splits is None and plan.method.needs_bridge:
                 _check_scale(model, X_fit, X_val)
         options = plan.options | {
@@ -172,10 +178,10 @@ def _score_split(plan, X, y, fit_params, rows, validation, start):
     return scores, gain, model, details
 
 
-def _fit_model(plan: ScoringPlan, start, X, y, params):
+def _fit_model(plan: ScoringPlan, start, labels: np.ndarray, X, y, params):
     if plan.prefit and start is None:
         return plan.estimator
-    model = None if start is None else _continued(start, y)
+    model = None if start is None else _continued(start, labels)
     if model is None:
         return fit_on_own_rows(clone(plan.estimator), X, y, **params)
     last = _last_step(model)
@@ -193,7 +199,7 @@ def _last_step(model):
     return model.steps[-1][1] if isinstance(model, Pipeline) else model
 
 
-def _continued(start, y):
+def _continued(start, labels: np.ndarray):
     """A copy of the model before that can go on from where it is, or None.
 
     Only where going on reaches the same optimum sooner: for a forest or boosting
@@ -206,20 +212,19 @@ def _continued(start, y):
     goes_on = isinstance(last, LogisticRegression) and last.solver not in fresh
     if not goes_on or not hasattr(last, "warm_start"):
         return None
-    return deepcopy(start) if np.array_equal(last.classes_, np.unique(y)) else None
+    return deepcopy(start) if np.array_equal(last.classes_, labels) else None
 
 
-def _check_classes(plan: ScoringPlan, model, y: np.ndarray) -> None:
+def _check_classes(model, labels: np.ndarray) -> None:
     """An influence_estimator that was trained elsewhere may know other classes."""
     known = getattr(model, "classes_", None)
     if known is None:
         return
-    present = np.unique(y)
-    if set(present.tolist()) <= set(np.asarray(known).tolist()):
+    if set(labels.tolist()) <= set(np.asarray(known).tolist()):
         return
     raise ValueError(
         f"The model that scores the rows, {type(model).__name__}, knows the classes "
-        f"{np.asarray(known)[:10].tolist()}, but y holds {present[:10].tolist()}. "
+        f"{np.asarray(known)[:10].tolist()}, but y holds {labels[:10].tolist()}. "
         "Pass an influence_estimator that is fitted on these rows, or not fitted at all."
     )
 

@@ -25,3 +25,32 @@ def test_later_steps_score_by_a_model_at_its_optimum(solver, n_classes):
     np.testing.assert_allclose(
         trimmer.influence_[left], expected, rtol=1e-5, atol=1e-5 * largest
     )
+
+
+class Label(str):
+    """A label that counts its comparisons."""
+
+    count = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Label.count += 1
+        return str.__eq__(self, other)
+
+
+def test_texts_as_labels_are_compared_only_a_few_times_a_row_beside_fits():
+    X, y, _, _, _ = make_split(2)
+    labels = np.array([Label("yes" if code else "no") for code in y], dtype=object)
+    fits = []
+
+    class Counted(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            before = Label.count
+            super().fit(X, y, sample_weight)
+            fits.append(len(y))
+            Label.count = before
+            return self
+
+    Label.count = 0
+    FITrimmer(Counted(), budget=0.1).fit(X, labels)
+    assert Label.count < 10 * sum(fits)
