@@ -9,7 +9,7 @@ SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
 PYTEST_FLAGS ?=
 
 .PHONY: demo test test-oldest test-oldest-torch test-install docs lint bench \
-	bench-networks bench-peers bench-ratios bench-asv bench-growth bench-active \
+	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-subsample bench-wide bench-classes bench-large plan \
 	figure-approximation study study-cnn study-queries study-cli paper paper-quick browser clean
 
@@ -41,6 +41,7 @@ lint: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports --no-cache
+	git ls-files -z | xargs -0 .venv-test/bin/codespell
 
 bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/fit_ratio.py
@@ -66,6 +67,13 @@ bench-growth: .venv-test/ready
 bench-asv: .venv-test/ready
 	cd benchmarks && ../.venv-test/bin/asv run --config asv.conf.json --python same --quick \
 		--show-stderr --set-commit-hash $$(git rev-parse HEAD)
+
+# A commit beside another, each in an environment of its own; fails where HEAD is slower.
+BASE ?= main
+bench-compare: .venv-test/ready
+	cd benchmarks && ../.venv-test/bin/asv machine --yes --config asv.conf.json && \
+		../.venv-test/bin/asv continuous --config asv.conf.json --factor 1.5 --show-stderr \
+		$(ASV_FLAGS) $(BASE) HEAD
 
 # Both tables of docs/scaling.md; minutes, on an otherwise idle machine.
 bench-ratios: .venv-test/ready .venv-peers/ready

@@ -15,7 +15,7 @@ from ._plotting import (
     BLACK,
     BLUE,
     LIGHT_GREY,
-    VERMILLION,
+    VERMILION,
     add_legend,
     axes_for,
     check_option,
@@ -402,7 +402,7 @@ class InfluenceDisplay:
                 linestyle="",
                 marker="o",
                 markersize=5,
-                color=VERMILLION,
+                color=VERMILION,
                 markeredgecolor=BLACK,
                 markeredgewidth=0.4 if dropped.sum() <= 100 else 0,
                 label=f"dropped: {count(int(dropped.sum()))}",
@@ -461,7 +461,7 @@ class InfluenceDisplay:
                 edges,
                 baseline=kept,
                 fill=True,
-                color=VERMILLION,
+                color=VERMILION,
                 label=f"dropped: {count(int(gone.sum()))}",
             )
         if text is not None:

@@ -16,7 +16,7 @@ from ..queries._learning_curve import active_learning_curve, normalised_area
 from ._plotting import (
     BLACK,
     BLUE,
-    VERMILLION,
+    VERMILION,
     add_legend,
     axes_for,
     check_option,
@@ -29,7 +29,7 @@ from ._score_names import score_name as name_of
 from ._score_names import score_range
 
 # Okabe and Ito's colours; lines and marks differ as well, for prints in grey.
-_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", BLACK)
+_COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", BLACK)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _MOST_MARKS = 15  # on a line

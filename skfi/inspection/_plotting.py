@@ -14,7 +14,7 @@ from .._utils._extras import require
 # Okabe and Ito's colours, told apart by colour-blind readers. Where two of them meet in
 # one picture they differ in lightness or in shape too, for prints in grey.
 BLUE = "#0072B2"
-VERMILLION = "#D55E00"
+VERMILION = "#D55E00"
 LIGHT_GREY = "#C8C8C8"
 GREY = "#8A8A8A"
 BLACK = "#000000"

@@ -19,7 +19,7 @@ from .._utils._extras import require
 from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows
 from ..queries._base import representation
-from ._plotting import BLACK, GREY, VERMILLION, add_legend, axes_for, count, plain_text, style
+from ._plotting import BLACK, GREY, VERMILION, add_legend, axes_for, count, plain_text, style
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "8")
 
@@ -279,7 +279,7 @@ class QueryDisplay:
         ring = {
             "s": 70,
             "facecolor": "none",
-            "edgecolor": VERMILLION,
+            "edgecolor": VERMILION,
             "linewidth": 1.8,
             "zorder": 4,
             "label": f"asked for ({len(batch)})",
