@@ -34,6 +34,7 @@ extensions = [
     "inherited_docstrings",
     "repository_links",
     "check_links",
+    "internals",
 ]
 exclude_patterns = ["_build", "reproduction/results/**", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
