@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ..linear._softmax import LARGEST
 from ._console import CommandError, Console, listed, shown
-from ._spelling import respelled
+from .._utils._spelling import respelled
 from ._tables import Table, with_points
 
 MOST_CATEGORIES = 100  # text of more values than that is no category

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from .. import __version__
 from .._utils import _interrupt
 from ..trimming._methods import METHODS
-from . import _query, _trim
+from . import _apply, _query, _trim
 from ._console import CommandError, Console, error
 from ._models import MODELS
 
@@ -171,18 +171,31 @@ def make_parser() -> argparse.ArgumentParser:
     query.add_argument("--out", metavar="FILE", help="write the rows to ask for, best first")
     query.set_defaults(run=_query.run)
 
+    apply = commands.add_parser(
+        "apply",
+        help="write the table as a person corrected it",
+        description="Drop the rows and replace the labels that a person decided on, and keep all\n"
+        "other cells as they are.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    apply.add_argument("train", help="labelled table: .csv, .tsv (or .gz of them), .parquet")
+    apply.add_argument(
+        "decisions",
+        help="decisions.csv with the columns row (from 1), action (keep, drop, relabel), label; "
+        "the page of skfi trim --report saves it",
+    )
+    apply.add_argument("--out", metavar="FILE", required=True, help="write the corrected table")
+    apply.set_defaults(run=_apply.run)
+
     for command in (trim, query):
+        _add_model(command)
+    for command in (trim, query, apply):
         _add_common(command)
     return parser
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--target",
-        required=True,
-        metavar="COLUMN",
-        help="column of labels (in quotes, where its name has blanks)",
-    )
+def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model",
         choices=list(MODELS),
@@ -204,6 +217,18 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         help="column whose values are categories, numbers or not (may be repeated)",
     )
     command.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of all random draws (default: 0)"
+    )
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--target",
+        required=True,
+        metavar="COLUMN",
+        help="column of labels (in quotes, where its name has blanks)",
+    )
+    command.add_argument(
         "--delimiter",
         type=_delimiter,
         metavar="SIGN",
@@ -218,9 +243,6 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--encoding", type=_encoding, default="utf-8", help="of text files (default: utf-8)"
-    )
-    command.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of all random draws (default: 0)"
     )
     command.add_argument(
         "--force",

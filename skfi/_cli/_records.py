@@ -93,3 +93,43 @@ def records(path: str, text: str, delimiter: str) -> Iterator[Record]:
                 )
             yield Record(line, cells, "".join(taken))
         line += len(taken)
+
+
+def with_cell(text: str, place: int, cell: str, delimiter: str) -> str:
+    """A record's text with another content of its cell number ``place``, from 0.
+
+    Blanks around the old content stay, and so does its quoting; all other cells keep their bytes.
+    """
+    body, end = Record.split_end(text)
+    cells = _cell_texts(body, delimiter)
+    old = cells[place]
+    if old.startswith('"'):
+        old = old[1 : old.rindex('"')]
+        quoted = True
+    else:
+        quoted = any(sign in cell for sign in (delimiter, '"', "\r", "\n"))
+    inner = old.strip()
+    before = old[: len(old) - len(old.lstrip())] if inner else ""
+    after = old[len(old.rstrip()) :] if inner else ""
+    new = before + (cell.replace('"', '""') if quoted else cell) + after
+    cells[place] = f'"{new}"' if quoted else new
+    return delimiter.join(cells) + end
+
+
+def _cell_texts(body: str, delimiter: str) -> list[str]:
+    """The cells of a record as they are written, quotes included.
+
+    As Python's reader has it, a quote opens a cell only where it is the cell's first sign.
+    """
+    cells, start, k, inside = [], 0, 0, False
+    while k < len(body):
+        sign = body[k]
+        if inside:
+            inside = sign != '"'  # a doubled one opens it again
+        elif sign == '"' and (k == start or (body[start] == body[k - 1] == '"')):
+            inside = True
+        elif sign == delimiter:
+            cells.append(body[start:k])
+            start = k + 1
+        k += 1
+    return [*cells, body[start:]]

@@ -24,7 +24,7 @@ import numpy as np
 
 from ._console import CommandError, Console, listed, require, shown
 from ._memory import check_reading
-from ._records import Record, decoded, likely_delimiter, records
+from ._records import Record, decoded, likely_delimiter, records, with_cell
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")  # for a decimal point
@@ -98,8 +98,21 @@ class Table(metaclass=ABCMeta):
         """The rows as a DataFrame, cells as in the file."""
 
     @abstractmethod
-    def write(self, part: Path, rows: np.ndarray, target: Format, extra: dict) -> None:
-        """Write some rows to a new file, with further columns (name to values)."""
+    def write(
+        self,
+        part: Path,
+        rows: np.ndarray,
+        target: Format,
+        extra: dict,
+        *,
+        column: str | None = None,
+        like: Mapping[int, int] | None = None,
+    ) -> None:
+        """Write some rows to a new file, with further columns (name to values).
+
+        In one ``column`` the rows of ``like`` take the cell of another row; all else is as it
+        was read.
+        """
 
     def unusable(self, name: str) -> str | None:
         """Why a column cannot be read as text or numbers, if so."""
@@ -184,12 +197,26 @@ class TextTable(Table):
 
         return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in self._columns.items()})
 
-    def write(self, part: Path, rows: np.ndarray, target: Format, extra: dict) -> None:
+    def write(
+        self,
+        part: Path,
+        rows: np.ndarray,
+        target: Format,
+        extra: dict,
+        *,
+        column: str | None = None,
+        like: Mapping[int, int] | None = None,
+    ) -> None:
         body, end = Record.split_end(self._header.text)
         end = end or "\n"
         out = [self.delimiter.join([body, *extra]), end]
+        place = -1 if column is None else self.names.index(column)
         for k, row in enumerate(rows):
-            body, own_end = Record.split_end(self._texts[row])
+            text = self._texts[row]
+            if like and row in like:
+                cell = self._columns[self.names[place]][like[row]].strip()
+                text = with_cell(text, place, cell, self.delimiter)
+            body, own_end = Record.split_end(text)
             out += [self.delimiter.join([body, *(str(v[k]) for v in extra.values())])]
             out += [own_end or end]
         write_bytes(part, "".join(out).encode(self._encoding), target)
@@ -242,11 +269,28 @@ class ParquetTable(Table):
     def frame(self) -> Any:
         return self._table.to_pandas(ignore_metadata=True)
 
-    def write(self, part: Path, rows: np.ndarray, target: Format, extra: dict) -> None:
+    def write(
+        self,
+        part: Path,
+        rows: np.ndarray,
+        target: Format,
+        extra: dict,
+        *,
+        column: str | None = None,
+        like: Mapping[int, int] | None = None,
+    ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        taken = self._table.take(pa.array(rows.astype(np.int64)))
+        table = self._table
+        if column is not None and like:
+            place = table.column_names.index(column)
+            order = np.arange(self.n_rows)
+            order[list(like)] = list(like.values())
+            table = table.set_column(
+                place, table.schema.field(place), table.column(place).take(pa.array(order))
+            )
+        taken = table.take(pa.array(rows.astype(np.int64)))
         for name, values in extra.items():
             taken = taken.append_column(name, pa.array(values))
         pq.write_table(taken, part)

@@ -93,7 +93,7 @@ def collect_rows(
     """
     total = len(report)
     report = report.iloc[:max_rows]
-    rows = report["row"].to_numpy()
+    rows = report["position"].to_numpy()
     notes = []
     if len(rows) < total:
         notes.append(
@@ -126,7 +126,7 @@ def _own_facts(report, rows, first_row: int, lines) -> list[Column]:
     import pandas as pd
 
     places = pd.Series(np.arange(1, len(rows) + 1))
-    parts = {"order": places, "row": report["row"] + first_row}
+    parts = {"order": places, "row": report["position"] + first_row}
     names = NAMES | ({"row": f"row (from {first_row})"} if first_row else {})
     if lines is not None:
         parts["line"] = pd.Series([lines[row] for row in rows])
@@ -278,7 +278,7 @@ def check_order(frame, report, names: Any) -> None:
     """
     import pandas as pd
 
-    rows = report["row"].to_numpy()
+    rows = report["position"].to_numpy()
     if frame is None or frame.index.equals(pd.RangeIndex(len(frame))):
         return
     if names is None and np.array_equal(report.index.to_flat_index().to_numpy(), rows):

@@ -78,7 +78,7 @@ def report_frame(facts: dict[str, Any], rows: np.ndarray, influence, gain, frame
         else pd.array(gain[rows] > 0, dtype="boolean")
     )
     columns = {
-        "row": rows,
+        "position": rows,
         "influence": influence[rows],
         **{key: value for key, value in facts.items() if key != "index"},
         "removal_lowers_validation_loss": agrees,
@@ -117,7 +117,7 @@ class ReportMixin:
         -------
         report : pandas.DataFrame of shape (`n_trimmed_`, 7 or more)
             Index as in the `X` that was passed to `fit` (positions, if it had none).
-            Columns: ``row``, the position in X; ``influence``, the score by which it
+            Columns: ``position`` in X, from 0; ``influence``, the score by which it
             went; ``given_label``; ``predicted_label``, ``predicted_probability`` (of
             the predicted label) and ``loss`` (−log P of the given label), all by
             `estimator_`, which was not trained on the row (missing where it cannot take
@@ -154,6 +154,43 @@ class ReportMixin:
         frame = check_frame(frame, len(self.support_), names)
         check_order(frame, report, names)
         return report_frame(*facts, frame)
+
+    def suggestions(self):
+        """What to decide about each dropped row: keep it, or another label for it.
+
+        Returns
+        -------
+        suggestions : pandas.DataFrame of shape (`n_trimmed_`, 5)
+            First to be dropped first. ``position`` in X, from 0; ``action``, "relabel" where
+            `estimator_`, which was not trained on the row, predicts another label than the
+            given one, else "keep"; ``label``, the predicted one of a relabelling ("" of a kept
+            row); ``given_label``; ``probability`` of the predicted label. `skfi.review.apply_decisions` takes such
+            a table, once a person has looked at it.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_classification
+        >>> from skfi import FITrimmer
+        >>> X, y = make_classification(200, random_state=0)
+        >>> trimmer = FITrimmer(budget=1, random_state=0).fit(X, y)
+        >>> trimmer.suggestions()[["position", "action", "label", "given_label"]]
+           position   action label  given_label
+        0       153  relabel     1            0
+        """
+        report = self.report()
+        given, predicted = report["given_label"], report["predicted_label"]
+        other = (given.to_numpy() != predicted.to_numpy()) & predicted.notna().to_numpy()
+        return report.assign(
+            action=np.where(other, "relabel", "keep"),
+            label=predicted.astype(object).where(other, ""),
+        ).rename(columns={"predicted_probability": "probability"})[
+            ["position", "action", "label", "given_label", "probability"]
+        ].reset_index(drop=True)
 
     def to_html(
         self, path=None, *, frame=None, images=None, title=None, max_rows=None, date=None

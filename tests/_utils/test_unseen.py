@@ -31,11 +31,11 @@ def test_what_cannot_be_known_of_a_dropped_row_is_missing(data):
     X, y, _, _ = data
     trimmer = FITrimmer(model(), budget=4, step=None, influence="loss").fit(X, y)
     report = trimmer.report()
-    assert report["row"].iloc[0] == 7
+    assert report["position"].iloc[0] == 7
     facts = ["predicted_label", "predicted_probability", "loss"]
     assert report[facts].iloc[0].isna().all()
     assert report[facts].iloc[1:].notna().all(axis=None)
-    kept = report["row"].iloc[1:]
+    kept = report["position"].iloc[1:]
     assert report["predicted_label"].iloc[1:].tolist() == trimmer.predict(X.loc[kept]).tolist()
     pytest.importorskip("jinja2")
     assert "NaN" not in trimmer.to_html(frame=X).partition("<script")[2]

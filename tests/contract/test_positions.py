@@ -116,7 +116,7 @@ def test_report_names_the_rows_by_position_and_index(name):
     X.index = pd.MultiIndex.from_arrays([X.index, X.index[::-1]], names=["a", "b"])
     trimmer = clone(TRIMMERS[name]).fit(X, data.labels(np.arange(data.N), "C"))
     report = trimmer.report()
-    np.testing.assert_array_equal(report["row"], trimmer.trimmed_indices_)
+    np.testing.assert_array_equal(report["position"], trimmer.trimmed_indices_)
     pd.testing.assert_index_equal(report.index, X.index[trimmer.trimmed_indices_])
 
 

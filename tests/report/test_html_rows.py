@@ -239,9 +239,9 @@ class TestReport:
         report = fitted.report()
         assert report.index.names == ["day", "shift"]
         joined = report.join(table)
-        np.testing.assert_array_equal(joined["x0"], X[report["row"], 0])
+        np.testing.assert_array_equal(joined["x0"], X[report["position"], 0])
         page = Page(fitted.to_html(frame=table))
-        assert page.column("x0") == X[report["row"], 0].tolist()
+        assert page.column("x0") == X[report["position"], 0].tolist()
         assert page.column("index") == [str(key) for key in report.index]
 
     def test_columns_are_added(self, trimmer):

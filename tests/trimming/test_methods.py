@@ -235,7 +235,7 @@ class TestAfterwards:
         report = trimmer.report()
         gone = trimmer.trimmed_indices_
         assert report.index.tolist() == [f"row {k}" for k in gone]
-        np.testing.assert_array_equal(report["row"], gone)
+        np.testing.assert_array_equal(report["position"], gone)
         np.testing.assert_array_equal(report["influence"], trimmer.influence_[gone])
         assert report["given_label"].tolist() == label[gone].tolist()
         proba = trimmer.predict_proba(frame.iloc[gone])

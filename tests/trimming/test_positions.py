@@ -73,7 +73,7 @@ class TestSingleFoldWithoutRefit:
         trimmer, _, _, weight = single_fold
         frame = pd.DataFrame(X, columns=list("abcde")[: X.shape[1]])
         report = trimmer.report(frame=frame)
-        np.testing.assert_array_equal(report["row"], trimmer.trimmed_indices_)
+        np.testing.assert_array_equal(report["position"], trimmer.trimmed_indices_)
         np.testing.assert_array_equal(report["given_label"], y[trimmer.trimmed_indices_])
         np.testing.assert_array_equal(report[list(frame.columns)], X[trimmer.trimmed_indices_])
         X_kept, y_kept = trimmer.fit_resample(X, y, sample_weight=weight)

@@ -60,7 +60,7 @@ other = report["predicted_label"] != report["given_label"]
 print(f"{len(report)} rows went, {wrong[report['row']].sum()} of them wrong")
 print(f"the model predicts another label: {other.sum()}")
 print(f"removal lowers the validation loss, to first order: {harmful.sum()}")
-report.drop(columns=["row", "removal_lowers_validation_loss"]).head(8)
+report.drop(columns=["position", "removal_lowers_validation_loss"]).head(8)
 
 # %%
 # Sign

@@ -1,0 +1,68 @@
+"""``skfi apply``: a table with the labels and rows that a person decided on."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from .. import __version__
+from ..review._decisions import ACTIONS, check_decisions
+from ._console import CommandError, Console, require, shown
+from ._labels import read_labels
+from ._outputs import Outputs
+from ._tables import check_copy, format_of, read_as_asked
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Read, correct, write, report."""
+    format_of(args.train)
+    check_copy("--out", args.out, args.train)
+    outputs = Outputs({"--out": args.out}, [args.train, args.decisions], args.force)
+    require("pandas")
+    with console.working(f"reading {args.train} and {args.decisions}"):
+        table = read_as_asked(args.train, args, console)
+        y = read_labels(table, args.target)
+        try:
+            decisions = check_decisions(args.decisions, table.n_rows, np.unique(y).tolist())
+        except FileNotFoundError:
+            name = shown(args.decisions, 200)
+            raise CommandError(f"{name}: there is no such file.") from None
+        except OSError as problem:
+            name = shown(args.decisions, 200)
+            raise CommandError(f"{name} cannot be read: {problem}") from problem
+
+    relabelled = decisions.of("relabel")
+    new = decisions.labels[decisions.actions == "relabel"]
+    changed = y[relabelled] != new
+    relabelled, new = relabelled[changed], new[changed]
+    kept = np.setdiff1d(np.arange(table.n_rows), decisions.of("drop"))
+    first = dict(zip(*np.unique(y, return_index=True), strict=True))
+    like = {int(row): int(first[label]) for row, label in zip(relabelled, new, strict=True)}
+    with outputs.written() as parts:
+        table.write(
+            parts["--out"], kept, format_of(args.out), {}, column=args.target, like=like
+        )
+    counts = {action: len(decisions.of(action)) for action in ACTIONS}
+    console.say(
+        f"{table.label}: {len(decisions.positions)} of {table.n_rows} rows decided: "
+        f"{counts['keep']} to keep, {counts['drop']} to drop, {counts['relabel']} to relabel."
+    )
+    same = int((~changed).sum())
+    if same:
+        console.note(f"{same} rows to relabel have that label already.")
+    console.say(f"Wrote {args.out}: {len(kept)} rows, {len(like)} with another label.")
+    console.result(
+        {
+            "command": "apply",
+            "version": __version__,
+            "train": {"file": args.train, "rows": table.n_rows},
+            "decisions": {"file": args.decisions, **counts},
+            "target": args.target,
+            "rows": len(kept),
+            "relabelled_rows": [row + 1 for row in like],
+            "dropped_rows": (decisions.of("drop") + 1).tolist(),
+            "outputs": outputs.as_given(),
+            "notes": console.notes,
+        }
+    )
