@@ -7,6 +7,7 @@ import argparse
 import numpy as np
 
 from .. import __version__
+from ..inspection._plotting import count
 from ..review._decisions import ACTIONS, check_decisions
 from ._console import CommandError, Console, require, shown
 from ._labels import read_labels
@@ -50,7 +51,9 @@ def run(args: argparse.Namespace, console: Console) -> None:
     )
     same = int((~changed).sum())
     if same:
-        console.note(f"{same} rows to relabel have that label already.")
+        console.note(
+            f"{count(same)} to relabel already {'has' if same == 1 else 'have'} that label."
+        )
     console.say(f"Wrote {args.out}: {len(kept)} rows, {len(like)} with another label.")
     console.result(
         {

@@ -20,9 +20,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from .._utils._spelling import respelled
 from ..linear._softmax import LARGEST
 from ._console import CommandError, Console, listed, shown
-from .._utils._spelling import respelled
 from ._tables import Table, with_points
 
 MOST_CATEGORIES = 100  # text of more values than that is no category

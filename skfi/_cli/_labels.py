@@ -6,9 +6,9 @@ from collections import defaultdict
 
 import numpy as np
 
+from .._utils._spelling import meaning, respelled
 from ._columns import are_dates, as_numbers, as_text
 from ._console import CommandError, Console, listed, shown
-from .._utils._spelling import meaning, respelled
 from ._tables import Table
 
 # "None" and "NA" may be names of classes.

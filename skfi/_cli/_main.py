@@ -174,16 +174,16 @@ def make_parser() -> argparse.ArgumentParser:
     apply = commands.add_parser(
         "apply",
         help="write the table as a person corrected it",
-        description="Drop the rows and replace the labels that a person decided on, and keep all\n"
-        "other cells as they are.",
+        description="Drop the rows and replace the labels that a person decided on, and keep\n"
+        "all other cells as they are.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     apply.add_argument("train", help="labelled table: .csv, .tsv (or .gz of them), .parquet")
     apply.add_argument(
         "decisions",
-        help="decisions.csv with the columns row (from 1), action (keep, drop, relabel), label; "
-        "the page of skfi trim --report saves it",
+        help="decisions.csv with the columns row (from 1), action (keep, drop, relabel), "
+        "label; the page of skfi trim --report saves it",
     )
     apply.add_argument("--out", metavar="FILE", required=True, help="write the corrected table")
     apply.set_defaults(run=_apply.run)

@@ -98,7 +98,7 @@ def records(path: str, text: str, delimiter: str) -> Iterator[Record]:
 def with_cell(text: str, place: int, cell: str, delimiter: str) -> str:
     """A record's text with another content of its cell number ``place``, from 0.
 
-    Blanks around the old content stay, and so does its quoting; all other cells keep their bytes.
+    Blanks around the old content and its quoting stay; all other cells keep their bytes.
     """
     body, end = Record.split_end(text)
     cells = _cell_texts(body, delimiter)

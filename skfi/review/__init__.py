@@ -8,11 +8,10 @@
 =================== ==============================================================
 """
 
-from ._decisions import CorrectedData, apply_decisions, read_decisions
+from ._decisions import apply_decisions, read_decisions
 from ._label_studio import from_label_studio, to_label_studio
 
 __all__ = [
-    "CorrectedData",
     "apply_decisions",
     "from_label_studio",
     "read_decisions",

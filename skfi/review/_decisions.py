@@ -103,7 +103,7 @@ def apply_decisions(X, y, decisions) -> CorrectedData:
 
 
 def read_decisions(path):
-    """Read a file of decisions.
+    r"""Read a file of decisions.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def read_decisions(path):
     >>> from skfi.review import read_decisions
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "decisions.csv"
-    ...     _ = path.write_text("row,action,label\\n3,relabel,spam\\n")
+    ...     _ = path.write_text("row,action,label\\n3,relabel,spam\n")
     ...     print(read_decisions(path))
        position   action label
     0         2  relabel  spam
@@ -175,7 +175,11 @@ def _read_columns(path: Path, name: str) -> dict[str, list[str]]:
     except UnicodeDecodeError as problem:
         raise ValueError(f"{name} is not UTF-8 text: {problem}.") from None
     try:
-        records = [record for record in csv.reader(io.StringIO(text, newline=""), strict=True) if record]
+        records = [
+            record
+            for record in csv.reader(io.StringIO(text, newline=""), strict=True)
+            if record
+        ]
     except csv.Error as problem:
         raise ValueError(f"{name} is not a CSV file: {problem}.") from None
     header = tuple(cell.strip() for cell in records[0]) if records else ()
@@ -189,7 +193,9 @@ def _read_columns(path: Path, name: str) -> dict[str, list[str]]:
         raise ValueError(
             f"{name}, record {wrong[0]}: {len(records[wrong[0] - 1])} cells in place of 3."
         )
-    return dict(zip(header, map(list, zip(*records[1:], strict=True)), strict=bool(records[1:])))
+    return dict(
+        zip(header, map(list, zip(*records[1:], strict=True)), strict=bool(records[1:]))
+    )
 
 
 def _checked(
@@ -261,4 +267,3 @@ def _text(value: Any) -> str:
     if value is None or value != value:
         return ""
     return str(value).strip()
-

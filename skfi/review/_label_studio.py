@@ -8,7 +8,6 @@ one ``<Choices name="label" toName="row">`` over the columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +67,18 @@ def to_label_studio(trimmer, path=None, *, frame=None):
     """
     check_is_fitted(trimmer)
     suggestions = trimmer.suggestions()
-    columns: dict[str, Iterable] = {}
+    columns: dict[str, Any] = {}
     if frame is not None:
         report = trimmer.report(frame)
         own = len(trimmer.report().columns)
-        columns = {str(name): report.iloc[:, own + k] for k, name in enumerate(report.columns[own:])}
+        columns = {
+            str(name): report.iloc[:, own + k] for k, name in enumerate(report.columns[own:])
+        }
     tasks = []
     for k, suggestion in enumerate(suggestions.itertuples(index=False)):
-        data = {name: _plain(values.iloc[k]) for name, values in columns.items()}
+        data: dict[str, Any] = {
+            name: _plain(values.iloc[k]) for name, values in columns.items()
+        }
         data |= {
             "skfi_row": int(suggestion.position) + 1,
             "skfi_given_label": str(suggestion.given_label),
@@ -183,8 +186,8 @@ def _annotated(task: dict[str, Any], where: str) -> str | None:
     data = task.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("skfi_row"), int):
         raise ValueError(
-            f"{where} has no number 'skfi_row' in its data; export tasks that to_label_studio() "
-            "made."
+            f"{where} has no number 'skfi_row' in its data; export tasks that "
+            "to_label_studio() made."
         )
     annotations = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
     if not annotations:

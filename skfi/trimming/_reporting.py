@@ -164,8 +164,8 @@ class ReportMixin:
             First to be dropped first. ``position`` in X, from 0; ``action``, "relabel" where
             `estimator_`, which was not trained on the row, predicts another label than the
             given one, else "keep"; ``label``, the predicted one of a relabelling ("" of a kept
-            row); ``given_label``; ``probability`` of the predicted label. `skfi.review.apply_decisions` takes such
-            a table, once a person has looked at it.
+            row); ``given_label``; ``probability`` of the predicted label.
+            `skfi.review.apply_decisions` takes such a table, once a person has looked at it.
 
         Raises
         ------
@@ -185,12 +185,16 @@ class ReportMixin:
         report = self.report()
         given, predicted = report["given_label"], report["predicted_label"]
         other = (given.to_numpy() != predicted.to_numpy()) & predicted.notna().to_numpy()
-        return report.assign(
-            action=np.where(other, "relabel", "keep"),
-            label=predicted.astype(object).where(other, ""),
-        ).rename(columns={"predicted_probability": "probability"})[
-            ["position", "action", "label", "given_label", "probability"]
-        ].reset_index(drop=True)
+        return (
+            report.assign(
+                action=np.where(other, "relabel", "keep"),
+                label=predicted.astype(object).where(other, ""),
+            )
+            .rename(columns={"predicted_probability": "probability"})[
+                ["position", "action", "label", "given_label", "probability"]
+            ]
+            .reset_index(drop=True)
+        )
 
     def to_html(
         self, path=None, *, frame=None, images=None, title=None, max_rows=None, date=None

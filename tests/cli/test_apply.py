@@ -104,7 +104,7 @@ def test_json(apply):
 def test_a_label_that_the_row_has_already_is_noted(apply, folder):
     (folder / "decisions.csv").write_text("row,action,label\n1,relabel,ham\n")
     done = apply()
-    assert "1 rows to relabel have that label already" in done.err
+    assert "1 row to relabel already has that label" in done.err
     assert (folder / "out.csv").read_bytes() == TABLE + b"\r\n"
 
 

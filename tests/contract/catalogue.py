@@ -98,7 +98,7 @@ def calls() -> list[Call]:
 
 def _calls(name: str, value) -> list[Call]:
     if not inspect.isclass(value):
-        if "data_home" in inspect.signature(value).parameters:
+        if next(iter(inspect.signature(value).parameters)) == "path":
             return []  # reads files, and takes no rows
         return [Call(name, "function", value, partial(_call, value, _adapter(value)))]
     if inspect.isabstract(value):
@@ -153,6 +153,8 @@ def _in_dask(chosen: dict) -> dict:
 
 
 def _call(function, adapt, values: dict) -> dict[str, Any]:
+    if "trimmer" in inspect.signature(function).parameters:
+        values = values | {"trimmer": _trimmer(function, values)}
     chosen = arguments(function, values)
     chosen = adapt(chosen) if adapt else chosen
     # A singledispatch function takes its first argument by position only.

@@ -180,6 +180,7 @@ def values(form: str, model: str) -> dict:
         "budget": 0.2,
         "budgets": [0.1, 0.2],
         "cv": 2,
+        "decisions": _decisions(),
         "max_permutations": 3,
         "n_draws": 3,
         "n_initial": 10,
@@ -191,6 +192,13 @@ def values(form: str, model: str) -> dict:
         "step": None,
         "validation": 2,
     }
+
+
+def _decisions():
+    """A table of decisions about rows."""
+    import pandas as pd
+
+    return pd.DataFrame({"position": [3, 5], "action": ["drop", "keep"], "label": ["", ""]})
 
 
 class _Batches:

@@ -22,7 +22,9 @@ DECISIONS = pd.DataFrame(
 )
 
 
-@pytest.mark.parametrize("rows", [X, X.tolist(), pd.DataFrame(X), sparse.csr_array(X)], ids=type)
+@pytest.mark.parametrize(
+    "rows", [X, X.tolist(), pd.DataFrame(X), sparse.csr_array(X)], ids=type
+)
 def test_rows_are_dropped_and_labels_replaced(rows):
     corrected = apply_decisions(rows, Y, DECISIONS)
     assert type(corrected.X) is type(rows)
@@ -59,7 +61,9 @@ def test_labels_keep_their_type(labels, new, expected):
 
 def test_a_file_counts_rows_from_1(tmp_path):
     path = tmp_path / "decisions.csv"
-    path.write_bytes(b"\xef\xbb\xbfrow,action,label\r\n4,drop,\r\n1,relabel,spam\r\n5,keep,\r\n")
+    path.write_bytes(
+        b"\xef\xbb\xbfrow,action,label\r\n4,drop,\r\n1,relabel,spam\r\n5,keep,\r\n"
+    )
     table = read_decisions(path)
     assert table["position"].tolist() == [0, 3, 4]
     for decisions in (path, str(path), table, DECISIONS):
@@ -104,7 +108,11 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path, text, message):
         (DECISIONS.assign(row=1), ValueError, "leave one out"),
         (DECISIONS.drop(columns="action"), ValueError, "has no column 'action'"),
         (DECISIONS.drop(columns="position"), ValueError, "has no column 'row'"),
-        (DECISIONS.assign(position=[0, 1, -1]), ValueError, "position -1 is not a whole number"),
+        (
+            DECISIONS.assign(position=[0, 1, -1]),
+            ValueError,
+            "position -1 is not a whole number",
+        ),
         (DECISIONS.assign(position=[0, 1, 5]), ValueError, "position 5: there are 5 rows"),
         (DECISIONS.assign(position=[0, 1, np.nan]), ValueError, "position nan is not a whole"),
     ],
