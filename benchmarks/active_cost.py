@@ -27,7 +27,7 @@ from skfi import fi_active
 from skfi._utils._chunks import map_blocks
 from skfi.bridge import bridge
 from skfi.linear._active import gradients
-from skfi.linear._objective import fit_curvature, invert
+from skfi.linear._objective import fit_curvature
 
 REPEATS = 5
 
@@ -68,7 +68,7 @@ def paper_loop(model, X, y, pool, pairs: int) -> float:
     """Seconds a pair in the paper's loop, with K-FAC's inverse given, in NumPy."""
     linear = bridge(model).make_model(len(X))
     total = fit_curvature(linear, X, y, np.ones(len(X)), kronecker=True)
-    inverse = invert(linear, total.hessian).dense()
+    inverse = total.hessian.invert(linear).dense()
     outputs, p = linear.beta.shape
     basis, W = linear.link.basis, linear.W
     rng = np.random.default_rng(0)

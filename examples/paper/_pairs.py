@@ -37,6 +37,7 @@ from skfi._utils._chunks import (
 )
 from skfi.bridge._network import Choices
 from skfi.influence._solved import SolvedLinear, solve_fitted
+from skfi.linear._blocks import BlockCurvature
 from skfi.linear._geometry import (
     _MAX,
     _TINY,
@@ -44,7 +45,8 @@ from skfi.linear._geometry import (
     _norm_in_probabilities,
 )
 from skfi.linear._links import Sigmoid
-from skfi.linear._softmax import SoftmaxLinear, _columns, perturb_rows
+from skfi.linear._scores import perturb_rows
+from skfi.linear._softmax import SoftmaxLinear, weight_columns
 
 _BLOCK_DOUBLES = 750_000  # temporaries of a block of pairs: most stay in the caches
 # 1 - cos² between Z̃_i and Z̃_j under this: the rows are taken as dependent.
@@ -74,8 +76,8 @@ def fi_paired(
         estimator, X, y, X_val, y_val, sample_weight, None, validation_loss, choices
     )
     assert isinstance(solved, SolvedLinear)
-    curved, train = solved.curved, solved.curved.train
-    assert isinstance(curved.inverse, np.ndarray)
+    curved, train = solved.curved.by_columns(), solved.curved.train
+    assert isinstance(curved.curvature, BlockCurvature)
     present = np.flatnonzero(train.weight > 0)
     again = train.weight[present] >= 2
     if len(present) < 2 and not again.any():
@@ -87,10 +89,10 @@ def fi_paired(
             train.X[present],
             train.codes[present],
             curved.copy[present],
-            curved.inverse,
+            curved.curvature,
             solved.h,
             again,
-            curved.root() if metric == "mahalanobis" else None,
+            curved.whitening.root if metric == "mahalanobis" else None,
         ).maxima()
     return score
 
@@ -121,14 +123,14 @@ class PairScores:
     """FI of pairs of rows of one data set.
 
     ``again`` tells which rows have a second copy, with which they form a pair as well;
-    ``root`` is that of ``score_rows``.
+    ``root`` is that of ``score_all``.
     """
 
     model: SoftmaxLinear
     X: object  # ndarray or CSR (n, d)
     y: np.ndarray
     weight: np.ndarray
-    inverse: np.ndarray
+    curvature: BlockCurvature
     h: np.ndarray
     again: np.ndarray
     root: np.ndarray | None = None
@@ -188,8 +190,8 @@ class PairScores:
     def _rows(self, rows: slice) -> _Rows:
         model, link = self.model, self.model.link
         X, y, weight = dense_rows(self.X, rows), self.y[rows], self.weight[rows]
-        g, Z, z = perturb_rows(model, X, y, weight, self.inverse, self.h)
-        w, S = _columns(weight), link.curvature(z)
+        g, Z, z = perturb_rows(model, X, y, weight, self.curvature, self.h)
+        w, S = weight_columns(weight), link.curvature(z)
         if link.coupled:
             SW = np.matmul(S * w[:, :, None], model.W)
         else:
@@ -207,13 +209,14 @@ class PairScores:
 
     def _towards(self, X: np.ndarray) -> np.ndarray:
         outputs, p = self.model.beta.shape
-        if self.inverse.ndim == 2:
-            columns = self.inverse.reshape(outputs, p, outputs, p).transpose(1, 0, 2, 3)
+        blocks = self.curvature.blocks
+        if self.model.link.coupled:
+            columns = blocks.reshape(outputs, p, outputs, p).transpose(1, 0, 2, 3)
             flat = self.model.affine(X, np.ascontiguousarray(columns).reshape(p, -1))
             return flat.reshape(len(X), outputs, outputs, p)
         Q = np.zeros((len(X), outputs, outputs, p))
         for k in range(outputs):
-            Q[:, k, k] = self.model.affine(X, self.inverse[k])
+            Q[:, k, k] = self.model.affine(X, blocks[k])
         return Q
 
     def _cross(self, left: _Rows, right: _Rows) -> np.ndarray:
@@ -251,12 +254,12 @@ class _Binary:
 
         def part(rows: slice) -> tuple[np.ndarray, ...]:
             X, y, weight = dense_rows(pairs.X, rows), pairs.y[rows], pairs.weight[rows]
-            g, Z, z = perturb_rows(model, X, y, weight, pairs.inverse, pairs.h)
-            towards = model.affine(X, pairs.inverse[0])
+            g, Z, z = perturb_rows(model, X, y, weight, pairs.curvature, pairs.h)
+            towards = model.affine(X, pairs.curvature.blocks[0])
             tau, V = towards[:, : model.n_features], Z[:, 0]
             if root is not None:
                 g, tau, V = g @ root, tau @ root, V @ root
-            w = _columns(weight)
+            w = weight_columns(weight)
             S = model.link.curvature(z)[:, 0]
             rho, sigma = (w * model.link.residual(z, y))[:, 0], w[:, 0] * S
             mixed = sigma * model.affine(X, h)

@@ -22,20 +22,13 @@ from .._utils._trained_rows import trained_rows, unfrozen, warn_of_unequal_step
 from ..bridge import Bridge, bridge
 from ..bridge._base import as_given, innermost
 from ..bridge._network import SPARSE_LAYER, Choices, NetworkBridge
-from ..linear._covariance import covariance_root
+from ..linear._by_rows import sum_by_rows
+from ..linear._covariance import Whitening
 from ..linear._curvature import resolve_damping
-from ..linear._kronecker import KroneckerInverse
-from ..linear._objective import fit_curvature, invert, mean_eigenvalue, solve
-from ..linear._softmax import CurvatureSum, SoftmaxLinear
-from ..linear._wide import (
-    RowInverse,
-    RowSpace,
-    by_rows,
-    check_fits,
-    columns_instead,
-    kronecker_fits,
-)
-from ..linear._wide_kronecker import RowKronecker
+from ..linear._memory import by_rows, check_fits, columns_instead, kronecker_fits
+from ..linear._objective import fit_curvature, mean_eigenvalue
+from ..linear._operators import Curvature, Objective
+from ..linear._softmax import SoftmaxLinear
 from ._rows import (
     Rows,
     check_names,
@@ -48,7 +41,7 @@ from ._rows import (
 
 if TYPE_CHECKING:
     from ..network._network import Network
-    from ..network._scores import Curvature
+    from ..network._scores import Curvature as NetworkCurvature
 
 # A fit is taken as converged when one Newton step would lower its objective by less than this
 # share. LogisticRegression's default tolerance on scaled features stays under it.
@@ -119,26 +112,34 @@ class CurvedLinear:
     train: Rows
     weight: np.ndarray  # what a row counts in the objective, (n,) or (n, n_outputs)
     copy: np.ndarray  # what one copy of it counts
-    # H⁻¹, or what stands for it
-    found: np.ndarray | KroneckerInverse | RowSpace | RowKronecker
+    curvature: Curvature
     details: InfluenceDetails
     damping: float = 0.0  # in units of the summed loss
+    by_rows: bool = False  # whether a matrix of rows by rows stands for H
 
-    @cached_property
-    def inverse(self) -> np.ndarray | KroneckerInverse:
-        """H⁻¹, summed up only now where the rows stood for it."""
-        if not isinstance(self.found, RowInverse):
-            return self.found
-        model, rows, kronecker = self.model, self.train, isinstance(self.found, RowKronecker)
-        check_fits(model, len(rows.codes), False, kronecker, _FEWER_COLUMNS)
+    @property
+    def _kronecker(self) -> bool:
+        return self.details.curvature == "kfac"
+
+    def by_columns(self) -> CurvedLinear:
+        """The same with H⁻¹ as matrices, summed up only now where the rows stood for it."""
+        if not self.by_rows:
+            return self
+        model, rows = self.model, self.train
+        check_fits(model, len(rows.codes), False, self._kronecker, _FEWER_COLUMNS)
         with one_blas_thread(unless=model.beta.size > LARGE):
             data = model, rows.X, rows.codes, self.weight
-            H = fit_curvature(*data, kronecker=kronecker).hessian
-            return invert(model, H, self.damping)
+            H = fit_curvature(*data, kronecker=self._kronecker).hessian
+            return replace(self, curvature=H.invert(model, self.damping), by_rows=False)
 
-    def root(self) -> np.ndarray:
-        """R with R Rᵀ the training covariance."""
-        return covariance_root(self.train.X, self.train.weight)
+    def columns_instead(self, residual: float) -> bool:
+        """Whether solves by rows lost digits, and memory holds the matrices."""
+        return columns_instead(self.model, len(self.train.codes), residual, self._kronecker)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """The training covariance, in which Mahalanobis' lengths are measured."""
+        return Whitening(self.train.X, self.train.weight)
 
     def moved(self, unit: str) -> np.ndarray:
         """Weights of what is perturbed: one copy of each row, or the row with all of them."""
@@ -155,7 +156,7 @@ class CurvedNetwork:
     train: Rows
     weight: np.ndarray
     copy: np.ndarray
-    curvature: Curvature
+    curvature: NetworkCurvature
     details: InfluenceDetails
 
     def root(self) -> np.ndarray:
@@ -295,33 +296,42 @@ def _curve_linear(
     if damping == "auto" and not network:
         damping = 0.0  # at an optimum there is nothing to make up for
     penalty = float(model.l2.min()) / unit
-    total: CurvatureSum | RowInverse
-    found: np.ndarray | KroneckerInverse | RowSpace | RowKronecker
     with one_blas_thread(unless=(n_present if rows else model.beta.size) > LARGE):
+        data = model, train.X, train.codes, weight
+        total: Objective
+        inverse: Curvature | None = None
         if rows:
-            kind = RowKronecker if kronecker else RowSpace
-            total = found = kind(model, train.X, train.codes, weight)
-            mean = found.trace() / model.n_parameters / unit
-            used = resolve_damping(damping, mean, penalty)
-            residual = np.inf
-            try:
-                found.invert(used * unit)
-                residual = found.error_of_rows
-            except np.linalg.LinAlgError:
-                if not columns_instead(model, n_present, residual, kronecker):
-                    raise
-            rows = not columns_instead(model, n_present, residual, kronecker)
-        if not rows:
-            total = fit_curvature(model, train.X, train.codes, weight, kronecker=kronecker)
+            total = sum_by_rows(*data, kronecker=kronecker)
             used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
-            found = invert(model, total.hessian, used * unit)
+            inverse = _invert_by_rows(total, model, used * unit, n_present, kronecker)
+        rows = inverse is not None
+        if inverse is None:
+            total = fit_curvature(*data, kronecker=kronecker)
+            used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
+            inverse = total.hessian.invert(model, used * unit)
     if at_optimum and not network:
-        check_stationary(total, found, float(train.weight.sum()), own_name, stacklevel)
+        check_stationary(total, inverse, float(train.weight.sum()), own_name, stacklevel)
     norm = float(np.linalg.norm(total.gradient)) / unit
     details = InfluenceDetails(curvature, used, model.n_parameters, norm)
     copy = one_copy(weight, train.weight)
-    curved = CurvedLinear(fitted, model, train, weight, copy, found, details, used * unit)
+    curved = CurvedLinear(
+        fitted, model, train, weight, copy, inverse, details, used * unit, rows
+    )
     return curved, others
+
+
+def _invert_by_rows(
+    total: Objective, model: SoftmaxLinear, damping: float, n_rows: int, kronecker: bool
+) -> Curvature | None:
+    """H⁻¹ by rows; None where that loses digits, and memory holds the matrices."""
+    error = np.inf
+    try:
+        curvature = total.hessian.invert(model, damping)
+        error = curvature.error_of_rows
+    except np.linalg.LinAlgError:
+        if not columns_instead(model, n_rows, error, kronecker):
+            raise
+    return None if columns_instead(model, n_rows, error, kronecker) else curvature
 
 
 def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -335,17 +345,14 @@ def one_copy(weight: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
 
 
 def check_stationary(
-    total: CurvatureSum | RowInverse,
-    inverse: np.ndarray | KroneckerInverse | RowInverse,
+    total: Objective,
+    curvature: Curvature,
     weight: float,
     own_name: str,
     stacklevel: int,
 ) -> None:
     """Warn where the coefficients are not the optimum the formulas differentiate."""
-    if isinstance(inverse, RowInverse):
-        step, _ = inverse.solve(total.gradient)
-    else:
-        step = solve(inverse, total.gradient)
+    step = curvature.refined(total.gradient).h
     excess = 0.5 * float((total.gradient * step).sum()) / max(total.loss, 1e-300)
     if excess > _STATIONARY:
         own = ""

@@ -23,11 +23,8 @@ from .._utils._checks import check_rows, encode_labels, sliceable
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
 from ..bridge import Bridge
 from ..bridge._network import SPARSE_LAYER, Choices, linear_part
-from ..linear._active import LinearPairs, extend
-from ..linear._active_kronecker import KroneckerPairs
+from ..linear._active import LinearPairs
 from ..linear._aggregate import QUADRATIC, aggregate_rows, row_shares
-from ..linear._inverse_root import inverse_root
-from ..linear._kronecker import KroneckerInverse
 from ..linear._losses import ValidationLoss, resolve_validation_loss
 from ..linear._pool_gradients import finish, looked_gradient
 from ..linear._quadratic import Quadratic, cheaper_by_root, principal_root
@@ -97,7 +94,7 @@ class LinearReader:
         def part(rows: slice) -> np.ndarray:
             block = dense_rows(X, rows)
             seen = self.look(block, None if codes is None else codes[rows], score)
-            return function(extend(model, block), seen)
+            return function(model.extended(block), seen)
 
         with self._one_thread:
             return np.concatenate(list(map_blocks(part, X.shape[0], size)))
@@ -133,11 +130,9 @@ class LinearPairing(LinearReader):
         moved = curved.copy if self.unit == "copy" else curved.weight
         every = len(self.present) == self.n_rows
         rows = slice(None) if every else self.present
-        root = curved.root() if self.metric == "mahalanobis" else None
-        data = (train.X[rows], train.codes[rows], moved[rows], curved.inverse, root)
-        if isinstance(curved.inverse, KroneckerInverse):
-            return KroneckerPairs(self.model, *data)
-        return LinearPairs(self.model, *data)
+        root = curved.whitening.root if self.metric == "mahalanobis" else None
+        data = train.X[rows], train.codes[rows], moved[rows]
+        return curved.curvature.pairs(self.model, *data, root)
 
     def shares(self, aggregate) -> np.ndarray:
         """What each training row counts in a quadratic form."""
@@ -166,7 +161,7 @@ class LinearPairing(LinearReader):
         """L (m, rank) with L Lᵀ = C, and the variance of each coordinate of ``Lᵀu``."""
         with self._one_thread:
             C, L = self._matrix(aggregate)
-            return principal_root(C, L, *inverse_root(self.curved.inverse))
+            return principal_root(C, L, *self.curved.curvature.root())
 
     def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""

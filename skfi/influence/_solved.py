@@ -14,17 +14,9 @@ import numpy as np
 from .._utils._chunks import one_blas_thread
 from ..bridge._network import Choices
 from ..linear._losses import resolve_validation_loss
-from ..linear._objective import solve
+from ..linear._memory import check_residual
 from ..linear._removal import removal_all
-from ..linear._softmax import score_all, validation_gradient
-from ..linear._wide import (
-    RowInverse,
-    RowSpace,
-    check_residual,
-    columns_instead,
-    sparse_gradient,
-)
-from ..linear._wide_kronecker import RowKronecker
+from ..linear._softmax import validation_gradient
 from ._curved import LARGE, CurvedLinear, CurvedNetwork, InfluenceDetails, curve_fitted
 
 if TYPE_CHECKING:
@@ -44,11 +36,11 @@ class SolvedLinear:
 
     def influence(self, metric: str, unit: str) -> np.ndarray:
         """FI of each row."""
-        curved, model, train = self.curved, self.curved.model, self.curved.train
-        moved = curved.moved(unit)
-        with one_blas_thread(unless=model.beta.size > LARGE):
-            root = curved.root() if metric == "mahalanobis" else None
-            return score_all(model, train.X, train.codes, moved, curved.inverse, self.h, root)
+        curved, train = self.curved, self.curved.train
+        whitening = curved.whitening if metric == "mahalanobis" else None
+        data = curved.model, train.X, train.codes, curved.moved(unit)
+        with one_blas_thread(unless=curved.model.beta.size > LARGE):
+            return curved.curvature.influence(*data, self.h, whitening)
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""
@@ -60,29 +52,6 @@ class SolvedLinear:
         curved = self.curved
         moved = curved.copy if moved is None else moved
         return removal_all(curved.model, curved.train.X, curved.train.codes, moved, self.h)
-
-
-@dataclass(frozen=True)
-class SolvedWide(SolvedLinear):
-    """A softmax-linear model, solved through its rows."""
-
-    space: RowSpace | RowKronecker
-    residual: float
-
-    @property
-    def details(self) -> InfluenceDetails:
-        return replace(self.curved.details, residual=self.residual)
-
-    def influence(self, metric: str, unit: str) -> np.ndarray:
-        """FI of each row."""
-        train = self.curved.train
-        spread = (train.X, train.weight) if metric == "mahalanobis" else None
-        with one_blas_thread():
-            return self.space.influence(self.curved.moved(unit), self.h, spread)
-
-    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
-        """First-order decrease of the validation loss when each row goes."""
-        return self.space.gain(self.curved.copy if moved is None else moved, self.h)
 
 
 @dataclass(frozen=True)
@@ -149,18 +118,13 @@ def solve_fitted(
 
         data = rows.X, rows.codes, rows.weight
         return SolvedNetwork(curved, solve_for(curved.network, curved.curvature, data, loss))
-    space = curved.found
-    if isinstance(space, RowInverse):
-        u = sparse_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
-        h, residual = space.solve(u)
-        residual = float(
-            np.maximum(residual, space.error_of_rows)
-        )  # of which either may be NaN
-        kronecker = isinstance(space, RowKronecker)
-        if not columns_instead(curved.model, len(space.y), residual, kronecker):
-            check_residual(residual, stacklevel)
-            return SolvedWide(curved, h, space, residual)
-        curved = replace(curved, found=curved.inverse)
     with one_blas_thread(unless=curved.model.beta.size > LARGE):
         u = validation_gradient(curved.model, rows.X, rows.codes, rows.weight, loss)
-        return SolvedLinear(curved, solve(curved.inverse, u))
+        h, residual = curved.curvature.refined(u)
+        if residual is not None and curved.columns_instead(residual):
+            curved = curved.by_columns()
+            h, residual = curved.curvature.refined(u)
+    if residual is not None:
+        check_residual(residual, stacklevel)
+        curved = replace(curved, details=replace(curved.details, residual=residual))
+    return SolvedLinear(curved, h)

@@ -1,7 +1,6 @@
 """FI of pairs of a training row and any other row, for softmax-linear models.
 
-What moving training row i does knows nothing of the row j it is looked at through: with
-``G_i⁺ = F_iᵀF_i`` and u_j the gradient of row j's loss,
+With ``G_i⁺ = F_iᵀF_i`` of training row i and u_j the gradient of row j's loss,
 
     FI(z_j, z_i) = ‖B_i u_j‖²,   B_i = -s_i F_i (∂_x∂_θL_i)ᵀ H⁻¹   ((K - 1)×m)
 
@@ -15,15 +14,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn import get_config
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread, row_blocks
 from ._geometry import fisher_mixing
-from ._kronecker import KroneckerInverse
 from ._links import Sigmoid
-from ._softmax import SoftmaxLinear, own_jacobian
+from ._scores import own_jacobian
+from ._softmax import SoftmaxLinear
+
+if TYPE_CHECKING:
+    from ._operators import Curvature
 
 _MAX = np.finfo(np.float64).max
 # Entries of B in a quadratic form: a row of probability 1e-300 must not make it infinite.
@@ -34,21 +37,14 @@ _KEPT = 0.5
 _TILE_DOUBLES = 250_000
 
 
-def extend(model: SoftmaxLinear, X: np.ndarray) -> np.ndarray:
-    """x̃ of a block (b, p)."""
-    if not model.fit_intercept:
-        return X
-    return np.concatenate([X, np.ones((len(X), 1))], axis=1)
-
-
 def gradients(X: np.ndarray, c: np.ndarray) -> np.ndarray:
     """``u_j = c_j ⊗ x̃_j`` of a block (b, m), of rows that are extended already."""
     return (c[:, :, None] * X[:, None, :]).reshape(len(X), -1)
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What moving each row of a block does, before anything is looked at through it.
+class RowMetrics:
+    """Metric tensors of a block of training rows, and the mixed derivative beside them.
 
     ``F_i (∂_x∂_θ s L_i)ᵀ`` has the class blocks ``P_ia x̃ᵀ + s r_a F̃_i``.
     """
@@ -60,29 +56,35 @@ class Moved:
     sS: np.ndarray
 
 
-def moved_rows(
+def row_metrics(
     model: SoftmaxLinear,
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray | KroneckerInverse,
+    curvature: Curvature,
     root: np.ndarray | None = None,
-) -> Moved:
-    """`Moved` of a block; ``root`` is that of `skfi.linear._softmax.score_rows`."""
-    z, sr, sS, Z = own_jacobian(model, X, y, weight, inverse)
+) -> RowMetrics:
+    """`RowMetrics` of a block; ``root`` is that of `skfi.linear._scores.score_all`."""
+    z, sr, sS, Z = own_jacobian(model, X, y, weight, curvature)
     if isinstance(model.link, Sigmoid):
         Z = -np.sqrt(0.5) * Z  # of scores (0, z)
     else:
         Z = model.link.contrasts(z, Z)
-    seen = Z if root is None else Z @ root
-    F, N = fisher_mixing(seen, model.link.log_proba(z))
+    F, N = fisher_mixing(Z if root is None else Z @ root, model.link.log_proba(z))
     if root is not None:
         F = F @ root.T
     if model.link.coupled:
         P = F @ (sS @ model.W).transpose(0, 2, 1)
     else:
         P = (F @ model.W.T) * sS[:, None, :]
-    return Moved(F, N, P, sr, sS)
+    return RowMetrics(F, N, P, sr, sS)
+
+
+class Responses(NamedTuple):
+    """How training rows act on any other row."""
+
+    B: np.ndarray  # (b, q, m)
+    expected: np.ndarray  # expected FI of each row (b,)
 
 
 def respond_rows(
@@ -90,30 +92,24 @@ def respond_rows(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    inverse: np.ndarray | KroneckerInverse,
+    curvature: Curvature,
     root: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """B_i of a block (b, q, m), and each row's expected FI (b,).
+) -> Responses:
+    """B_i of a block, and each row's expected FI.
 
     The latter is ``tr(B_i H B_iᵀ)``, the mean of FI(z_j, z_i) over rows j whose gradients
     scatter as H has it. It is the same in all coordinates of the parameters, as ‖B_i‖ is not.
     """
-    moved = moved_rows(model, X, y, weight, inverse, root)
-    F = moved.F
-    outputs, p = model.beta.shape
+    metrics = row_metrics(model, X, y, weight, curvature, root)
+    F = metrics.F
     b, q, d = F.shape
-    T = moved.P[:, :, :, None] * extend(model, X)[:, None, None, :]
-    T[..., :d] += F[:, :, None, :] * moved.sr[:, None, :, None]
+    T = metrics.P[:, :, :, None] * model.extended(X)[:, None, None, :]
+    T[..., :d] += F[:, :, None, :] * metrics.sr[:, None, :, None]
     np.negative(T, out=T)
-    if isinstance(inverse, KroneckerInverse):
-        B = np.matmul(inverse.outputs, T @ inverse.inputs)
-    elif model.link.coupled:
-        B = (T.reshape(b * q, outputs * p) @ inverse).reshape(T.shape)
-    else:
-        B = np.einsum("bqap,apr->bqar", T, inverse, optimize=True)
+    B = curvature.solve(T)
     with np.errstate(over="ignore", invalid="ignore"):
         expected = np.einsum("bqap,bqap->b", T, B)
-    return B.reshape(b, q, outputs * p), np.nan_to_num(np.maximum(expected, 0.0))
+    return Responses(B.reshape(b, q, -1), np.nan_to_num(np.maximum(expected, 0.0)))
 
 
 @dataclass
@@ -124,7 +120,7 @@ class LinearPairs:
     X: np.ndarray  # training rows of positive weight
     y: np.ndarray
     weight: np.ndarray  # of what moves: one copy
-    inverse: np.ndarray | KroneckerInverse
+    curvature: Curvature
     root: np.ndarray | None = None
     chunk: int | None = None
 
@@ -136,16 +132,18 @@ class LinearPairs:
         outputs, p = self.model.beta.shape
         return self.chunk or block_rows(4 * (self.model.link.n_classes - 1) * outputs * p)
 
-    def _respond(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _respond(self, rows: slice) -> Responses:
         X = dense_rows(self.X, rows)
         return respond_rows(
-            self.model, X, self.y[rows], self.weight[rows], self.inverse, self.root
+            self.model, X, self.y[rows], self.weight[rows], self.curvature, self.root
         )
 
     @cached_property
     def expected(self) -> np.ndarray:
         """Expected FI of each training row (n,), see `respond_rows`."""
-        blocks = map_blocks(lambda rows: self._respond(rows)[1], self.n_rows, self._block())
+        blocks = map_blocks(
+            lambda rows: self._respond(rows).expected, self.n_rows, self._block()
+        )
         return np.concatenate(list(blocks))
 
     def stacked(self, share: np.ndarray) -> np.ndarray:
@@ -200,9 +198,9 @@ class LinearPairs:
         for at, B in self._responses():
             for tile in row_blocks(len(B), size):
                 with np.errstate(over="ignore"):
-                    moved = u @ B[tile].reshape(-1, B.shape[2]).T
-                    moved *= moved
-                    fi = moved if q == 1 else moved.reshape(len(X), -1, q).sum(axis=2)
+                    squares = u @ B[tile].reshape(-1, B.shape[2]).T
+                    squares *= squares
+                    fi = squares if q == 1 else squares.reshape(len(X), -1, q).sum(axis=2)
                 rows = slice(at.start + tile.start, at.start + tile.stop)
                 np.minimum(fi, _MAX, out=out[:, rows])
         return out
@@ -216,7 +214,7 @@ class LinearPairs:
 
     def _stacked(self, rows: slice) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return self._respond(rows)[0]
+            return self._respond(rows).B
 
     @cached_property
     def _kept(self) -> np.ndarray | None:

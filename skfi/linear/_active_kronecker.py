@@ -22,13 +22,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import get_config
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread, row_blocks
-from ._active import _KEPT, _MAX, LinearPairs, extend, moved_rows
-from ._kronecker import KroneckerInverse
+from ._active import _KEPT, _MAX, LinearPairs, row_metrics
+from ._links import Softmax
+
+if TYPE_CHECKING:
+    from ._kronecker import KroneckerCurvature
 
 # A tile's eight n×U temporaries should stay in the cache of one core.
 _TILE = 256, 64  # training rows, other rows
@@ -69,7 +73,9 @@ class _Other:
 
 @dataclass
 class KroneckerPairs(LinearPairs):
-    """`LinearPairs` for K-FAC, in O(d + K²) a pair."""
+    """`LinearPairs` of a softmax for K-FAC, in O(d + K²) a pair."""
+
+    curvature: KroneckerCurvature
 
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
@@ -85,15 +91,13 @@ class KroneckerPairs(LinearPairs):
         but dependent (columns of very different scales) leave rounding only.
         """
         rows = np.linspace(0, self.n_rows - 1, min(self.n_rows, _PROBE)).astype(int)
-        few = KroneckerPairs(
-            self.model, self.X[rows], self.y[rows], self.weight[rows], self.inverse,
-            self.root,
-        )  # fmt: skip
+        data = self.X[rows], self.y[rows], self.weight[rows]
+        few = KroneckerPairs(self.model, *data, self.curvature, self.root)
         block = dense_rows(few.X, slice(None))
         c = self.model.link.residual(self.model.scores(block), few.y)
-        x = extend(self.model, block)
-        found, exact = few._squared_out(x, c), LinearPairs.pairs(few, x, c)
-        return bool((np.abs(found - exact).sum(0) <= 1e-6 * exact.sum(0)).all())
+        x = self.model.extended(block)
+        short, exact = few._squared_out(x, c), LinearPairs.pairs(few, x, c)
+        return bool((np.abs(short - exact).sum(0) <= 1e-6 * exact.sum(0)).all())
 
     def _squared_out(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         other = self._other(X, c)
@@ -118,9 +122,8 @@ class KroneckerPairs(LinearPairs):
         return min(rows, block_rows(2 * p + 2 * outputs**2 + 3 * self.n_rows))
 
     def _other(self, X: np.ndarray, c: np.ndarray) -> _Other:
-        assert isinstance(self.inverse, KroneckerInverse)
         d, W = self.model.n_features, self.model.W
-        kappa = X @ self.inverse.inputs
+        kappa = X @ self.curvature.inputs
         eta = kappa[:, :d]
         if self.root is not None:
             eta = (eta @ self.root) @ self.root.T
@@ -128,7 +131,7 @@ class KroneckerPairs(LinearPairs):
         features = (
             kappa,
             eta,
-            c @ self.inverse.outputs,
+            c @ self.curvature.outputs,
             _symmetric(c),
             (c[:, :, None] * w[:, None, :]).reshape(len(c), -1),
             c,
@@ -138,26 +141,24 @@ class KroneckerPairs(LinearPairs):
         return _Other(*(np.ascontiguousarray(f) for f in features))
 
     def _train(self, rows: slice) -> _Train:
-        assert isinstance(self.inverse, KroneckerInverse)
-        model, outputs, inputs = self.model, self.inverse.outputs, self.inverse.inputs
+        model, outputs, inputs = self.model, self.curvature.outputs, self.curvature.inputs
+        assert isinstance(model.link, Softmax)
         block = dense_rows(self.X, rows)
-        moved = moved_rows(
-            model, block, self.y[rows], self.weight[rows], self.inverse, self.root
+        metrics = row_metrics(
+            model, block, self.y[rows], self.weight[rows], self.curvature, self.root
         )
-        x = extend(model, block)
+        x = model.extended(block)
         t = x @ inputs
         leverage = np.einsum("bp,bp->b", t, x)
-        C = np.eye(len(outputs)) - leverage[:, None, None] * (outputs @ moved.sS)
-        NE = moved.N
-        if not model.link.reduced:  # type: ignore[union-attr]  # K-FAC is for a softmax
-            NE = moved.N @ model.link.helmert.T  # type: ignore[union-attr]
-        Z, Y = moved.P @ outputs, NE @ C
-        nu = -np.einsum("bqa,ba->bq", NE, moved.sr @ outputs)
+        C = np.eye(len(outputs)) - leverage[:, None, None] * (outputs @ metrics.sS)
+        NE = metrics.N if model.link.reduced else metrics.N @ model.link.helmert.T
+        Z, Y = metrics.P @ outputs, NE @ C
+        nu = -np.einsum("bqa,ba->bq", NE, metrics.sr @ outputs)
         with np.errstate(over="ignore", invalid="ignore"):
             features = (
                 x,
                 t[:, : model.n_features],
-                moved.sr,
+                metrics.sr,
                 _symmetric_form(np.matmul(Z.transpose(0, 2, 1), Z)),
                 2.0 * np.matmul(Z.transpose(0, 2, 1), Y).reshape(len(x), -1),
                 2.0 * np.einsum("bqa,bq->ba", Z, nu),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -48,10 +50,10 @@ def moments(X, weight: np.ndarray, chunk: int | None = None) -> Moments:
         centred = (block - mean) * np.sqrt(w)[:, None]
         return Moments(total, mean, centred.T @ centred)
 
-    found = Moments(0.0, np.zeros(d), np.zeros((d, d)))
+    total = Moments(0.0, np.zeros(d), np.zeros((d, d)))
     for block in map_blocks(part, X.shape[0], chunk):
-        found = found + block
-    return found
+        total = total + block
+    return total
 
 
 def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
@@ -59,9 +61,22 @@ def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarr
     return root_of(moments(X, weight, chunk))
 
 
-def root_of(found: Moments) -> np.ndarray:
+@dataclass(frozen=True)
+class Whitening:
+    """Weighted rows, in whose covariance lengths are measured."""
+
+    X: Any  # ndarray or CSR (n, d)
+    weight: np.ndarray
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """R (d, rank) with R Rᵀ the covariance."""
+        return covariance_root(self.X, self.weight)
+
+
+def root_of(total: Moments) -> np.ndarray:
     """R (d, rank) with R Rᵀ the covariance."""
-    covariance = found.scatter / found.weight
+    covariance = total.scatter / total.weight
     # Equilibrate first: columns of very different scale are not dependent.
     scale = np.sqrt(np.diagonal(covariance))
     scale = np.where(scale > 0, scale, 1.0)

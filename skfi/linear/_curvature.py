@@ -59,14 +59,9 @@ def inverse_on_range(H: np.ndarray, active: np.ndarray | None = None) -> np.ndar
     return regular - lifted / lift
 
 
-def _equilibration(H: np.ndarray) -> np.ndarray:
-    diagonal = np.diagonal(H)
-    return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-
-
 def _null_space(H: np.ndarray) -> np.ndarray:
     """Orthonormal basis of the directions in which H is zero (m, dimension)."""
-    scale = _equilibration(H)
+    scale = 1.0 / _diagonal_scale(H)
     eigenvalue, Q = np.linalg.eigh(H * scale[:, None] * scale)
     null = eigenvalue <= len(H) * _EPS * max(eigenvalue[-1], 0.0)
     if not null.any():
@@ -81,7 +76,7 @@ def _regular_inverse(H: np.ndarray, safely: bool = True) -> np.ndarray | None:
     NumPy's LAPACK on purpose: SciPy brings a second thread pool, and two pools that
     wait for each other cost more here than the arithmetic.
     """
-    scale = _equilibration(H)
+    scale = 1.0 / _diagonal_scale(H)
     unit = H * scale[:, None] * scale
     try:
         factor = np.linalg.inv(np.linalg.cholesky(unit))
@@ -93,3 +88,31 @@ def _regular_inverse(H: np.ndarray, safely: bool = True) -> np.ndarray | None:
         if not condition * len(H) * _EPS < 1.0:
             return None
     return inverse * scale[:, None] * scale
+
+
+def range_root(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A (m, r) with A Aᵀ = S for a positive semi-definite S (m, m), and W with W A = I."""
+    scale = _diagonal_scale(S)
+    eigenvalue, Q = np.linalg.eigh(S / np.outer(scale, scale))
+    kept = eigenvalue > len(S) * _EPS * max(eigenvalue[-1], 0.0)
+    length, Q = np.sqrt(eigenvalue[kept]), Q[:, kept]
+    return scale[:, None] * Q * length, (Q / length / scale[:, None]).T
+
+
+def covariance_factor(S: np.ndarray) -> np.ndarray:
+    """R with R Rᵀ = S for a positive semi-definite S (m, m).
+
+    Through the symmetric root, which rounding in S moves as little as S itself: single
+    eigenvectors turn freely where eigenvalues are equal, as they are in all directions
+    that only the penalty knows.
+    """
+    scale = _diagonal_scale(S)
+    eigenvalue, Q = np.linalg.eigh(S / np.outer(scale, scale))
+    root = (Q * np.sqrt(np.maximum(eigenvalue, 0.0))) @ Q.T
+    return np.sqrt(np.diagonal(S))[:, None] * root
+
+
+def _diagonal_scale(S: np.ndarray) -> np.ndarray:
+    """Lengths to divide by first: columns of very different scale are not dependent."""
+    scale = np.sqrt(np.diagonal(S))
+    return np.where(scale > 0, scale, 1.0)

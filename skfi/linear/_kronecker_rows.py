@@ -5,29 +5,23 @@ the intercept, η = hᵀx̃, and O, W, h, r spread over the classes, what moving
 
     Z = C W - (O s r) tᵀ,   C = 1 - c O S,   g = -(s S η)ᵀ W - (s r)ᵀ h_x.
 
-S is never formed: ``S v = p ∘ (v - pᵀv)``. All of Z would take K²d multiplications a row, and
-it has the same W in all of them, but for what C and a product of vectors do:
+S is never formed: ``S v = p ∘ (v - pᵀv)``. With fewer columns than classes Z is written out,
+in K²d multiplications a row. With as many columns as contrasts or more,
 
-    Z = C V,   V = W - y tᵀ   with   C y = O s r.
+    Z = C V,   V = W - y tᵀ   with   C y = O s r,
 
-C differs from 1 by little, and much in few directions only, the classes that are likely for the
-row. So conjugate gradients need a few products with O, for all rows of a block at once. In the
-inner product of O, ``Cᵀ = 1 - c S O`` is symmetric, and y is ``O C⁻ᵀ s r``.
-
-- As many columns as contrasts: ``a = (ZZᵀ)⁻¹ Z g`` (see `_geometry`) is C⁻ᵀ of the least
-  squares solution for V, which has a closed form by the QR decomposition of W, made once.
-- Fewer: ``G = VᵀCᵀSCV`` is nearly ``WᵀSW``, a product of K d² multiplications, whose inverse
-  preconditions the solve.
-
-Z is written out where either would lose digits, and where columns or classes are few.
+and ``a = (ZZᵀ)⁻¹ Z g`` (see `_geometry`) is C⁻ᵀ of the least squares solution for V, which has
+a closed form by the QR decomposition of W, made once. C differs from 1 by little, and much in
+few directions only, the classes that are likely for the row: conjugate gradients need a few
+products with O, for all rows of a block at once. In the inner product of O,
+``Cᵀ = 1 - c S O`` is symmetric, and y is ``O C⁻ᵀ s r``. Z is written out where that would lose
+digits, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,14 +29,12 @@ from .._utils._chunks import block_rows, row_blocks
 from ._geometry import _norm_in_probabilities, fi_few_columns, fi_multiclass
 from ._links import Softmax, curve
 
-# Relative error of the solves for y and a. That of G enters the scores squared.
-_SOLVED, _SOLVED_METRIC = 1e-13, 1e-5
-# More steps than that, and than half the columns, cost more than Z.
+# Relative error of the solves for y and a.
+_SOLVED = 1e-13
+# More steps cost more than Z, unless there are more columns yet.
 _MOST_STEPS = 40
-# A condition over this costs too many digits: of W, of V, or of WᵀSW with a diagonal of 1.
+# A condition of W or V over this costs too many digits.
 _ILL = 1e6
-# Steps save no time with fewer columns or classes, nor with more columns beside the classes.
-_FEW, _MANY, _BESIDE = 16, 200, 0.5
 
 
 @dataclass(frozen=True)
@@ -60,31 +52,30 @@ class _Rows:
     def take(self, rows: np.ndarray) -> _Rows:
         return _Rows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
-    def curve(self, v: np.ndarray) -> np.ndarray:
-        """S v."""
-        return curve(self.p, self.top, v)
+
+class _LeastSquares(NamedTuple):
+    """``UᵀW = L Qᵀ`` with orthonormal columns Q, U the contrasts."""
+
+    M: np.ndarray  # U L⁻ᵀ
+    Q: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
 class KroneckerRows:
-    """A model whose rows are to be scored, in coordinates whose lengths are the metric's."""
+    """A softmax whose rows are to be scored, in coordinates whose lengths are the metric's."""
 
     link: Softmax
-    outputs: np.ndarray  # O in the model's outputs (q, q)
-    W: np.ndarray  # (q, d); from here on of all classes (K, d)
-    h: np.ndarray  # H⁻¹u without the intercept (q, d); from here on (K, d)
-
-    def __post_init__(self) -> None:
-        U = self.link.basis
-        # A contrast of little length would lose its digits on the way to classes and back.
-        self.contrasts = self.W if self.link.reduced else self.link.helmert.T @ self.W
-        self.O = U @ self.outputs @ U.T
-        self.W, self.h = U @ self.W, U @ self.h
+    O: np.ndarray  # noqa: E741  # of all classes (K, K)
+    W: np.ndarray  # of all classes (K, d)
+    h: np.ndarray  # H⁻¹u of all classes without the intercept (K, d)
+    to_contrasts: np.ndarray  # O with contrasts for rows (K - 1, K)
+    contrasts: np.ndarray  # W of the contrasts (K - 1, d)
+    least_squares: _LeastSquares | None  # None where it loses digits, or columns are few
 
     @property
     def doubles_per_row(self) -> int:
         """Of temporaries in `score`."""
-        if self._least_squares is None:
+        if self.least_squares is None:
             return self._doubles_written
         return 16 * self.link.n_classes + 3 * self.W.shape[1]
 
@@ -120,12 +111,9 @@ class KroneckerRows:
             ``I x̃`` without the intercept.
         """
         rows = self._rows(z, y, weight, leverage, eta, t)
-        if self._least_squares is not None:
-            fi, sound = self._many_columns(rows)
-        elif self._steps_pay:
-            fi, sound = self._some_columns(rows)
-        else:
+        if self.least_squares is None:
             return self._written_out(rows)
+        fi, sound = self._by_least_squares(rows, self.least_squares)
         rest = np.flatnonzero(~sound)
         for at in row_blocks(len(rest), block_rows(self._doubles_written)):
             fi[rest[at]] = self._written_out(rows.take(rest[at]))
@@ -149,15 +137,10 @@ class KroneckerRows:
         np.negative(g, out=g)
         return _Rows(log_p, p, top, s * leverage[:, None], sr, g, t)
 
-    @property
-    def _steps_pay(self) -> bool:
-        K, columns = self.link.n_classes, self.W.shape[1]
-        return K >= _MANY and _FEW < columns < _BESIDE * K
-
     def _written_out(self, rows: _Rows) -> np.ndarray:
         """FI of each row from the whole of Z."""
         few = self.W.shape[1] < self.link.n_classes
-        left, W = (self.O, self.W) if few else (self._left, self.contrasts)
+        left, W = (self.O, self.W) if few else (self.to_contrasts, self.contrasts)
         SW = self.W - np.matmul(rows.p[:, None], self.W)
         SW *= (-rows.scale * rows.p)[:, :, None]
         SW[np.arange(len(SW)), rows.top] -= SW.sum(axis=1)  # as `curve` does
@@ -167,39 +150,14 @@ class KroneckerRows:
         Z -= (rows.sr @ left.T)[:, :, None] * rows.t[:, None, :]
         return (fi_few_columns if few else fi_multiclass)(rows.g, Z, rows.log_p)
 
-    @cached_property
-    def _left(self) -> np.ndarray:
-        """O with contrasts for rows (K - 1, K)."""
-        if self.link.reduced:
-            return self.outputs @ self.link.basis.T
-        return self.link.helmert.T @ self.O
-
-    @cached_property
-    def _least_squares(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """M and Q of ``UᵀW = L Qᵀ`` with orthonormal columns Q, U the contrasts, M = U L⁻ᵀ.
-
-        None where there are no more columns than contrasts, or contrasts all but depend.
-        """
-        if self.W.shape[1] < self.link.n_classes:
-            return None
-        W = self.contrasts
-        length = np.sqrt(np.einsum("kd,kd->k", W, W))
-        if not length.all():
-            return None
-        Q, R = np.linalg.qr((W / length[:, None]).T)
-        if not np.diagonal(R).all():
-            return None
-        inverse = np.linalg.inv(R)
-        if not np.linalg.norm(R) * np.linalg.norm(inverse) < _ILL * len(R):
-            return None
-        return (self.link.helmert / length) @ inverse, Q
-
-    def _many_columns(self, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    def _by_least_squares(
+        self, rows: _Rows, factors: _LeastSquares
+    ) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row by least squares, and which have kept their digits."""
-        assert self._least_squares is not None
-        M, Q = self._least_squares
-        y, sound = self._y(rows)
-        y, tau, g, t = y @ M, rows.t @ Q, rows.g, rows.t
+        M, Q = factors
+        x, sound = self._solve(rows, rows.sr)
+        x[~sound] = 0.0
+        y, tau, g, t = x @ self.O @ M, rows.t @ Q, rows.g, rows.t
         # V is L(Q - t yᵀ)ᵀ in these coordinates, and (Q - t yᵀ)ᵀ(Q - t yᵀ) is 1 but for the
         # plane of y and τ.
         yy, y_tau, tau_tau, tt = _dot(y, y), _dot(y, tau), _dot(tau, tau), _dot(t, t)
@@ -213,82 +171,72 @@ class KroneckerRows:
             b += (slack * y_b + yy * tau_b) / det * tau
             b += (slack * tau_b + (tau_tau - tt) * y_b) / det * y
         b[~sound] = 0.0
-        a, solved = self._refitted(rows, b @ M.T)
+        a, solved = self._solve(rows, b @ M.T)
         return _norm_in_probabilities(a, rows.log_p), sound & solved
-
-    def _some_columns(self, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row by the metric tensor, and which have kept their digits."""
-        A = self.W - np.matmul(rows.p[:, None], self.W)
-        A *= np.sqrt(rows.p)[:, :, None]
-        gram = np.matmul(A.transpose(0, 2, 1), A)
-        del A
-        inverse, sound = _inverses(gram)
-        fi = np.zeros(len(gram))
-        if sound.any():
-            at = np.flatnonzero(sound)
-            fi[at], sound[at] = self._preconditioned(rows.take(at), inverse[at])
-        return fi, sound
-
-    def _preconditioned(
-        self, rows: _Rows, inverse: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """FI of each row by conjugate gradients, and which were solved."""
-        y, sound = self._y(rows)
-
-        def metric(x: np.ndarray) -> np.ndarray:
-            return np.matmul(x[:, None], inverse)[:, 0]
-
-        def apply(_: np.ndarray, w: np.ndarray) -> np.ndarray:
-            """G w."""
-            v = w @ self.W.T - _dot(rows.t, w) * y
-            v = rows.curve(v - rows.scale * (rows.curve(v) @ self.O))
-            v -= rows.scale * rows.curve(v @ self.O)
-            return v @ self.W - _dot(y, v) * rows.t
-
-        x, left, solved = _solve(rows.g, metric, apply, _SOLVED_METRIC, self._most_steps)
-        # With what is left, the error is that of x squared.
-        return _dot(metric(x), rows.g + left)[:, 0], sound & solved
 
     @property
     def _most_steps(self) -> int:
         return max(_MOST_STEPS, self.W.shape[1] // 2)
 
-    def _y(self, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-        x, solved = self._refitted(rows, rows.sr)
-        x[~solved] = 0.0
-        return x @ self.O, solved
+    def _solve(self, rows: _Rows, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """C⁻ᵀ f of each row, and which were solved.
 
-    def _refitted(self, rows: _Rows, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """C⁻ᵀ f of each row, and which were solved."""
+        By conjugate gradients in the inner product of O, from f on, which is near.
+        """
 
-        def metric(v: np.ndarray) -> np.ndarray:
-            return v @ self.O
+        def apply(v: np.ndarray, Ov: np.ndarray) -> np.ndarray:
+            """Cᵀ v."""
+            return v - rows.scale * curve(rows.p, rows.top, Ov)
 
-        def apply(v: np.ndarray, moved: np.ndarray) -> np.ndarray:
-            return v - rows.scale * rows.curve(moved)
+        x, O_step = f.copy(), f @ self.O
+        enough = _SOLVED**2 * _dot(f, O_step)
+        rest = f - apply(x, O_step)
+        step, O_step = rest, rest @ self.O
+        energy = _dot(rest, O_step)
+        with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not solved
+            for _ in range(self._most_steps):
+                solved = energy <= enough
+                if solved.all():
+                    break
+                product = apply(step, O_step)
+                # A row that is solved stays as it is: no score depends on the rows beside.
+                length = np.where(solved, 0.0, _ratio(energy, _dot(O_step, product)))
+                x += length * step
+                rest = rest - length * product
+                O_rest = rest @ self.O
+                energy, before = _dot(rest, O_rest), energy
+                share = _ratio(energy, before)
+                step, O_step = rest + share * step, O_rest + share * O_step
+        return x + rest, (energy <= enough)[:, 0]
 
-        x, left, solved = _solve(f, metric, apply, _SOLVED, self._most_steps)
-        return x + left, solved
+
+def kronecker_rows(
+    link: Softmax, outputs: np.ndarray, W: np.ndarray, h: np.ndarray
+) -> KroneckerRows:
+    """A scorer, from O, W and H⁻¹u in the outputs (q, ...) that the model is written in."""
+    U, helmert = link.basis, link.helmert
+    # A contrast of little length would lose its digits on the way to classes and back.
+    contrasts = W if link.reduced else helmert.T @ W
+    O = U @ outputs @ U.T  # noqa: E741
+    to_contrasts = outputs @ U.T if link.reduced else helmert.T @ O
+    factors = _factor_contrasts(contrasts, helmert)
+    return KroneckerRows(link, O, U @ W, U @ h, to_contrasts, contrasts, factors)
 
 
-def _inverses(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverses of matrices, and which of these are well-conditioned. Overwrites them."""
-    length = np.sqrt(np.einsum("bjj->bj", gram))
-    length[length == 0] = 1.0
-    scale = length[:, :, None] * length[:, None, :]
-    gram /= scale
-    try:
-        inverse = np.linalg.inv(gram)
-    except np.linalg.LinAlgError:  # at least one has none: look at each
-        inverse = np.full(gram.shape, np.inf)
-        for k, matrix in enumerate(gram):
-            with suppress(np.linalg.LinAlgError):
-                inverse[k] = np.linalg.inv(matrix)
-    # With a diagonal of 1 before, it is no less now, unless there was no inverse to rounding.
-    diagonal = np.einsum("bjj->bj", inverse)
-    sound = (diagonal.min(axis=1) > 0.5) & (diagonal.sum(axis=1) < _ILL)
-    inverse /= scale
-    return inverse, sound
+def _factor_contrasts(contrasts: np.ndarray, helmert: np.ndarray) -> _LeastSquares | None:
+    """None where there are fewer columns than contrasts, or contrasts all but depend."""
+    if contrasts.shape[1] <= len(contrasts):
+        return None
+    length = np.sqrt(np.einsum("kd,kd->k", contrasts, contrasts))
+    if not length.all():
+        return None
+    Q, R = np.linalg.qr((contrasts / length[:, None]).T)
+    if not np.diagonal(R).all():
+        return None
+    inverse = np.linalg.inv(R)
+    if not np.linalg.norm(R) * np.linalg.norm(inverse) < _ILL * len(R):
+        return None
+    return _LeastSquares((helmert / length) @ inverse, Q)
 
 
 def _dot(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -298,37 +246,3 @@ def _dot(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
-
-
-def _solve(
-    f: np.ndarray,
-    metric: Callable[[np.ndarray], np.ndarray],
-    apply: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    tolerance: float,
-    most_steps: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each row's solution x of ``apply(x, metric(x)) = f``, what is left, and which are solved.
-
-    By conjugate gradients from f on, which is near. ``metric`` is symmetric and not negative;
-    ``apply`` is symmetric, and the tolerance meant, in its inner product.
-    """
-    x, seen = f.copy(), metric(f)
-    enough = tolerance**2 * _dot(f, seen)
-    left = f - apply(x, seen)
-    step, seen = left, metric(left)
-    energy = _dot(left, seen)
-    with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not solved
-        for _ in range(most_steps):
-            solved = energy <= enough
-            if solved.all():
-                break
-            moved = apply(step, seen)
-            # A row that is solved stays as it is: no score depends on the rows beside.
-            along = np.where(solved, 0.0, _ratio(energy, _dot(seen, moved)))
-            x += along * step
-            left = left - along * moved
-            towards = metric(left)
-            energy, before = _dot(left, towards), energy
-            share = _ratio(energy, before)
-            step, seen = left + share * step, towards + share * seen
-    return x, left, (energy <= enough)[:, 0]

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._objective import invert, solve
-from ._softmax import CurvatureSum, SoftmaxLinear
+from ._operators import CurvatureSum
+from ._softmax import SoftmaxLinear
 
 # A step that does not lower the objective by this share of what its slope promises is halved.
 _ARMIJO = 1e-4
@@ -26,7 +26,7 @@ def newton(
     *,
     tol: float = 1e-10,
     max_iter: int = 50,
-    told: Callable[[int], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> tuple[SoftmaxLinear, int, bool]:
     """Minimise the objective from the model's coefficients on.
 
@@ -41,8 +41,8 @@ def newton(
         the next step would lower it by. That step is taken, so the error left is of the
         order of its square.
     max_iter : int, default=50
-    told : callable, default=None
-        Told the number of steps, after each.
+    on_step : callable, default=None
+        Called with the number of steps, after each.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def newton(
     """
     total = objective(model)
     for n_iter in range(1, max_iter + 1):
-        step = solve(invert(model, total.hessian), total.gradient)
+        step = total.hessian.invert(model).solve(total.gradient)
         decrease = 0.5 * float((total.gradient * step).sum())
         if decrease <= tol * max(abs(total.loss), 1e-300):
             return replace(model, beta=model.beta - step), n_iter, True
@@ -70,6 +70,6 @@ def newton(
         else:
             return model, n_iter, False
         model, total = tried, total_tried
-        if told is not None:
-            told(n_iter)
+        if on_step is not None:
+            on_step(n_iter)
     return model, max_iter, False

@@ -142,9 +142,9 @@ def principal_root(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Root (m, rank) of C, or of L Lᵀ, by falling variance of its coordinates; the variances.
 
-    A and its inverse ``white`` are those of `inverse_root`: gradients that scatter as H has it
-    are white in ``Aᵀu``, in which axes are found. These are the same in all coordinates of the
-    parameters, and so is what counts as none.
+    A and its inverse ``white`` are those of `skfi.linear._operators.Root`: gradients that
+    scatter as H has it are white in ``Aᵀu``, in which axes are found. These are the same in all
+    coordinates of the parameters, and so is what counts as none.
     """
     S = white @ C @ white.T if L is None else None
     if S is None:

@@ -12,16 +12,8 @@ from collections import deque
 
 import numpy as np
 
-from .._utils._chunks import block_rows, dense_rows, map_blocks
-from ._softmax import SoftmaxLinear, _columns
-
-
-def removal_rows(
-    model: SoftmaxLinear, X: np.ndarray, y: np.ndarray, weight: np.ndarray, h: np.ndarray
-) -> np.ndarray:
-    """First-order decrease of the validation loss when ``weight`` of each row goes, (b,)."""
-    residual = _columns(weight) * model.link.residual(model.scores(X), y)
-    return -np.einsum("bk,bk->b", residual, model.affine(X, h.T))
+from .._utils._chunks import block_rows, map_blocks
+from ._softmax import SoftmaxLinear, doubles_of_row, float_rows, weight_columns
 
 
 def removal_all(
@@ -32,14 +24,16 @@ def removal_all(
     h: np.ndarray,
     chunk: int | None = None,
 ) -> np.ndarray:
-    """``removal_rows`` over all rows in blocks."""
+    """First-order decrease of the validation loss when ``weight`` of each row goes, (n,)."""
     if chunk is None:
-        chunk = block_rows(3 * X.shape[1] + 12 * model.link.n_classes)
-
+        chunk = block_rows(3 * doubles_of_row(X) + 12 * model.link.n_classes)
     gain = np.empty(X.shape[0])
 
     def part(rows: slice) -> None:
-        gain[rows] = removal_rows(model, dense_rows(X, rows), y[rows], weight[rows], h)
+        block = float_rows(X, rows)
+        residual = model.link.residual(model.scores(block), y[rows])
+        residual = weight_columns(weight[rows]) * residual
+        gain[rows] = -np.einsum("bk,bk->b", residual, model.affine(block, h.T))
 
     deque(map_blocks(part, X.shape[0], chunk), maxlen=0)
     return gain

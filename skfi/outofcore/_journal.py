@@ -24,8 +24,9 @@ import numpy as np
 from .._utils._checkpoint import read_json, write_json
 from .._utils._files import part_stem, replacing
 from .._utils._locks import Lock
+from ..linear._blocks import BlockHessian
 from ..linear._covariance import Moments
-from ..linear._softmax import CurvatureSum
+from ..linear._operators import CurvatureSum
 from ..passes._sums import Totals
 
 _FORMAT = 2
@@ -304,9 +305,9 @@ def _to_arrays(total: Totals) -> dict[str, Any]:
     if total.class_mass is not None:
         arrays["class_mass"] = total.class_mass
     if total.curvature is not None:
-        arrays |= {
-            key: getattr(total.curvature, key) for key in ("loss", "gradient", "hessian")
-        }
+        arrays |= {key: getattr(total.curvature, key) for key in ("loss", "gradient")}
+        assert isinstance(total.curvature.hessian, BlockHessian)  # passes have exact ones
+        arrays["hessian"] = total.curvature.hessian.blocks
     if total.moments is not None:
         arrays["moments_weight"] = total.moments.weight
         arrays |= {key: getattr(total.moments, key) for key in ("mean", "scatter")}
@@ -318,7 +319,7 @@ def _from_arrays(arrays: dict[str, np.ndarray]) -> Totals:
     total.class_mass = arrays.get("class_mass")
     if "loss" in arrays:
         total.curvature = CurvatureSum(
-            float(arrays["loss"]), arrays["gradient"], arrays["hessian"]
+            float(arrays["loss"]), arrays["gradient"], BlockHessian(arrays["hessian"])
         )
     if "mean" in arrays:
         weight = float(arrays["moments_weight"])

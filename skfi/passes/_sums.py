@@ -30,12 +30,13 @@ from ..bridge._network import NetworkBridge
 from ..influence._curved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
 from ..influence._rows import Rows, check_names, column_names, linear_rows
 from ..linear._covariance import Moments, moments, root_of
-from ..linear._kronecker import KroneckerInverse
 from ..linear._losses import resolve_validation_loss
 from ..linear._newton import newton
-from ..linear._objective import add_penalty, invert, solve, training_sum
+from ..linear._objective import add_penalty, training_sum
+from ..linear._operators import Curvature, CurvatureSum
 from ..linear._removal import removal_all
-from ..linear._softmax import CurvatureSum, SoftmaxLinear, score_all, validation_gradient
+from ..linear._scores import score_all
+from ..linear._softmax import SoftmaxLinear, validation_gradient
 
 
 @dataclass
@@ -145,7 +146,7 @@ class Scorer:
         The classifier as the measure sees it.
     model : SoftmaxLinear
         Its coefficients and penalty.
-    inverse : ndarray of shape (m, m) or (n_outputs, p, p), or KroneckerInverse
+    inverse : Curvature
         H⁻¹.
     h : ndarray of shape (n_outputs, p)
         H⁻¹u, u the gradient of the mean validation loss.
@@ -159,7 +160,7 @@ class Scorer:
 
     fitted: Bridge
     model: SoftmaxLinear
-    inverse: np.ndarray | KroneckerInverse
+    inverse: Curvature
     h: np.ndarray
     root: np.ndarray | None
     unit: str
@@ -222,13 +223,13 @@ def make_scorer(
     assert total.curvature is not None
     curvature = add_penalty(model, total.curvature)
     with one_blas_thread(unless=model.beta.size > LARGE):
-        inverse = invert(model, curvature.hessian)
+        inverse = curvature.hessian.invert(model)
         check_stationary(curvature, inverse, total.weight, own_class(estimator), stacklevel + 1)
         u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
         root = None if total.moments is None else root_of(total.moments)
     norm = float(np.linalg.norm(curvature.gradient)) / total.weight
     details = InfluenceDetails("exact", 0.0, model.n_parameters, norm)
-    return Scorer(fitted, model, inverse, solve(inverse, u), root, unit, details), total
+    return Scorer(fitted, model, inverse, inverse.solve(u), root, unit, details), total
 
 
 def _weighted(total: Totals) -> Totals:
@@ -305,7 +306,9 @@ def fit_linear(
         return add_penalty(model, total.curvature)
 
     model = fitted.make_model(1)
-    model, n_iter, converged = newton(objective, model, tol=tol, max_iter=max_iter, told=told)
+    model, n_iter, converged = newton(
+        objective, model, tol=tol, max_iter=max_iter, on_step=told
+    )
     if not converged:
         warnings.warn(
             f"Newton's method has not converged in {n_iter} passes. Scale the features, "

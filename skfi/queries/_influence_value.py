@@ -24,9 +24,9 @@ from ..bridge._network import linear_part, of_other_rows
 from ..influence._curved import CurvedLinear, curve_fitted
 from ..influence._rows import Rows
 from ..influence._validation import Split
-from ..linear._kronecker import KroneckerInverse
 from ..linear._losses import ValidationLoss, resolve_validation_loss
-from ..linear._objective import fit_curvature, invert, solve
+from ..linear._objective import fit_curvature
+from ..linear._operators import Curvature
 from ..linear._removal import removal_all
 from ..linear._softmax import SoftmaxLinear, validation_gradient
 from ._base import QueryStrategy, pool_blocks
@@ -233,13 +233,13 @@ def _refitted(
     assert rows is not None
     train, classes = curved.train, curved.fitted.classes
     return _witness(
-        curved.model, curved.inverse, train, curved.weight, rows, classes, loss, fit, own
+        curved.model, curved.curvature, train, curved.weight, rows, classes, loss, fit, own
     )
 
 
 def _witness(
     model: SoftmaxLinear,
-    inverse: np.ndarray | KroneckerInverse,
+    curvature: Curvature,
     train: Rows,
     weight: np.ndarray,
     held_out: Rows,
@@ -250,7 +250,7 @@ def _witness(
 ) -> _Witness:
     with one_blas_thread(unless=model.beta.size > _LARGE):
         u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
-        h = solve(inverse, u)
+        h = curvature.solve(u)
     by_class = np.ones((len(classes), *weight.shape[1:]))
     by_class[train.codes] = weight  # the same for all rows of a class
     witness = _Witness(model, h, classes, by_class)
@@ -267,10 +267,10 @@ def _one_step(
         curved, _ = curve_fitted(model, X, y, None)
     assert isinstance(curved, CurvedLinear)
     linear: Bridge = curved.fitted
-    train, kronecker = curved.train, isinstance(curved.inverse, KroneckerInverse)
+    train, kronecker = curved.train, curved.details.curvature == "kfac"
     if not splits:
         rows = np.arange(len(y))
-        parts = curved.model, curved.inverse, train, curved.weight, train
+        parts = curved.model, curved.curvature, train, curved.weight, train
         return [_witness(*parts, linear.classes, loss, rows, own)]
     whole = fit_curvature(
         curved.model, train.X, train.codes, curved.weight, kronecker=kronecker
@@ -282,14 +282,14 @@ def _one_step(
         damping = curved.details.damping * len(fit)
         start = linear.make_model(len(fit))
         total = fit_curvature(start, part.X, part.codes, weight, kronecker=kronecker)
-        inverse = invert(start, total.hessian, damping)
+        curvature = total.hessian.invert(start, damping)
         # What is left of the gradient before rows go is no reason to move.
-        step = solve(inverse, total.gradient - whole.gradient)
+        step = curvature.solve(total.gradient - whole.gradient)
         moved = replace(start, beta=start.beta - step)
         total = fit_curvature(moved, part.X, part.codes, weight, kronecker=kronecker)
-        inverse = invert(moved, total.hessian, damping)
+        curvature = total.hessian.invert(moved, damping)
         witnesses.append(
-            _witness(moved, inverse, part, weight, rest, linear.classes, loss, fit, own)
+            _witness(moved, curvature, part, weight, rest, linear.classes, loss, fit, own)
         )
     return witnesses
 

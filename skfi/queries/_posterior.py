@@ -28,7 +28,6 @@ from ..bridge._base import innermost
 from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
 from ..bridge._torch_classifier import TorchClassifier
 from ..influence._curved import CurvedLinear, curve_fitted
-from ..linear._kronecker import KroneckerInverse
 from ..linear._softmax import SoftmaxLinear
 from ._linear_part import linear_features
 
@@ -179,34 +178,7 @@ def _laplace(
     model = curved.model
     noise = rng.standard_normal((n_draws, *model.beta.shape))
     with one_blas_thread(unless=model.beta.size > _LARGEST_EXACT):
-        return Laplace(model, model.beta + _coloured(curved.inverse, noise))
-
-
-def _coloured(inverse: np.ndarray | KroneckerInverse, noise: np.ndarray) -> np.ndarray:
-    """White noise (n_draws, n_outputs, p) with ``inverse`` as its covariance."""
-    if isinstance(inverse, KroneckerInverse):
-        return covariance_factor(inverse.outputs) @ noise @ covariance_factor(inverse.inputs).T
-    if inverse.ndim == 3:
-        return np.stack(
-            [noise[:, k] @ covariance_factor(block).T for k, block in enumerate(inverse)],
-            axis=1,
-        )
-    flat = noise.reshape(len(noise), -1)
-    return (flat @ covariance_factor(inverse).T).reshape(noise.shape)
-
-
-def covariance_factor(S: np.ndarray) -> np.ndarray:
-    """R with R Rᵀ = S for a positive semi-definite S (m, m).
-
-    Through the symmetric root, which rounding in S moves as little as S itself: single
-    eigenvectors turn freely where eigenvalues are equal, as they are in all directions
-    that only the penalty knows. Equilibrated first, for columns of different scales.
-    """
-    scale = np.sqrt(np.diagonal(S))
-    safe = np.where(scale > 0, scale, 1.0)
-    eigenvalue, Q = np.linalg.eigh(S / np.outer(safe, safe))
-    root = (Q * np.sqrt(np.maximum(eigenvalue, 0.0))) @ Q.T
-    return scale[:, None] * root
+        return Laplace(model, model.beta + curved.curvature.half_solve(noise))
 
 
 def _committee(

@@ -13,8 +13,9 @@ from skfi import fi_util
 from skfi.bridge import bridge
 from skfi.linear._covariance import covariance_root
 from skfi.linear._losses import log_loss
-from skfi.linear._objective import fit_curvature, invert, solve
-from skfi.linear._softmax import perturb_rows, validation_gradient
+from skfi.linear._objective import fit_curvature
+from skfi.linear._scores import perturb_rows
+from skfi.linear._softmax import validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
 
@@ -35,10 +36,10 @@ def ingredients(estimator, X, y, weight, X_val, y_val, moved):
     fitted = bridge(estimator)
     model = fitted.make_model(len(X))
     s = fitted.loss_weight(y, weight)
-    inverse = invert(model, fit_curvature(model, X, y, s).hessian)
+    curvature = fit_curvature(model, X, y, s).hessian.invert(model)
     u = validation_gradient(model, X_val, y_val, np.ones(len(y_val)), log_loss)
     scale = fitted.loss_weight(y, weight).T / weight * moved
-    g, Z, z = perturb_rows(model, X, y, scale.T, inverse, solve(inverse, u))
+    g, Z, z = perturb_rows(model, X, y, scale.T, curvature, curvature.solve(u))
     return g, full_D(model.link, z, Z)
 
 

@@ -11,13 +11,14 @@ from scipy.linalg import helmert
 from sklearn import config_context
 
 from skfi.bridge import Bridge
-from skfi.linear import _kronecker_rows
+from skfi.linear._blocks import BlockCurvature
 from skfi.linear._covariance import covariance_root
-from skfi.linear._kronecker_rows import KroneckerRows
+from skfi.linear._kronecker_rows import KroneckerRows, kronecker_rows
 from skfi.linear._links import Softmax
 from skfi.linear._losses import log_loss
-from skfi.linear._objective import fit_curvature, invert, no_rows, solve
-from skfi.linear._softmax import score_all, score_rows, validation_gradient
+from skfi.linear._objective import fit_curvature, no_rows
+from skfi.linear._scores import score_all
+from skfi.linear._softmax import validation_gradient
 from tests.reference import Definition
 
 
@@ -31,7 +32,7 @@ def problem(n_classes, d, n=200, scored=40, scale=1.0, fit_intercept=True, seed=
     intercept = rng.standard_normal(n_classes) / 10 if fit_intercept else None
     linear = Bridge.linear(coef, intercept, classes=np.arange(n_classes), l2=1.0)
     model, weight = linear.make_model(n), rng.integers(1, 4, n).astype(float)
-    inverse = invert(model, fit_curvature(model, X, y, weight, kronecker=True).hessian)
+    inverse = fit_curvature(model, X, y, weight, kronecker=True).hessian.invert(model)
     u = validation_gradient(model, X[:20], y[19::-1], np.ones(20), log_loss)
     return model, X[:scored], y[:scored], weight[:scored], inverse, inverse.solve(u)
 
@@ -64,17 +65,9 @@ def prepared(model, X, y, weight, inverse, h):
     d = model.n_features
     T = model.affine(X, inverse.inputs)
     leverage = (model.affine(X, T.T) * np.eye(len(X))).sum(axis=0)
-    rows = KroneckerRows(model.link, inverse.outputs, model.W, h[:, :d])
+    rows = kronecker_rows(model.link, inverse.outputs, model.W, h[:, :d])
     data = model.scores(X), y, weight, leverage, model.affine(X, h.T), T[:, :d]
     return rows, data, rows._rows(*data)
-
-
-@pytest.fixture
-def eager(monkeypatch):
-    """Steps in place of products wherever either is possible."""
-    monkeypatch.setattr(_kronecker_rows, "_FEW", 0)
-    monkeypatch.setattr(_kronecker_rows, "_MANY", 0)
-    monkeypatch.setattr(_kronecker_rows, "_BESIDE", 1.0)
 
 
 SHAPES = [(4, 3), (4, 9), (60, 5), (60, 20), (60, 80)]
@@ -87,12 +80,10 @@ def test_equals_definition(n_classes, d, fit_intercept):
     np.testing.assert_allclose(score_all(*args), by_definition(*args), rtol=1e-8)
 
 
-@pytest.mark.parametrize("d", [5, 20, 80])
-@pytest.mark.usefixtures("eager")
-def test_steps_equal_definition(d):
-    args = problem(60, d)
+def test_least_squares_equal_the_definition():
+    args = problem(60, 80)
     rows, _, block = prepared(*args)
-    fi, sound = rows._some_columns(block) if d < 59 else rows._many_columns(block)
+    fi, sound = rows._by_least_squares(block, rows.least_squares)
     assert sound.mean() > 0.95
     np.testing.assert_allclose(fi[sound], by_definition(*args)[sound], rtol=1e-8)
 
@@ -100,7 +91,8 @@ def test_steps_equal_definition(d):
 @pytest.mark.parametrize(("n_classes", "d"), [(6, 4), (5, 7)])
 def test_equals_the_dense_product(n_classes, d):
     model, X, y, weight, inverse, h = problem(n_classes, d)
-    expected = score_rows(model, X, y, weight, inverse.dense(), h)
+    whole = BlockCurvature(inverse.dense()[None])
+    expected = score_all(model, X, y, weight, whole, h)
     np.testing.assert_allclose(score_all(model, X, y, weight, inverse, h), expected, rtol=1e-8)
 
 
@@ -128,7 +120,7 @@ def test_a_softmax_in_all_classes_is_the_same():
     for columns in (slice(None), slice(5)):
         root = np.eye(25)[:, columns]
         found = [
-            score_all(model, X, y, weight, invert(model, total.hessian), moved, root)
+            score_all(model, X, y, weight, total.hessian.invert(model), moved, root)
             for model, total, moved in zip((reduced, whole), sums, (h, U @ h), strict=True)
         ]
         np.testing.assert_allclose(found[0], found[1], rtol=1e-7)
@@ -136,7 +128,6 @@ def test_a_softmax_in_all_classes_is_the_same():
 
 @pytest.mark.parametrize("d", [20, 80])
 @pytest.mark.parametrize("scale", [4.0, 12.0])
-@pytest.mark.usefixtures("eager")
 def test_steps_and_products_agree_where_probabilities_vanish(d, scale):
     """The definition in doubles knows nothing of classes of probability 1e-13 and less."""
     rows, data, block = prepared(*problem(60, d, scored=200, scale=scale))
@@ -144,20 +135,16 @@ def test_steps_and_products_agree_where_probabilities_vanish(d, scale):
     np.testing.assert_allclose(rows.score(*data), rows._written_out(block), rtol=1e-8)
 
 
-@pytest.mark.usefixtures("eager")
 def test_rows_that_steps_do_not_solve_are_written_out(monkeypatch):
-    for d in (20, 80):
-        rows, data, block = prepared(*problem(60, d))
-        expected = rows.score(*data)
-        with monkeypatch.context() as patch:
-            patch.setattr(KroneckerRows, "_most_steps", 3)
-            _, sound = rows._some_columns(block) if d < 59 else rows._many_columns(block)
-            assert not sound.all()
-            np.testing.assert_allclose(rows.score(*data), expected, rtol=1e-8)
+    rows, data, block = prepared(*problem(60, 80))
+    expected = rows.score(*data)
+    monkeypatch.setattr(KroneckerRows, "_most_steps", 3)
+    _, sound = rows._by_least_squares(block, rows.least_squares)
+    assert not sound.all()
+    np.testing.assert_allclose(rows.score(*data), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("d", [20, 80])
-@pytest.mark.usefixtures("eager")
 def test_blocks_of_any_size_give_the_same(d):
     args = problem(60, d)
     expected = score_all(*args)
@@ -166,7 +153,6 @@ def test_blocks_of_any_size_give_the_same(d):
 
 
 @pytest.mark.parametrize("d", [20, 80])
-@pytest.mark.usefixtures("eager")
 def test_dependent_columns_and_rows_of_no_weight(d):
     model, X, y, weight, _, h = problem(60, d)
     X, beta = X.copy(), model.beta.copy()
@@ -175,7 +161,7 @@ def test_dependent_columns_and_rows_of_no_weight(d):
     weight[::7] = 0.0
     model = replace(model, beta=beta)
     total = fit_curvature(model, X, y, weight, kronecker=True)
-    inverse = invert(model, total.hessian)
+    inverse = total.hessian.invert(model)
     h = inverse.solve(total.gradient)
     found = score_all(model, X, y, weight, inverse, h)
     assert not found[::7].any()
@@ -189,11 +175,11 @@ def test_fewer_columns_than_classes_one_versus_rest():
     coef, intercept, weight = rng.standard_normal((7, 3)), np.zeros(7), np.ones(60)
     linear = Bridge.linear(coef, intercept, classes=np.arange(7), l2=1.0, one_vs_rest=True)
     model = linear.make_model(60)
-    inverse = invert(model, fit_curvature(model, X, y, weight).hessian)
+    inverse = fit_curvature(model, X, y, weight).hessian.invert(model)
     u = validation_gradient(model, X[:20], y[:20], weight[:20], log_loss)
     naive = Definition(coef, intercept, 1.0, kind="ovr")
     expected = naive.fi(X, y, weight, weight, u.ravel())
-    found = score_all(model, X, y, weight, inverse, solve(inverse, u))
+    found = score_all(model, X, y, weight, inverse, inverse.solve(u))
     np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
@@ -204,17 +190,14 @@ def test_sums_are_those_of_every_row():
     S = np.tensordot(weight, model.link.curvature(model.scores(X)), 1)
     U = helmert(30)
     np.testing.assert_allclose(U @ total.hessian.outputs @ U.T, S, atol=1e-13)
-    assert total.hessian.trace() == pytest.approx(
+    assert total.hessian.trace_of_loss(model) == pytest.approx(
         np.trace(S) * np.trace(total.hessian.inputs) / weight.sum()
     )
 
 
-@pytest.mark.parametrize("written_out", [False, True])
-def test_memory_of_a_thousand_classes(written_out, monkeypatch):
+def test_memory_of_a_thousand_classes():
     """One matrix of classes by classes for each row would alone be 800 MB."""
     n_classes, d, n = 1000, 30, 100
-    if written_out:
-        monkeypatch.setattr(_kronecker_rows, "_MANY", n_classes + 1)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n, d)), rng.integers(0, n_classes, n)
     coef = rng.standard_normal((n_classes, d)) / 5
@@ -226,7 +209,7 @@ def test_memory_of_a_thousand_classes(written_out, monkeypatch):
             )
             model, one = linear.make_model(n), np.ones(n)
             total = fit_curvature(model, X, y, one, kronecker=True)
-            inverse = invert(model, total.hessian)
+            inverse = total.hessian.invert(model)
             u = validation_gradient(model, X[:20], y[:20], one[:20], log_loss)
             fi = score_all(model, X, y, one, inverse, inverse.solve(u))
         peak = tracemalloc.get_traced_memory()[1] / 2**20

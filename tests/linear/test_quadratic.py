@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn import config_context
 
 from skfi.linear._active import gradients
-from skfi.linear._inverse_root import inverse_root
-from skfi.linear._kronecker import KroneckerInverse
+from skfi.linear._blocks import BlockCurvature
+from skfi.linear._kronecker import KroneckerCurvature
 from skfi.linear._quadratic import Quadratic, cheaper_by_root, principal_root
 from skfi.linear._vectors import DenseVectors, FactoredVectors, in_length
 
@@ -91,7 +91,7 @@ def test_products_stay_under_the_working_memory(monkeypatch, K):
 def test_principal_root(rank):
     L, C, _, _ = problem(3, 4, rank, 1, 0)
     inverse = np.linalg.inv(np.cov(np.random.default_rng(1).normal(size=(12, 40))))
-    A, white = inverse_root(inverse)
+    A, white = BlockCurvature(inverse[None]).root()
     np.testing.assert_allclose(A @ A.T, inverse, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(white @ A, np.eye(12), atol=1e-9)
     for C_or_L in ((C, None), (None, L)):
@@ -110,12 +110,12 @@ def test_principal_root(rank):
 def test_inverse_roots_of_every_shape():
     rng = np.random.default_rng(0)
     S, A = (M @ M.T for M in (rng.normal(size=(2, 2)), rng.normal(size=(3, 3))))
-    for inverse, dense in [
-        (KroneckerInverse(S, A), np.kron(S, A)),
-        (np.stack([A, 2 * A]), np.kron(np.diag([1.0, 2.0]), A)),
-        (np.diag([1.0, 0.0, 1e-12]), np.diag([1.0, 0.0, 1e-12])),
+    for curvature, dense in [
+        (KroneckerCurvature(S, A), np.kron(S, A)),
+        (BlockCurvature(np.stack([A, 2 * A])), np.kron(np.diag([1.0, 2.0]), A)),
+        (BlockCurvature(np.diag([1.0, 0.0, 1e-12])[None]), np.diag([1.0, 0.0, 1e-12])),
     ]:
-        root, white = inverse_root(inverse)
+        root, white = curvature.root()
         np.testing.assert_allclose(root @ root.T, dense, rtol=1e-9, atol=1e-20)
         np.testing.assert_allclose(white @ root, np.eye(root.shape[1]), atol=1e-9)
 

@@ -19,13 +19,14 @@ import skfi.influence._curved as curved
 from skfi import FITrimmer, fi_active, fi_pairwise, fi_util
 from skfi.baselines import iv
 from skfi.bridge import Bridge, bridge
-from skfi.linear import _wide
-from skfi.linear._covariance import covariance_root
+from skfi.linear import _by_rows, _memory
+from skfi.linear._by_rows import sum_by_rows
+from skfi.linear._covariance import Whitening
 from skfi.linear._losses import log_loss
-from skfi.linear._objective import fit_curvature, invert, solve
+from skfi.linear._memory import by_rows, check_fits
+from skfi.linear._objective import fit_curvature
 from skfi.linear._removal import removal_all
-from skfi.linear._softmax import score_all, validation_gradient
-from skfi.linear._wide import RowSpace, by_rows, check_fits, sparse_gradient
+from skfi.linear._softmax import validation_gradient
 
 from ..reference import definition_of
 
@@ -65,18 +66,14 @@ def words(n, n_words=400, seed=0, length=30):
 def both_forms(model, X, y, weight, moved, metric, X_val, y_val, damping=0.0):
     """(h, FI, gain) by columns, and by rows."""
     u = validation_gradient(model, X_val, y_val, np.ones(len(y_val)), log_loss)
-    inverse = invert(model, fit_curvature(model, X, y, weight).hessian, damping)
-    h = solve(inverse, u)
-    root = covariance_root(X, weight) if metric == "mahalanobis" else None
-    fi = score_all(model, X, y, moved, inverse, h, root)
-    space = RowSpace(model, X, y, weight)
-    space.invert(damping)
-    h_rows, residual = space.solve(u)
-    assert residual < 1e-9
-    assert space.error_of_rows < 1e-8
-    spread = (X, weight) if metric == "mahalanobis" else None
-    gains = removal_all(model, X, y, moved, h), space.gain(moved, h_rows)
-    return (h, fi, gains[0]), (h_rows, space.influence(moved, h_rows, spread), gains[1])
+    whitening = Whitening(X, weight) if metric == "mahalanobis" else None
+    for sum_up in (fit_curvature, sum_by_rows):
+        curvature = sum_up(model, X, y, weight).hessian.invert(model, damping)
+        h, residual = curvature.refined(u)
+        assert (residual or 0.0) < 1e-9
+        assert curvature.error_of_rows < 1e-8
+        fi = curvature.influence(model, X, y, moved, h, whitening)
+        yield h, fi, removal_all(model, X, y, moved, h)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,14 +119,22 @@ def test_objective_and_trace():
     X[:, 7] = 0.0
     model = bridge(fitted(X, y)).make_model(40)
     total = fit_curvature(model, X, y, np.ones(40))
-    space = RowSpace(model, sparse.csr_array(X), y, np.ones(40))
-    assert space.loss == pytest.approx(total.loss)
-    np.testing.assert_allclose(space.gradient, total.gradient, atol=1e-12)
-    assert space.trace() == pytest.approx(np.trace(total.hessian[0]) - model.l2.sum())
-    space.invert()
-    assert len(space.columns) == 119  # no row has an entry in the other
-    vectors = np.random.default_rng(0).normal(size=(3, 121))
-    np.testing.assert_allclose(space.hessian_times(vectors), vectors @ total.hessian[0])
+    rows = sum_by_rows(model, sparse.csr_array(X), y, np.ones(40))
+    assert rows.loss == pytest.approx(total.loss)
+    np.testing.assert_allclose(rows.gradient, total.gradient, atol=1e-12)
+    trace = total.hessian.trace_of_loss(model)
+    assert rows.hessian.trace_of_loss(model) == pytest.approx(trace)
+    assert len(rows.hessian.rows.columns) == 119  # no row has an entry in the other
+    by_rows, by_columns = (part.hessian.invert(model) for part in (rows, total))
+    vectors = np.random.default_rng(0).normal(size=(3, 1, 121))
+    expected = vectors[:, 0] @ total.hessian.blocks[0]
+    np.testing.assert_allclose(by_rows.factor_times(vectors[:, 0]), expected)
+    np.testing.assert_allclose(by_rows.solve(vectors), by_columns.solve(vectors), rtol=1e-8)
+    root, _ = by_rows.root()
+    np.testing.assert_allclose(root @ root.T, by_columns.blocks[0], rtol=1e-8, atol=1e-12)
+    r, S = model.link.residual(model.scores(X), y), model.link.curvature(model.scores(X))
+    Z = [curvature.score_jacobian(model, X, r, S) for curvature in (by_rows, by_columns)]
+    np.testing.assert_allclose(*Z, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis"])
@@ -201,11 +206,13 @@ def test_a_lost_solve_is_told(monkeypatch):
     X[1::2] = X[::2]
     model = fitted(X, y, C=1e4)
     faint = bridge(model).make_model(40)
-    space = RowSpace(replace(faint, l2=faint.l2 * 1e-9), X, y, np.ones(40))
-    space.invert()
-    assert space.error_of_rows > 1e-8
-    monkeypatch.setattr(_wide, "_LARGEST_RESIDUAL", 0.0)
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**18)  # rows fit, columns do not
+    faint = replace(faint, l2=faint.l2 * 1e-9)
+    curvature = sum_by_rows(faint, X, y, np.ones(40)).hessian.invert(faint)
+    assert curvature.error_of_rows > 1e-8
+    monkeypatch.setattr(_memory, "_LARGEST_RESIDUAL", 0.0)
+    monkeypatch.setattr(
+        _memory, "_physical_memory", lambda: 2.0**18
+    )  # rows fit, columns do not
     message = r"relative error of .*Scale the columns.*drop copies.*few digits"
     with pytest.warns(UserWarning, match=message) as told:
         fi_util(model, X, y, X_val, y_val)
@@ -267,13 +274,13 @@ def test_a_large_column_is_refused_where_no_memory_holds_the_columns(monkeypatch
     X[:, -1] *= scale
     X_val[:, -1] *= scale
     model.coef_[0, -1] /= scale
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**12)
+    monkeypatch.setattr(_memory, "_physical_memory", lambda: 2.0**12)
     with pytest.raises(np.linalg.LinAlgError, match="Scale the columns"):
         fi_util(model, X, y, X_val, y_val)
 
 
 def test_too_large_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 8 * 2.0**30)
+    monkeypatch.setattr(_memory, "_physical_memory", lambda: 8 * 2.0**30)
     d = 2**20
     two = Bridge.linear(np.ones((1, d)), [0.0], classes=[0, 1], l2=1.0).make_model(1)
     check_fits(two, 5_000, rows=True)
@@ -301,12 +308,12 @@ def test_too_many_classes_take_kfac(monkeypatch):
     X, y = rng.standard_normal((300, 8)), np.arange(300) % 40
     model = LogisticRegression(C=0.1, tol=1e-8).fit(X[:200], y[:200])
     data = X[:200], y[:200], X[200:], y[200:]
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**20)
+    monkeypatch.setattr(_memory, "_physical_memory", lambda: 2.0**20)
     with pytest.raises(MemoryError, match=r'^The Hessian.*L1\. Pass curvature="kfac".*Cut'):
         fi_util(model, *data)
     assert np.isfinite(fi_util(model, *data, curvature="kfac")).all()
     # What decides are the classes: a matrix of columns by columns would fit.
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 2.0**14)
+    monkeypatch.setattr(_memory, "_physical_memory", lambda: 2.0**14)
     with pytest.raises(MemoryError, match=r"^The Hessian.*L1\. Cut"):
         fi_util(model, *data)
     with pytest.raises(MemoryError, match=r"39 x 9 parameters takes 13.1 KiB"):
@@ -333,7 +340,7 @@ def test_sparse_gradient_is_the_dense_one():
     model = bridge(fitted(X, y)).make_model(40)
     weight = np.arange(1.0, 41.0)
     dense = validation_gradient(model, X, y, weight, log_loss)
-    found = sparse_gradient(model, sparse.csr_matrix(X), y, weight, log_loss)
+    found = validation_gradient(model, sparse.csr_matrix(X), y, weight, log_loss)
     np.testing.assert_allclose(found, dense, rtol=1e-12, atol=1e-15)
 
 
@@ -352,18 +359,18 @@ def test_texts_are_trimmed_through_a_pipeline():
 def test_a_matrix_of_two_gib_is_factored_by_one_thread(monkeypatch):
     """Several threads of SciPy's BLAS crash there; here the limit is set to nothing."""
     seen = []
-    factor = _wide.lapack.dpotrf
+    factor = _by_rows.lapack.dpotrf
 
     def watched(*args, **kwargs):
         seen.append([i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"])
         return factor(*args, **kwargs)
 
-    monkeypatch.setattr(_wide, "_MOST_SHARED", 0)
-    monkeypatch.setattr(_wide.lapack, "dpotrf", watched)
+    monkeypatch.setattr(_by_rows, "_MOST_SHARED", 0)
+    monkeypatch.setattr(_by_rows.lapack, "dpotrf", watched)
     A = np.random.default_rng(0).normal(size=(30, 30))
     B = np.eye(30) + A @ A.T
     expected = np.linalg.inv(B)
     with threadpool_limits(2, user_api="blas"):
-        _wide._invert_in_place(B)
+        _by_rows._invert_in_place(B)
     np.testing.assert_allclose(B, expected, rtol=1e-9)
     assert {threads for pools in seen for threads in pools} == {1}

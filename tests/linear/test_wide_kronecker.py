@@ -18,14 +18,13 @@ import skfi.influence._curved as curved
 from skfi import FITrimmer, FITrimmerCV, fi_signed, fi_util
 from skfi.baselines import iv
 from skfi.bridge import Bridge, bridge
-from skfi.linear import _wide, _wide_kronecker
-from skfi.linear._covariance import covariance_root
+from skfi.linear import _memory, _row_scores
+from skfi.linear._by_rows import sum_by_rows
+from skfi.linear._covariance import Whitening
 from skfi.linear._losses import log_loss
-from skfi.linear._objective import fit_curvature, invert, mean_eigenvalue, solve
-from skfi.linear._removal import removal_all
-from skfi.linear._softmax import score_all, validation_gradient
-from skfi.linear._wide import by_rows, check_fits, kronecker_fits
-from skfi.linear._wide_kronecker import RowKronecker
+from skfi.linear._memory import by_rows, check_fits, kronecker_fits
+from skfi.linear._objective import fit_curvature, mean_eigenvalue
+from skfi.linear._softmax import validation_gradient
 
 KFAC = {"curvature": "kfac"}
 
@@ -49,32 +48,29 @@ def fitted(X, y, weight=None, **params):
 
 
 def check_both_forms(model, X, y, weight, X_val, y_val, damping=0.0, by_row=None, rtol=1e-8):
-    """H⁻¹u, gains and scores in both metrics and units, by columns and by rows."""
+    """H⁻¹u and scores in both metrics and units, by columns and by rows."""
     u = validation_gradient(model, X_val, y_val, np.ones(len(y_val)), log_loss)
     total = fit_curvature(model, X, y, weight, kronecker=True)
-    inverse = invert(model, total.hessian, damping)
-    h = solve(inverse, u)
-    space = RowKronecker(model, X if by_row is None else by_row, y, weight)
-    assert space.loss == pytest.approx(total.loss)
-    np.testing.assert_allclose(space.gradient, total.gradient, atol=1e-11)
+    columns = total.hessian.invert(model, damping)
+    h = columns.solve(u)
+    objective = sum_by_rows(model, X if by_row is None else by_row, y, weight, kronecker=True)
+    assert objective.loss == pytest.approx(total.loss)
+    np.testing.assert_allclose(objective.gradient, total.gradient, atol=1e-11)
     mean = mean_eigenvalue(total, model, 1.0)
-    assert space.trace() / model.n_parameters == pytest.approx(mean)
-    space.invert(damping)
-    found, residual = space.solve(u)
-    assert max(residual, space.error_of_rows) < 1e-9
-    np.testing.assert_allclose(found, h, rtol=1e-8, atol=1e-11 * np.abs(h).max())
+    assert mean_eigenvalue(objective, model, 1.0) == pytest.approx(mean)
+    rows = objective.hessian.invert(model, damping)
+    solution = rows.refined(u)
+    assert solution.residual < 1e-9
+    np.testing.assert_allclose(solution.h, h, rtol=1e-8, atol=1e-11 * np.abs(h).max())
     for moved in (weight, np.ones(len(y))):
-        gain = removal_all(model, X, y, moved, h)
-        np.testing.assert_allclose(space.gain(moved, found), gain, rtol=1e-8, atol=1e-11)
-        for metric in ("euclidean", "mahalanobis"):
-            root = covariance_root(X, weight) if metric == "mahalanobis" else None
-            expected = score_all(model, X, y, moved, inverse, h, root)
-            spread = (X, weight) if metric == "mahalanobis" else None
-            for little in (_wide_kronecker._LITTLE, np.inf):  # with τ written out for all
+        for whitening in (None, Whitening(X, weight)):
+            data = model, X, y, moved
+            expected = columns.influence(*data, h, whitening)
+            for little in (_row_scores._LITTLE, np.inf):  # with τ written out for all
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(_wide_kronecker, "_LITTLE", little)
-                    ours = space.influence(moved, found, spread)
-                np.testing.assert_allclose(ours, expected, rtol=rtol)
+                    patch.setattr(_row_scores, "_LITTLE", little)
+                    found = rows.influence(*data, solution.h, whitening)
+                np.testing.assert_allclose(found, expected, rtol=rtol)
 
 
 @pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "none"])
@@ -115,9 +111,8 @@ def test_copies_beside_a_small_penalty_keep_their_digits():
     X, y, X_val, y_val = data()
     X[1::2] = X[::2]
     model = bridge(fitted(X, y, C=1e8)).make_model(len(y))
-    space = RowKronecker(model, X, y, np.ones(len(y)))
-    space.invert()
-    assert space.own.max() > 1e4
+    total = sum_by_rows(model, X, y, np.ones(len(y)), kronecker=True)
+    assert total.hessian.invert(model).own.max() > 1e4
     check_both_forms(model, X, y, np.ones(len(y)), X_val, y_val, rtol=1e-6)
 
 
@@ -231,7 +226,7 @@ def test_weights_of_single_outputs_are_refused():
     X, y, _, _ = data()
     three = Bridge.linear(np.ones((4, 60)), np.zeros(4), classes=range(4), one_vs_rest=True)
     with pytest.raises(ValueError, match=r"one weight a row.*exact"):
-        RowKronecker(three.make_model(1), X, y, np.ones((40, 4)))
+        sum_by_rows(three.make_model(1), X, y, np.ones((40, 4)), kronecker=True)
 
 
 def test_too_large_names_kfac_first(monkeypatch):
@@ -249,7 +244,7 @@ def test_too_large_names_kfac_first(monkeypatch):
     with pytest.raises(MemoryError, match=r"none of L1\. Cut the columns"):
         fi_util(model, *rows, curvature="exact")
     large = Bridge.linear(np.ones((3, d)), np.zeros(3), classes=[0, 1, 2], l2=1.0)
-    monkeypatch.setattr(_wide, "_physical_memory", lambda: 8 * 2.0**30)
+    monkeypatch.setattr(_memory, "_physical_memory", lambda: 8 * 2.0**30)
     assert kronecker_fits(large.make_model(1), 5_000)
     assert not kronecker_fits(large.make_model(1), 100_000)
     with pytest.raises(MemoryError, match=r"128 GiB.*100,000 rows by rows takes 74.5 GiB"):
@@ -262,8 +257,8 @@ def test_too_large_names_kfac_first(monkeypatch):
 def test_a_lost_solve_is_told(monkeypatch):
     X, y, X_val, y_val = data()
     model = fitted(X, y)
-    monkeypatch.setattr(_wide, "_LARGEST_RESIDUAL", 0.0)
-    monkeypatch.setattr(_wide, "_fits", lambda model, n_rows, rows, kronecker: rows)
+    monkeypatch.setattr(_memory, "_LARGEST_RESIDUAL", 0.0)
+    monkeypatch.setattr(_memory, "_fits", lambda model, n_rows, rows, kronecker: rows)
     with pytest.warns(UserWarning, match=r"relative error of .*penalise more") as told:
         fi_util(model, X, y, X_val, y_val, **KFAC)
     assert told[0].filename == __file__

@@ -14,7 +14,7 @@ from examples.paper._pairs import PairScores, fi_joint, fi_paired
 from skfi import fi_util
 from skfi.bridge import bridge
 from skfi.linear._losses import log_loss
-from skfi.linear._objective import fit_curvature, invert, solve
+from skfi.linear._objective import fit_curvature
 from skfi.linear._softmax import validation_gradient
 from tests.conftest import make_split
 from tests.reference import definition_of
@@ -146,10 +146,10 @@ def test_dependent_rows_take_the_pseudo_inverse(n_classes):
 def pairs_of(model, X, y, X_val, y_val, root=None):
     fitted = bridge(model)
     linear = fitted.make_model(len(X))
-    inverse = invert(linear, fit_curvature(linear, X, y, np.ones(len(X))).hessian)
+    curvature = fit_curvature(linear, X, y, np.ones(len(X))).hessian.invert(linear)
     u = validation_gradient(linear, X_val, y_val, np.ones(len(y_val)), log_loss)
     again = np.zeros(len(X), dtype=bool)
-    return PairScores(linear, X, y, np.ones(len(X)), inverse, solve(inverse, u), again, root)
+    return PairScores(linear, X, y, np.ones(len(X)), curvature, curvature.solve(u), again, root)
 
 
 @pytest.mark.parametrize("whitened", [False, True])

@@ -16,10 +16,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfi.linear._kronecker import KroneckerInverse
+from skfi.linear._blocks import BlockCurvature
+from skfi.linear._curvature import covariance_factor
+from skfi.linear._kronecker import KroneckerCurvature
 from skfi.queries import _bald, _posterior
 from skfi.queries._bald import BALD, BatchBALD, Configurations, mutual_information
-from skfi.queries._posterior import covariance_factor
 from tests.reference import definition_of
 
 X, Y = make_classification(
@@ -149,18 +150,19 @@ def test_noise_takes_the_covariance_exactly(kind):
 
     outputs, p = 3, 4
     if kind == "coupled":
-        inverse = expected = spd(outputs * p, rank=9)
+        expected = spd(outputs * p, rank=9)
+        curvature = BlockCurvature(expected[None])
     elif kind == "separate":
-        inverse = np.stack([spd(p) for _ in range(outputs)])
+        curvature = BlockCurvature(np.stack([spd(p) for _ in range(outputs)]))
         expected = np.zeros((outputs * p, outputs * p))
-        for k, block in enumerate(inverse):
+        for k, block in enumerate(curvature.blocks):
             expected[k * p : (k + 1) * p, k * p : (k + 1) * p] = block
     else:
-        inverse = KroneckerInverse(spd(outputs), spd(p))
-        expected = np.kron(inverse.outputs, inverse.inputs)
+        curvature = KroneckerCurvature(spd(outputs), spd(p))
+        expected = curvature.dense()
     m = outputs * p
     unit = np.eye(m).reshape(m, outputs, p)
-    factor = _posterior._coloured(inverse, unit).reshape(m, m).T
+    factor = curvature.half_solve(unit).reshape(m, m).T
     size = np.sqrt(np.outer(np.diagonal(expected), np.diagonal(expected)))
     np.testing.assert_allclose(factor @ factor.T / size, expected / size, atol=1e-10)
 
@@ -177,14 +179,17 @@ def test_equal_eigenvalues_do_not_turn_the_draws():
 def test_a_large_softmax_takes_kfac(monkeypatch):
     exact = BALD(posterior="laplace", random_state=0).fit(LABELLED, LABELS)
     monkeypatch.setattr(_posterior, "_LARGEST_EXACT", 5)
-    taken = []
-    coloured = _posterior._coloured
-    monkeypatch.setattr(
-        _posterior, "_coloured", lambda S, noise: taken.append(type(S)) or coloured(S, noise)
-    )
+    drawn_from = []
+    for kind in (KroneckerCurvature, BlockCurvature):
+        draw = kind.half_solve
+        monkeypatch.setattr(
+            kind,
+            "half_solve",
+            lambda S, noise, draw=draw: drawn_from.append(type(S)) or draw(S, noise),
+        )
     kfac = BALD(posterior="laplace", random_state=0).fit(LABELLED, LABELS)
     BALD(posterior="laplace").fit(LABELLED, BINARY)  # one output: a covariance of its own
-    assert taken == [KroneckerInverse, np.ndarray]
+    assert drawn_from == [KroneckerCurvature, BlockCurvature]
     scores = exact.score_samples(POOL), kfac.score_samples(POOL)
     assert np.corrcoef(*scores)[0, 1] > 0.8
 
