@@ -62,7 +62,7 @@ class Call:
     def refits(self) -> bool:
         """Whether it takes an unfitted classifier, which it fits."""
         return self.kind in ("strategy", "estimator") or self.name.endswith(
-            "active_learning_curve"
+            ("active_learning_curve", "to_label_studio")
         )
 
 
