@@ -19,11 +19,13 @@ import sklearn
 import skorch
 import torch
 from network_cost import load, paper_cnn
+from skactiveml.pool import Badge
 from sklearn.frozen import FrozenEstimator
 
 from skfi import FIActiveSampler
 from skfi.bridge import SkorchClassifier
-from skfi.queries import BADGE, BALD, Margin
+from skfi.integrations.skactiveml import SkactivemlStrategy
+from skfi.queries import BALD, Margin
 
 REPEATS = 7
 PAPER = {
@@ -60,7 +62,7 @@ def main() -> None:
         "FI, the paper's (K-FAC last layer)": FIActiveSampler(**PAPER),
         "FI, the paper's, exact last layer": FIActiveSampler(**{**PAPER, "curvature": "exact"}),
         "FI (default)": FIActiveSampler(),
-        "BADGE": BADGE(),
+        "BADGE": SkactivemlStrategy(Badge()),
         "margin": Margin(),
     }
     broken: list[str] = []

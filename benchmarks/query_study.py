@@ -22,6 +22,7 @@ import scipy
 import sklearn
 from joblib import Parallel, delayed
 from scipy.stats import friedmanchisquare, rankdata, wilcoxon
+from skactiveml.pool import Badge, CoreSet, TypiClust
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from study_data import LOADERS, available
@@ -29,20 +30,14 @@ from threadpoolctl import threadpool_limits
 
 import skfi
 from skfi import FIActiveSampler, active_learning_curve
+from skfi.integrations.skactiveml import SkactivemlStrategy
 from skfi.queries import (
-    BADGE,
     BALD,
-    BatchBALD,
-    CoreSet,
     Entropy,
-    GradientNorm,
-    InfluenceValue,
     LeastConfident,
     Margin,
     PowerMargin,
     Random,
-    ShapleyRegression,
-    TypiClust,
 )
 
 DATA = ("adult", "bank", "celeba", "spambase", "phoneme", "sms", "toxic", "mnist", "digits",
@@ -81,14 +76,10 @@ STRATEGIES = {
     "entropy": Entropy(),
     "least confident": LeastConfident(),
     "power margin": PowerMargin(),
-    "gradient norm": GradientNorm(),
-    "BADGE": BADGE(),
-    "core set": CoreSet(),
-    "TypiClust": TypiClust(),
+    "BADGE": SkactivemlStrategy(Badge()),
+    "core set": SkactivemlStrategy(CoreSet()),
+    "TypiClust": SkactivemlStrategy(TypiClust()),
     "BALD (Laplace)": BALD(),
-    "BatchBALD (Laplace)": BatchBALD(),
-    "IV": InfluenceValue(),
-    "Shapley regression (KNN)": ShapleyRegression(),
 }  # fmt: skip
 
 

@@ -20,10 +20,12 @@ import skorch
 import torch
 from network_cost import load, paper_cnn
 from scipy.stats import rankdata
+from skactiveml.pool import Badge
 
 from skfi import FIActiveSampler, active_learning_curve
 from skfi.bridge import SkorchClassifier
-from skfi.queries import BADGE, BALD, Margin, Random
+from skfi.integrations.skactiveml import SkactivemlStrategy
+from skfi.queries import BALD, Margin, Random
 
 STRATEGIES = {
     "FI (default)": FIActiveSampler(),
@@ -31,7 +33,7 @@ STRATEGIES = {
         utility="fi", selection="top", aggregate="trimmed_mean", curvature="kfac"
     ),
     "margin": Margin(),
-    "BADGE": BADGE(),
+    "BADGE": SkactivemlStrategy(Badge()),
     "BALD, 20 dropout passes": BALD(posterior="dropout", n_draws=20),
     "random": Random(),
 }

@@ -37,9 +37,7 @@ ESTIMATORS = {
         FIActiveSampler,
         FIEmbedding,
         queries.Margin,
-        queries.CoreSet,
         queries.BALD,
-        queries.InfluenceValue,
     )
 }
 

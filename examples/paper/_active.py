@@ -13,11 +13,12 @@ from scipy.integrate import trapezoid
 from sklearn.base import BaseEstimator, clone
 
 from skfi import FIActiveSampler, active_learning_curve
-from skfi.queries import BADGE, BALD, InfluenceValue, Margin, Random, ShapleyRegression
+from skfi.queries import BALD, Margin, Random
 
 from ._drawing import curve, legend_below, save
 from ._experiment import Row, Settings
 from ._statistics import Paired, paired, spread
+from ._strategies import BADGE, InfluenceValue, ShapleyRegression
 from ._table import markdown
 
 FI, DEFAULT, IV, BALD_, RANDOM, MARGIN, BADGE_, SHAPLEY = (
@@ -49,7 +50,7 @@ def strategy(name: str, network: bool = False):
     return {
         FI: paper,
         DEFAULT: FIActiveSampler(),
-        IV: InfluenceValue(label="regression"),
+        IV: InfluenceValue(),
         BALD_: BALD(posterior="dropout" if network else "laplace", n_draws=20),
         RANDOM: Random(),
         MARGIN: Margin(),

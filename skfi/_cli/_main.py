@@ -34,7 +34,6 @@ _RESEARCH_SCORES = {
 _STRATEGIES = {
     "fi": "rows whose prediction depends most on training (default)",
     "margin": "rows whose two likeliest classes are closest; the quickest",
-    "badge": "rows that would change the model most, spread out",
     "random": "rows at random; what any useful strategy has to beat",
 }
 

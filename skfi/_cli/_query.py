@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .. import FIActiveSampler, __version__
-from ..queries import BADGE, Margin, QueryStrategy, Random
+from ..queries import Margin, QueryStrategy, Random
 from ._columns import plan_columns
 from ._console import CommandError, Console, figure, listed, require, table_lines
 from ._labels import check_classes, read_labels
@@ -18,11 +18,9 @@ from ._tables import Table, check_copy, format_of, read_as_asked
 STRATEGIES: dict[str, type[QueryStrategy]] = {
     "fi": FIActiveSampler,
     "margin": Margin,
-    "badge": BADGE,
     "random": Random,
 }
 _ADDED = ("skfi_row", "skfi_line", "skfi_score")
-_SPREAD = ("fi", "badge")  # strategies whose batch is not just the highest scores
 _SHOWN = 10
 
 
@@ -143,7 +141,7 @@ def _tell(
     order = "best first"
     if strategy == "random":
         order = "in random order"
-    elif strategy in _SPREAD:
+    elif strategy == "fi":
         order = "in the order they were chosen"
     names = [name for name in ("row", "line", "score") if best[0][name] is not None]
     if strategy == "random":
@@ -157,7 +155,7 @@ def _tell(
         console.say(line)
     if len(best) > _SHOWN:
         console.say(f"  and {len(best) - _SHOWN} more")
-    if strategy in _SPREAD:
+    if strategy == "fi":  # a batch is not just the highest scores
         console.say(
             "Each row is chosen to be unlike those before it, so scores can rise again."
         )

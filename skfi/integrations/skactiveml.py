@@ -1,4 +1,4 @@
-"""skfi's query strategies as scikit-activeml's own, for its loops, wrappers and plots.
+"""skfi's query strategies as scikit-activeml's own, and its strategies as skfi's.
 
 scikit-activeml asks with all rows at once, those without a label among them, and hands the
 classifier over with each query; skfi's strategies are fitted on labelled rows and then shown a
@@ -36,7 +36,9 @@ try:
 except ImportError as error:
     raise ImportError(missing("skactiveml", __name__)) from error
 
-__all__ = ["FIQueryStrategy", "SkfiQueryStrategy"]
+from ._foreign_strategy import SkactivemlStrategy
+
+__all__ = ["FIQueryStrategy", "SkactivemlStrategy", "SkfiQueryStrategy"]
 
 
 class _PoolStrategy(VersionedState, SingleAnnotatorPoolQueryStrategy):

@@ -365,6 +365,15 @@ def representation(model, X):
     return _flat(X)
 
 
+def predict_pool(regressor, model, X_pool) -> np.ndarray:
+    """A regression's values (n_pool,) of the pool as the model's last step sees it."""
+    out = np.empty(_num_samples(X_pool))
+    with of_other_rows():
+        for rows, part in pool_blocks(X_pool):
+            out[rows] = regressor.predict(representation(model, part))
+    return out
+
+
 def _flat(X):
     X = check_array(X, accept_sparse="csr", dtype=np.float64, allow_nd=True, input_name="X")
     X = X if X.ndim == 2 else X.reshape(len(X), -1)

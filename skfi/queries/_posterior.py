@@ -28,8 +28,8 @@ from ..bridge._base import innermost
 from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
 from ..bridge._torch_classifier import TorchClassifier
 from ..influence._curved import CurvedLinear, curve_fitted
+from ..influence._rows import linear_features
 from ..linear._softmax import SoftmaxLinear
-from ._linear_part import linear_features
 
 POSTERIORS = ("auto", "dropout", "laplace", "committee")
 # Parameters whose covariance is worked out in full; more are taken by K-FAC, where outputs
@@ -53,7 +53,7 @@ class Laplace:
 
     def reader(self, classifier, X) -> Reader:
         linear = linear_part(classifier, X)
-        return lambda part: self.proba(linear_features(linear, part))
+        return lambda part: self.proba(linear_features(linear, part, "X"))
 
     def proba(self, X) -> np.ndarray:
         """Probabilities of rows as the model sees them (n_draws, b, K)."""

@@ -25,8 +25,7 @@ from ..linear._aggregate import resolve_aggregate
 from ..linear._losses import resolve_validation_loss
 from ..linear._pool_gradients import SCORES
 from ..linear._vectors import in_length
-from ._base import QueryStrategy, representation
-from ._held_out import predict_pool
+from ._base import QueryStrategy, predict_pool, representation
 from ._select import select_diverse, select_power, select_top
 
 

@@ -162,11 +162,7 @@ STRATEGIES = [
     FIActiveSampler(batch_size=4, random_state=0),
     queries.Entropy(batch_size=4, random_state=0),
     queries.Margin(batch_size=4, random_state=0),
-    queries.BADGE(batch_size=4, random_state=0),
-    queries.GradientNorm(batch_size=4, random_state=0),
-    queries.CoreSet(batch_size=4, random_state=0),
     queries.BALD(batch_size=4, random_state=0, posterior="committee", n_draws=2),
-    queries.InfluenceValue(batch_size=4, validation=2, random_state=0),
 ]
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from skfi import FITrimmer, FITrimmerCV, baselines, queries
+from skfi import FITrimmer, FITrimmerCV, baselines
 
 
 def model(encoder=None):
@@ -55,7 +55,6 @@ WITH_FOLDS = {
         model(), influence="random", budgets=(0.1,), cv=3, random_state=0
     ).fit(X, y),
     "self-confidence": lambda X, y: baselines.self_confidence(model().fit(X, y), X, y, cv=3),
-    "influence value": lambda X, y: queries.InfluenceValue(model(), validation=3).fit(X, y),
 }
 
 

@@ -22,7 +22,7 @@ FITTED = [
     FITrimmerCV(budgets=(0, 3), cv=2, validation=2),
     FIActiveSampler(random_state=0),
     FIEmbedding(),
-    queries.CoreSet(),
+    queries.Margin(),
 ]
 
 

@@ -31,7 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skfi import FIActiveSampler, FIEmbedding, FITrimmer, fi_active, fi_util
 from skfi.bridge import bridge
 from skfi.bridge._base import require_bridge
-from skfi.queries import InfluenceValue, Margin
+from skfi.queries import Margin
 from tests.conftest import classic, make_split
 
 LOGISTIC = LogisticRegression()
@@ -105,7 +105,6 @@ def test_each_user_gets_advice_of_its_own(wrap):
     asked = {
         "Query by a supported classifier.* train RandomForestClassifier": [
             FIActiveSampler(fitted).fit,
-            InfluenceValue(fitted).fit,
         ],
         r"FIEmbedding\(estimator=LogisticRegression\(\)\)": [FIEmbedding(fitted).fit],
         "fitted on the same rows": [

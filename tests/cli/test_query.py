@@ -17,7 +17,7 @@ def query(tables, *options, n=5):
     return ("query", *files, "--target", "label", "-n", str(n), *options)
 
 
-@pytest.mark.parametrize("strategy", ["fi", "margin", "badge", "random"])
+@pytest.mark.parametrize("strategy", ["fi", "margin", "random"])
 def test_rows_of_the_pool_best_first(skfi, tables, strategy):
     ask = tables.path("ask.csv")
     outcome = skfi(*query(tables, "--strategy", strategy, "--out", ask, "--json", n=12))
@@ -83,7 +83,6 @@ def test_labelled_answers_may_be_added_to_the_training_rows(skfi, tables):
     ("strategy", "order"),
     [
         ("fi", "in the order they were chosen"),
-        ("badge", "in the order they were chosen"),
         ("margin", "best first"),
         ("random", "in random order"),
     ],
@@ -91,7 +90,7 @@ def test_labelled_answers_may_be_added_to_the_training_rows(skfi, tables):
 def test_the_order_is_said(skfi, tables, strategy, order):
     outcome = skfi(*query(tables, "--strategy", strategy, n=8))
     assert f"Label these 8 rows next, {order} (rows count from 1" in outcome.out
-    assert ("scores can rise again" in outcome.out) == (strategy in ("fi", "badge"))
+    assert ("scores can rise again" in outcome.out) == (strategy == "fi")
     assert ("score" in outcome.out.split("Label these")[1]) == (strategy != "random")
     assert "e+0" not in outcome.out
 

@@ -26,6 +26,6 @@ def test_a_new_name_fails_until_it_has_a_recipe():
 
 def test_names_are_found_in_all_public_modules():
     names = set(public())
-    assert {"skfi.FITrimmer", "skfi.baselines.iv", "skfi.queries.BADGE"} <= names
+    assert {"skfi.FITrimmer", "skfi.baselines.iv", "skfi.queries.BALD"} <= names
     assert {"skfi.outofcore.trim", "skfi.passes.fit_linear"} <= names
     assert set(EXEMPT) <= names

@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from skfi import FITrimmer, baselines, queries
+from skfi import FITrimmer, baselines
 
 
 class Column(GaussianNB):
@@ -50,14 +50,3 @@ def test_a_trimmer_and_its_report(data):
     assert other.report().equals(one.report())
     pytest.importorskip("jinja2")
     assert ">Trimming report<" in other.to_html(frame=X)
-
-
-def test_influence_value_of_predicted_labels(data):
-    X, y, X_pool, _ = data
-    one, other = (
-        queries.InfluenceValue(kind(max_iter=1000), validation=2, random_state=0)
-        .fit(X, y)
-        .score_samples(X_pool)
-        for kind in (LogisticRegression, ColumnLogistic)
-    )
-    assert_array_equal(other, one)

@@ -1,4 +1,4 @@
-"""BALD and BatchBALD against loops over draws, labels and batches."""
+"""BALD against loops over draws and labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from skfi.linear._blocks import BlockCurvature
 from skfi.linear._curvature import covariance_factor
 from skfi.linear._kronecker import KroneckerCurvature
-from skfi.queries import _bald, _posterior
-from skfi.queries._bald import BALD, BatchBALD, Configurations, mutual_information
+from skfi.queries import _posterior
+from skfi.queries._bald import BALD, mutual_information
 from tests.reference import definition_of
 
 X, Y = make_classification(
@@ -301,116 +301,11 @@ def test_what_is_refused():
     for params in ({"posterior": "exact"}, {"n_draws": 1}):
         with pytest.raises(ValueError, match=next(iter(params))):
             BALD(**params).fit(LABELLED, LABELS)
-    with pytest.raises(ValueError, match="n_samples"):
-        BatchBALD(n_samples=0).fit(LABELLED, LABELS)
 
 
 def test_one_class():
-    strategy = BatchBALD(random_state=0).fit(LABELLED, LABELS)
+    strategy = BALD(random_state=0).fit(LABELLED, LABELS)
     with pytest.warns(UserWarning, match="one class"):
         strategy.fit(LABELLED, np.zeros(50))
     assert strategy.posterior_ is None
     assert len(set(strategy.query(POOL, 5))) == 5
-
-
-# --- BatchBALD ---
-
-
-class Given:
-    """A posterior of given probabilities; the pool is the rows' positions."""
-
-    def __init__(self, proba):
-        self.proba = proba
-
-    def reader(self, classifier, X):
-        return lambda part: self.proba[:, np.asarray(part)[:, 0]]
-
-
-def batch_of(proba, size, **params):
-    strategy = BatchBALD(n_draws=len(proba), **{"random_state": 0, **params})
-    strategy.fit([[0], [1]], [0, 1])
-    strategy._posterior = Given(proba)
-    strategy.classes_ = np.arange(proba.shape[2])
-    return strategy.query(np.arange(proba.shape[1])[:, None], size).tolist()
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("look", [1, 3, 256])
-def test_batch_by_enumeration(monkeypatch, n_classes, look):
-    monkeypatch.setattr(_bald, "_LOOK", look)
-    for seed in range(5):
-        proba = random_draws(9, 14, n_classes, seed)
-        assert batch_of(proba, 4) == naive_batch(proba, 4)
-
-
-def test_first_row_is_that_of_bald():
-    strategy = BatchBALD(random_state=0).fit(LABELLED, LABELS)
-    batch = strategy.query(POOL, 6)
-    bald = BALD(random_state=0).fit(LABELLED, LABELS)
-    assert batch[0] == bald.query(POOL)[0]
-    np.testing.assert_array_equal(strategy.score_samples(POOL), bald.score_samples(POOL))
-    assert set(batch) != set(bald.query(POOL, 6))
-    assert batch[:3].tolist() == naive_batch(drawn(strategy), 3)
-
-
-def test_information_of_what_is_left():
-    proba = random_draws(8, 9)
-    labels = Configurations.none(8)
-    for size, row in enumerate([3, 0, 5], start=1):
-        labels = labels.extended(proba[:, row], 100, np.random.RandomState(0))
-        assert labels.exact
-        before = naive_joint(proba, [3, 0, 5][:size])
-        expected = [
-            naive_joint(proba, [*[3, 0, 5][:size], other]) - before for other in range(9)
-        ]
-        np.testing.assert_allclose(labels.information(proba), expected, atol=1e-12)
-
-
-def test_sampled_configurations_approach_the_exact_ones():
-    proba = random_draws(8, 30)
-    exact, sampled = Configurations.none(8), Configurations.none(8)
-    rng = np.random.RandomState(0)
-    for row in (2, 7, 4, 11, 9):
-        exact = exact.extended(proba[:, row], 3**5, rng)
-        sampled = sampled.extended(proba[:, row], 200, rng)
-    assert exact.exact
-    assert len(exact.share) == 3**5
-    assert not sampled.exact
-    assert len(sampled.share) == 200
-    expected = exact.information(proba)
-    np.testing.assert_allclose(sampled.information(proba), expected, atol=0.03)
-    assert np.ptp(expected) > 0.3
-    # Many steps after the labels were first sampled, against a much larger sample.
-    few, many = sampled, exact
-    for row in (12, 13, 14):
-        few = few.extended(proba[:, row], 200, rng)
-        many = many.extended(proba[:, row], 3**8, rng)
-    assert many.exact
-    np.testing.assert_allclose(few.information(proba), many.information(proba), atol=0.03)
-
-
-def test_copies_are_not_asked_for_twice():
-    """Three bits that eight draws differ in, four copies of each, the first the clearest."""
-    bits = np.array(list(product([0, 1], repeat=3)))
-    sure = np.where(bits == 1, [0.999, 0.99, 0.98], [0.001, 0.01, 0.02])
-    proba = np.repeat(np.stack([1 - sure, sure], axis=2), 4, axis=1)
-    assert np.argsort(-mutual_information(proba), kind="stable")[:4].tolist() == [0, 1, 2, 3]
-    assert [row // 4 for row in batch_of(proba, 3)] == [0, 1, 2]
-
-
-def test_a_batch_that_knows_all_goes_on():
-    """Two draws that one row tells apart: nothing is left to learn, no row comes twice."""
-    proba = np.full((2, 40, 2), 0.5)
-    proba[0, 7], proba[1, 7] = [1, 0], [0, 1]
-    batches = {tuple(batch_of(proba, 40, random_state=seed)) for seed in range(3)}
-    assert len(batches) == 3
-    for batch in batches:
-        assert batch[0] == 7
-        assert sorted(batch) == list(range(40))
-
-
-def test_large_batches_stay_finite():
-    proba = random_draws(20, 150, seed=3)
-    with np.errstate(all="raise"):
-        batch = batch_of(proba, 120, n_samples=50)
-    assert len(set(batch)) == 120

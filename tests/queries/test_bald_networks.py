@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from skfi.bridge import TorchClassifier  # noqa: E402
-from skfi.queries._bald import BALD, BatchBALD, mutual_information  # noqa: E402
+from skfi.queries._bald import BALD, mutual_information  # noqa: E402
 from skfi.queries._dropout import DropoutDraws  # noqa: E402
 
 X, Y = make_blobs(90, 4, centers=3, cluster_std=3.0, random_state=0)
@@ -89,7 +89,7 @@ def test_dropout_by_hand(p):
 # torch 2.4 says so of the copies that skorch makes of its own nets.
 @pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")
 def test_a_draw_is_one_network_for_all_rows():
-    strategy = strategy_of(dropped(), BatchBALD)
+    strategy = strategy_of(dropped())
     whole, batch = drawn(strategy), strategy.query(POOL)
     for working_memory in (1e-9, 0.01):
         with config_context(working_memory=working_memory):
@@ -98,10 +98,10 @@ def test_a_draw_is_one_network_for_all_rows():
     order = np.random.default_rng(0).permutation(len(POOL))
     np.testing.assert_allclose(drawn(strategy, POOL[order]), whole[:, order], rtol=1e-4)
     np.testing.assert_allclose(drawn(strategy, POOL[7:8]), whole[:, 7:8], rtol=1e-4)
-    again = strategy_of(dropped(), BatchBALD)
+    again = strategy_of(dropped())
     np.testing.assert_array_equal(again.query(POOL), batch)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(strategy)).query(POOL), batch)
-    other = strategy_of(dropped(), BatchBALD, random_state=1)
+    other = strategy_of(dropped(), random_state=1)
     assert np.abs(drawn(other) - whole).max() > 0.01
 
 
@@ -118,7 +118,6 @@ def test_nothing_of_the_users_moves():
     fast = torch.backends.mha.get_fastpath_enabled()
     strategy = strategy_of(module)
     strategy.query(POOL)
-    strategy_of(module, BatchBALD).query(POOL)
     assert [m.training for m in module.modules()] == modes
     assert torch.equal(torch.get_rng_state(), before[0])
     assert pickle.dumps(np.random.get_state()) == before[1]  # noqa: NPY002
@@ -324,22 +323,21 @@ class Net(nn.Module):
         return self.head(self.dropout(self.body(x)))
 
 
-@pytest.mark.parametrize("kind", [BALD, BatchBALD])
 @pytest.mark.parametrize("pipeline", [False, True])
-def test_skorch_nets(kind, pipeline):
+def test_skorch_nets(pipeline):
     skorch = pytest.importorskip("skorch")
     net = skorch.NeuralNetClassifier(
         Net, criterion=nn.CrossEntropyLoss, max_epochs=5, lr=0.1, verbose=0
     )  # with skorch's own train_split, which is of no account here
     estimator = make_pipeline(StandardScaler(), net) if pipeline else net
-    strategy = kind(estimator, n_draws=5, batch_size=4, random_state=0)
+    strategy = BALD(estimator, n_draws=5, batch_size=4, random_state=0)
     strategy.fit(LABELLED, np.array(["a", "b", "c"])[LABELS])
     assert strategy.posterior_ == "dropout"
     batch = strategy.query(POOL)
     assert len(set(batch)) == 4
     np.testing.assert_array_equal(strategy.query(POOL), batch)
     assert np.ptp(strategy.score_samples(POOL)) > 1e-4
-    laplace = kind(estimator, posterior="laplace", random_state=0)
+    laplace = BALD(estimator, posterior="laplace", random_state=0)
     assert len(laplace.fit(LABELLED, LABELS).query(POOL, 4)) == 4
 
 

@@ -25,9 +25,6 @@ from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skfi.queries import (
-    TypiClust,
-)
 from tests.queries.strategies import DRAWN, NEEDS_BRIDGE, STRATEGIES
 
 NEEDS_MODEL = [name for name, make in STRATEGIES.items() if make()._needs_model]
@@ -460,18 +457,7 @@ def test_pickles(name):
         pickle.loads(pickle.dumps(make(name))).query(POOL)
 
 
-NEIGHBOURS = "Typicality is one of a row among all rows of the pool."
-
-
-def expected_failures(strategy):
-    if isinstance(strategy, TypiClust):
-        return {"check_methods_subset_invariance": NEIGHBOURS}
-    return {}
-
-
 @pytest.mark.filterwarnings(f"ignore:{ONE_CLASS}:UserWarning", "ignore:.*array_api.*")
-@parametrize_with_checks(
-    [make() for make in STRATEGIES.values()], expected_failed_checks=expected_failures
-)
+@parametrize_with_checks([make() for make in STRATEGIES.values()])
 def test_sklearn(estimator, check):
     check(estimator)
