@@ -83,8 +83,11 @@ class SkactivemlStrategy(QueryStrategy):
         "query_strategy": [HasMethods(["query"])],
         "query_params": [dict, None],
     }
-    _needs_proba = False
     _selects_by_score = False
+
+    @property
+    def _needs_proba(self) -> bool:  # type: ignore[override]
+        return "clf" in inspect.signature(self.query_strategy.query).parameters
 
     def __init__(
         self,
@@ -138,21 +141,23 @@ class SkactivemlStrategy(QueryStrategy):
         strategy = clone(self.query_strategy).set_params(
             random_state=rng.randint(np.iinfo(np.int32).max)
         )
-        known = inspect.signature(strategy.query).parameters
-        classifier = {
-            "clf": _Fitted(_predictor(self.estimator_, X_pool), len(self.classes_)),
-            "fit_clf": False,
-        }
+        classifier = {}
+        if self._needs_proba:
+            fitted = _Fitted(_predictor(self.estimator_, X_pool), len(self.classes_))
+            classifier = {"clf": fitted, "fit_clf": False}
         chosen, utilities = strategy.query(
             X=np.concatenate([labelled, pool]),
             y=y,
             candidates=len(labelled) + np.arange(len(pool)),
             batch_size=size,
             return_utilities=True,
-            **{name: value for name, value in classifier.items() if name in known},
+            **classifier,
             **(self.query_params or {}),
         )
-        return np.asarray(chosen) - len(labelled), utilities[:, len(labelled) :]
+        # Some strategies choose a row again where all that are left are copies.
+        batch = list(dict.fromkeys(np.asarray(chosen) - len(labelled)))
+        rest = rng.permutation(np.setdiff1d(np.arange(len(pool)), batch))
+        return np.array([*batch, *rest[: size - len(batch)]]), utilities[:, len(labelled) :]
 
 
 class _Fitted(SkactivemlClassifier):

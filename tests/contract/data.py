@@ -181,6 +181,7 @@ def values(form: str, model: str) -> dict:
         "budgets": [0.1, 0.2],
         "cv": 2,
         "decisions": _decisions(),
+        "query_strategy": _query_strategy(),
         "max_permutations": 3,
         "n_draws": 3,
         "n_initial": 10,
@@ -192,6 +193,15 @@ def values(form: str, model: str) -> dict:
         "step": None,
         "validation": 2,
     }
+
+
+def _query_strategy():
+    """A strategy of scikit-activeml, where that is installed."""
+    try:
+        from skactiveml.pool import Badge
+    except ImportError:
+        return None
+    return Badge(random_state=0)
 
 
 def _decisions():

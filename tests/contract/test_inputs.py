@@ -31,13 +31,14 @@ CASES = [
 REFUSED = [
     (
         r"skfi\.(queries\.(?!Random)|FIActiveSampler|FIEmbedding|active_learning_curve)"
-        r"|(TrimmingCurve|ActiveLearningCurve)Display|(Query|Influence)Display.from_estimator",
+        r"|(TrimmingCurve|ActiveLearningCurve)Display|(Query|Influence)Display.from_estimator"
+        r"|SkactivemlStrategy",
         "",
         "network in place",
         "TorchClassifier holds a trained module and cannot train it",
     ),
     (
-        r"skfi\.FITrimmer|self_confidence|tmc_shapley",
+        r"skfi\.FITrimmer|self_confidence|tmc_shapley|to_label_studio",
         "",
         "network in place",
         "sample_weight was passed, but TorchClassifier does not take it in fit",
@@ -49,7 +50,7 @@ REFUSED = [
         "takes linear classifiers, not TorchClassifier",
     ),
     (r"(Skorch|Torch)Classifier", "csr", "", "X is sparse, and networks take dense rows"),
-    (r"integrations\.skactiveml", "csr", "", "Sparse data was passed"),
+    (r"skactiveml\.(FI|Skfi)Query", "csr", "", "Sparse data was passed"),
     (r"read_penalty", "", "in place", "object has no attribute 'C'"),
 ]
 

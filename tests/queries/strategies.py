@@ -39,3 +39,13 @@ DRAWN = {
 }  # fmt: skip
 # Those that refuse a classifier for its missing bridge.
 NEEDS_BRIDGE = {name for name in STRATEGIES if name.startswith("FI")}
+
+try:
+    from skactiveml.pool import Badge
+
+    from skfi.integrations.skactiveml import SkactivemlStrategy
+except ImportError:
+    pass
+else:
+    STRATEGIES["scikit-activeml's BADGE"] = partial(SkactivemlStrategy, Badge())
+    DRAWN.add("scikit-activeml's BADGE")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
@@ -49,31 +47,6 @@ def naive_bald(proba):
         mean = sum(draw[row] for draw in proba) / len(proba)
         scores.append(entropy(mean) - sum(entropy(draw[row]) for draw in proba) / len(proba))
     return np.array(scores)
-
-
-def naive_joint(proba, batch):
-    """Mutual information of a batch's labels and the draw, over all configurations."""
-    n_draws, _, n_classes = proba.shape
-    joint = []
-    for labels in product(range(n_classes), repeat=len(batch)):
-        of_draw = [
-            np.prod([proba[t, row, label] for row, label in zip(batch, labels, strict=True)])
-            for t in range(n_draws)
-        ]
-        joint.append(np.mean(of_draw))
-    given = [np.mean([entropy(proba[t, row]) for t in range(n_draws)]) for row in batch]
-    return entropy(joint) - sum(given)
-
-
-def naive_batch(proba, size):
-    batch = []
-    for _ in range(size):
-        values = [
-            -np.inf if row in batch else naive_joint(proba, [*batch, row])
-            for row in range(proba.shape[1])
-        ]
-        batch.append(int(np.argmax(values)))
-    return batch
 
 
 def drawn(strategy, pool=POOL):
