@@ -32,13 +32,13 @@ REFUSED = [
     (
         r"skfi\.(queries\.(?!Random)|FIActiveSampler|FIEmbedding|active_learning_curve)"
         r"|(TrimmingCurve|ActiveLearningCurve)Display|(Query|Influence)Display.from_estimator"
-        r"|SkactivemlStrategy",
+        r"|SkactivemlStrategy|to_label_studio",
         "",
         "network in place",
         "TorchClassifier holds a trained module and cannot train it",
     ),
     (
-        r"skfi\.FITrimmer|self_confidence|tmc_shapley|to_label_studio",
+        r"skfi\.FITrimmer|self_confidence|tmc_shapley",
         "",
         "network in place",
         "sample_weight was passed, but TorchClassifier does not take it in fit",
