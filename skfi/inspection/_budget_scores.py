@@ -1,20 +1,26 @@
-"""Budgets and their scores, out of a search or as given, checked and on one axis.
+"""Budgets and their scores, checked and on one axis.
 
-A budget is a share of the rows or a number of them. Arrays forget which, and a search has
-them beside other parameters.
+A budget is a share of the rows or a number of them; arrays turn both into floats.
 """
 
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 
-def check_scores(budgets, scores):
-    """Budgets and scores of those that could be tried."""
+class BudgetScores(NamedTuple):
+    """Budgets, and their scores of shape (n_budgets, n_folds)."""
+
+    budgets: list
+    scores: np.ndarray
+
+
+def check_scores(budgets, scores) -> BudgetScores:
+    """Budgets with a finite score on every fold."""
     budgets = list(np.ma.getdata(budgets)) if np.ma.isMA(budgets) else list(budgets)
     scores = np.asarray(scores, dtype=float)
     if scores.ndim != 2:
@@ -26,7 +32,7 @@ def check_scores(budgets, scores):
     if scores.shape[1] == 0 or not tried.any():
         raise ValueError("No budget has a finite score on every fold: nothing to draw.")
     kept = [budget for budget, use in zip(budgets, tried, strict=True) if use]
-    return kept, scores[tried]
+    return BudgetScores(kept, scores[tried])
 
 
 def kind_of(budget) -> str:
@@ -72,7 +78,7 @@ def position(budget, unit, n_samples) -> float:
     return float(budget) * n_samples
 
 
-def read_cv_results(cv_results):
+def read_cv_results(cv_results) -> BudgetScores:
     """Budgets and their scores on each fold, of candidates that have a budget."""
     names = [key for key in cv_results if key.startswith("param_")]
     keys = [key for key in names if key == "param_budget" or key.endswith("__budget")]
@@ -100,4 +106,4 @@ def read_cv_results(cv_results):
             f"cv_results holds the same budget more than once{searched}; pass the entries of "
             "one setting only."
         )
-    return budgets, scores[has_budget]
+    return BudgetScores(budgets, scores[has_budget])

@@ -1,14 +1,11 @@
-"""InfluenceDisplay: how the scores of the training rows fall off, and which rows went.
+"""InfluenceDisplay: how the scores of the training rows fall off, and which rows were dropped.
 
-A budget cuts a ranking, and the ranking alone does not show whether it was cut at a
-step or in the middle of a slope. Scores span many decades, or have both signs, so the
-picture must choose its scale; this one does.
+A ranking alone does not show whether the budget cut it at a step or in the middle of a slope.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils._extras import require
 from ._plotting import (
@@ -18,10 +15,12 @@ from ._plotting import (
     VERMILION,
     add_legend,
     axes_for,
+    check_has,
     check_option,
     count,
     plain_text,
     style,
+    whole_ticks,
 )
 from ._ranking import bin_edges, choose_scale, choose_threshold, is_top, rank_rows
 
@@ -29,8 +28,8 @@ from ._ranking import bin_edges, choose_scale, choose_threshold, is_top, rank_ro
 class InfluenceDisplay:
     """Scores of training rows, and which of the rows were dropped.
 
-    Use `from_estimator` for a fitted `FITrimmer`, and `from_scores` for scores you
-    have, of whichever method. All parameters are stored as attributes.
+    Use `from_estimator` for a fitted `FITrimmer`, and `from_scores` for scores of any
+    method. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -59,15 +58,11 @@ class InfluenceDisplay:
         Highlighted rows: ticks at their ranks, or the outline of their histogram.
     threshold_line_ : matplotlib Line2D or None
         Line at the threshold.
-    ax_ : matplotlib Axes
-        Axes with the picture.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes with the picture, and their figure.
 
     See Also
     --------
-    InfluenceDisplay.from_estimator : Draw the scores of a fitted trimmer.
-    InfluenceDisplay.from_scores : Draw scores of any method.
     TrimmingCurveDisplay : What each budget does to the cross-validated score.
 
     Examples
@@ -94,22 +89,7 @@ class InfluenceDisplay:
         self.estimator_name = estimator_name
 
     @classmethod
-    def from_estimator(
-        cls,
-        trimmer,
-        *,
-        kind="ranked",
-        scale="auto",
-        threshold="auto",
-        highlight=None,
-        highlight_label="highlighted",
-        score_name="influence",
-        bins=30,
-        name=None,
-        ax=None,
-        line_kw=None,
-        highlight_kw=None,
-    ):
+    def from_estimator(cls, trimmer, *, threshold="auto", name=None, ax=None, **plot_options):
         """Draw the scores that a fitted trimmer gave to its training rows.
 
         Parameters
@@ -117,16 +97,14 @@ class InfluenceDisplay:
         trimmer : estimator
             Fitted `FITrimmer`, or any fitted estimator with `influence_` and
             `support_`, both of shape (n,).
-        kind, scale, threshold : default="ranked", "auto", "auto"
-            As in `from_scores`.
-        highlight, highlight_label : default=None, "highlighted"
-            As in `from_scores`.
-        score_name, bins : default="influence", 30
-            As in `from_scores`.
+        threshold : float, "auto" or None, default="auto"
+            Score to draw a dashed line at, see `InfluenceDisplay`.
         name : str, default=None
             Name shown above the legend; None is the class name of `trimmer`.
-        ax, line_kw, highlight_kw : default=None
-            As in `from_scores`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -135,8 +113,6 @@ class InfluenceDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         sklearn.exceptions.NotFittedError
             The trimmer is not fitted.
         TypeError
@@ -158,47 +134,22 @@ class InfluenceDisplay:
         <...>
         """
         require("matplotlib", f"{cls.__name__}.from_estimator")
-        missing = [a for a in ("influence_", "support_") if not hasattr(trimmer, a)]
-        if missing:
-            check_is_fitted(trimmer)
-            raise TypeError(
-                f"{type(trimmer).__name__} has no {' and no '.join(missing)}. Pass a fitted "
-                "FITrimmer (the step itself where it is part of a Pipeline), or scores to "
-                f"{cls.__name__}.from_scores."
-            )
-        return cls.from_scores(
+        check_has(
+            trimmer,
+            ("influence_", "support_"),
+            "Pass a fitted FITrimmer (the step itself where it is part of a Pipeline), or "
+            f"scores to {cls.__name__}.from_scores.",
+        )
+        return cls(
             trimmer.influence_,
             support=trimmer.support_,
-            kind=kind,
-            scale=scale,
             threshold=threshold,
-            highlight=highlight,
-            highlight_label=highlight_label,
-            score_name=score_name,
-            bins=bins,
-            name=type(trimmer).__name__ if name is None else name,
-            ax=ax,
-            line_kw=line_kw,
-            highlight_kw=highlight_kw,
-        )
+            estimator_name=type(trimmer).__name__ if name is None else name,
+        ).plot(ax=ax, **plot_options)
 
     @classmethod
     def from_scores(
-        cls,
-        influence,
-        *,
-        support=None,
-        kind="ranked",
-        scale="auto",
-        threshold="auto",
-        highlight=None,
-        highlight_label="highlighted",
-        score_name="influence",
-        bins=30,
-        name=None,
-        ax=None,
-        line_kw=None,
-        highlight_kw=None,
+        cls, influence, *, support=None, threshold="auto", name=None, ax=None, **plot_options
     ):
         """Draw scores of training rows, of whichever method.
 
@@ -209,18 +160,14 @@ class InfluenceDisplay:
             Shapley values and the like with their sign turned.
         support : array-like of bool of shape (n,), default=None
             Rows that were kept; None where nothing was dropped yet.
-        kind, scale : default="ranked", "auto"
-            As in `plot`.
         threshold : float, "auto" or None, default="auto"
             Score to draw a dashed line at, see `InfluenceDisplay`.
-        highlight, highlight_label : default=None, "highlighted"
-            As in `plot`.
-        score_name, bins : default="influence", 30
-            As in `plot`.
         name : str, default=None
             Name shown above the legend.
-        ax, line_kw, highlight_kw : default=None
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -229,8 +176,6 @@ class InfluenceDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         ValueError
             As `plot`.
 
@@ -247,17 +192,7 @@ class InfluenceDisplay:
         """
         require("matplotlib", f"{cls.__name__}.from_scores")
         display = cls(influence, support=support, threshold=threshold, estimator_name=name)
-        return display.plot(
-            ax=ax,
-            kind=kind,
-            scale=scale,
-            highlight=highlight,
-            highlight_label=highlight_label,
-            score_name=score_name,
-            bins=bins,
-            line_kw=line_kw,
-            highlight_kw=highlight_kw,
-        )
+        return display.plot(ax=ax, **plot_options)
 
     def plot(
         self,
@@ -279,8 +214,8 @@ class InfluenceDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         kind : {"ranked", "hist"}, default="ranked"
-            ``"ranked"`` is the curve of the scores from the highest down;
-            ``"hist"`` their histogram, with bins equally wide on `scale`.
+            Curve of the scores from the highest down, or their histogram, with bins
+            equally wide on `scale`.
         scale : {"auto", "log", "symlog", "linear"}, default="auto"
             Scale of the scores. ``"auto"`` is logarithmic where all are positive
             and span more than a decade. With zeros or negative scores it is
@@ -288,7 +223,7 @@ class InfluenceDisplay:
             more, and else linear.
         highlight : array-like of bool of shape (n,) or of int, default=None
             Rows to mark, as a mask or as indices: those with known wrong labels, say.
-            Rows that were not scored cannot be shown, and are not counted.
+            Rows that were not scored are left out.
         highlight_label : str, default="highlighted"
             What the marked rows are.
         score_name : str, default="influence"
@@ -317,84 +252,59 @@ class InfluenceDisplay:
             `bins`, `support` or `highlight` is none of those above.
         """
         require("matplotlib", f"{type(self).__name__}.plot")
-        from matplotlib.ticker import MaxNLocator
-
         check_option("kind", kind, ("ranked", "hist"))
         check_option("scale", scale, ("auto", "log", "symlog", "linear"))
         if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
             raise ValueError(f"bins={bins!r} must be a number of bins, 1 or more.")
-        scores, dropped, marked, n = rank_rows(self.influence, self.support, highlight)
-        scale, linthresh = choose_scale(scores, scale)
-        threshold = choose_threshold(self.threshold, scores, dropped)
+        rows = rank_rows(self.influence, self.support, highlight)
+        scale, linthresh = choose_scale(rows.scores, scale)
+        threshold = choose_threshold(self.threshold, rows.scores, rows.dropped)
 
-        self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
+        self.ax_ = axes_for(ax)
         self.figure_ = self.ax_.figure
         self.line_ = self.kept_ = self.dropped_ = self.span_ = None
         self.highlight_ = self.threshold_line_ = None
-        whole = f" ({len(scores):,} of {count(n)} scored)" if n > len(scores) else ""
-        label = plain_text(score_name)
-        unit = {"log": ", log scale", "symlog": ", log scale, linear near 0"}.get(scale, "")
+        text = None
         if highlight is not None:
-            text = f"{plain_text(highlight_label)}: {count(int(marked.sum()))}"
-            if dropped.any():
-                text += f", {int((marked & dropped).sum()):,} of them dropped"
-        else:
-            text = None
-
+            text = f"{plain_text(highlight_label)}: {count(int(rows.marked.sum()))}"
+            if rows.dropped.any():
+                text += f", {int((rows.marked & rows.dropped).sum()):,} of them dropped"
+        name = plain_text(score_name)
+        unit = {"log": ", log scale", "symlog": ", log scale, linear near 0"}.get(scale, "")
+        n_scored = len(rows.scores)
+        scored = f" ({n_scored:,} of {count(rows.n)} scored)" if rows.n > n_scored else ""
         if kind == "ranked":
-            self.ax_.xaxis.set_major_locator(
-                MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-            )
+            score_axis, draw_line = self.ax_.yaxis, self.ax_.axhline
+            whole_ticks(self.ax_.xaxis)
             self.ax_.set_yscale(scale, **linthresh)
-            self._draw_ranked(scores, dropped, marked, text, line_kw, highlight_kw)
-            self.ax_.set(
-                xlabel=f"rank of the row, highest {label} first{whole}",
-                ylabel=f"{label}{unit}",
-            )
+            self._draw_ranked(rows, text, line_kw, highlight_kw)
+            self.ax_.set_xlabel(f"rank of the row, highest {name} first{scored}")
         else:
-            self.ax_.yaxis.set_major_locator(
-                MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-            )
+            score_axis, draw_line = self.ax_.xaxis, self.ax_.axvline
+            whole_ticks(self.ax_.yaxis)
             self.ax_.set_xscale(scale, **linthresh)
-            self._draw_hist(scores, dropped, marked, text, bins, threshold, highlight_kw)
-            self.ax_.set(xlabel=f"{label}{unit}", ylabel=f"number of rows{whole}")
+            self._draw_hist(rows, text, bins, threshold, highlight_kw)
+            self.ax_.set_ylabel(f"number of rows{scored}")
+        score_axis.set_label_text(f"{name}{unit}")
         if threshold is not None:
-            draw = self.ax_.axhline if kind == "ranked" else self.ax_.axvline
-            auto = isinstance(self.threshold, str)
-            self.threshold_line_ = draw(
-                threshold,
-                color=BLACK,
-                linewidth=1,
-                linestyle="--",
-                label=f"{'lowest dropped' if auto else 'threshold'}: {threshold:.3g}",
+            what = "lowest dropped" if isinstance(self.threshold, str) else "threshold"
+            look = {"color": BLACK, "linewidth": 1, "linestyle": "--"}
+            self.threshold_line_ = draw_line(
+                threshold, label=f"{what}: {threshold:.3g}", **look
             )
         if scale == "symlog":
-            axis = self.ax_.yaxis if kind == "ranked" else self.ax_.xaxis
-            axis.get_major_locator().set_params(numticks=9)
-        legend = add_legend(self.ax_, self.estimator_name)
-        if kind == "ranked":
-            for handle in legend.legend_handles:
-                if handle.get_label() == text:
-                    handle.set_markeredgewidth(1.5)
+            score_axis.get_major_locator().set_params(numticks=9)
+        add_legend(self.ax_, self.estimator_name)
         return self
 
-    def _draw_ranked(self, scores, dropped, marked, text, line_kw, highlight_kw):
+    def _draw_ranked(self, rows, text, line_kw, highlight_kw):
         from matplotlib.lines import Line2D
 
+        scores, dropped, marked, _ = rows
         rank = np.arange(1, len(scores) + 1)
-        kept = int((~dropped).sum())
-        line_kw = style(
-            {
-                "color": BLUE,
-                "linewidth": 1.8,
-                "marker": "o" if len(scores) <= 60 else "",
-                "markersize": 4,
-                "label": f"{'kept' if dropped.any() else 'scored'}: {count(kept)}",
-            },
-            line_kw,
-            Line2D,
-        )
-        (self.line_,) = self.ax_.plot(rank, scores, **line_kw)
+        look = {"color": BLUE, "linewidth": 1.8, "markersize": 4, "label": _others(dropped)}
+        look["marker"] = "o" if len(scores) <= 60 else ""
+        (self.line_,) = self.ax_.plot(rank, scores, **style(look, line_kw, Line2D))
         if dropped.any():
             (self.dropped_,) = self.ax_.plot(
                 rank[dropped],
@@ -414,58 +324,43 @@ class InfluenceDisplay:
         if text is not None:
             # Ticks thin out with the number of rows, so that their density shows.
             width = 72 * self.ax_.get_window_extent().width / self.ax_.figure.figure.dpi
-            highlight_kw = style(
-                {
-                    "color": BLACK,
-                    "marker": "|",
-                    "linestyle": "",
-                    "markersize": 9,
-                    "markeredgewidth": np.clip(width / len(scores), 0.3, 1.5),
-                    "label": text,
-                },
-                highlight_kw,
-                Line2D,
-            )
-            at = rank[marked]
+            look = {"color": BLACK, "marker": "|", "linestyle": "", "markersize": 9}
+            look |= {"markeredgewidth": np.clip(width / len(scores), 0.3, 1.5), "label": text}
             (self.highlight_,) = self.ax_.plot(
-                at,
-                np.full(len(at), 0.035),
+                rank[marked],
+                np.full(marked.sum(), 0.035),
                 transform=self.ax_.get_xaxis_transform(),
-                **highlight_kw,
+                **style(look, highlight_kw, Line2D),
             )
             if self.ax_.get_autoscaley_on():
                 self.ax_.margins(y=0.1)
 
-    def _draw_hist(self, scores, dropped, marked, text, bins, threshold, highlight_kw):
+    def _draw_hist(self, rows, text, bins, threshold, highlight_kw):
         from matplotlib.patches import Patch
 
+        scores, dropped, marked, _ = rows
         # Bins are equally wide on the scale of the axis.
         transform = self.ax_.xaxis.get_transform()
         position = transform.transform(scores)
         cut = None if threshold is None else transform.transform(np.array([threshold]))[0]
         edges = bin_edges(position, bins, cut)
-        kept, gone, shown = (
+        n_kept, n_dropped, n_marked = (
             np.histogram(position[mask], edges)[0] for mask in (~dropped, dropped, marked)
         )
         edges = transform.inverted().transform(edges)
-        self.kept_ = self.ax_.stairs(
-            kept,
-            edges,
-            fill=True,
-            color=LIGHT_GREY,
-            label=f"{'kept' if dropped.any() else 'scored'}: {count(int(kept.sum()))}",
-        )
+        filled = {"fill": True, "edges": edges}
+        self.kept_ = self.ax_.stairs(n_kept, color=LIGHT_GREY, label=_others(dropped), **filled)
         if dropped.any():
+            label = f"dropped: {count(int(dropped.sum()))}"
             self.dropped_ = self.ax_.stairs(
-                kept + gone,
-                edges,
-                baseline=kept,
-                fill=True,
-                color=VERMILION,
-                label=f"dropped: {count(int(gone.sum()))}",
+                n_kept + n_dropped, baseline=n_kept, color=VERMILION, label=label, **filled
             )
         if text is not None:
-            highlight_kw = style(
-                {"edgecolor": BLACK, "linewidth": 1.5, "label": text}, highlight_kw, Patch
-            )
-            self.highlight_ = self.ax_.stairs(shown, edges, **highlight_kw)
+            look = {"edgecolor": BLACK, "linewidth": 1.5, "label": text}
+            look = style(look, highlight_kw, Patch)
+            self.highlight_ = self.ax_.stairs(n_marked, edges, **look)
+
+
+def _others(dropped) -> str:
+    """Label of the rows that were not dropped."""
+    return f"{'kept' if dropped.any() else 'scored'}: {count(int((~dropped).sum()))}"

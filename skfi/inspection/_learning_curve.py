@@ -1,12 +1,13 @@
-"""ActiveLearningCurveDisplay: which strategy gets further with the same number of labels.
+"""ActiveLearningCurveDisplay: which strategy scores higher with the same number of labels.
 
-Curves of repeats spread more by their test rows and first labels than by what asked; as these
-are shared, the picture can also show differences, which is where strategies are told apart.
+Curves of repeats vary more by test rows and first labels than by strategy. Strategies share
+both, so paired differences tell them apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ._plotting import (
     draw_mean,
     end_at,
     plain_text,
+    whole_ticks,
 )
 from ._score_names import score_name as name_of
 from ._score_names import score_range
@@ -55,35 +57,28 @@ class ActiveLearningCurveDisplay:
     Attributes
     ----------
     lines_ : dict of matplotlib Line2D
-        Mean scores, by strategy; of an error-bar plot its lines.
-    fill_betweens_ : dict of matplotlib PolyCollection or None
-        Bands of one standard error, for ``std_display_style="fill_between"`` and two
-        repeats or more.
-    errorbars_ : dict of matplotlib ErrorbarContainer or None
-        Means with bars, for ``std_display_style="errorbar"`` and two repeats or more.
+        Mean scores, by strategy.
+    fill_betweens_, errorbars_ : dict of matplotlib artists or None
+        Bands or bars of one standard error, for the `std_display_style` of that name and
+        two repeats or more.
     reference_line_ : matplotlib Line2D or None
         Line of the reference strategy at 0, where differences are drawn.
-    ax_ : matplotlib Axes
-        Axes with the picture.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes with the picture, and their figure.
 
     See Also
     --------
-    ActiveLearningCurveDisplay.from_results : Draw a result.
-    ActiveLearningCurveDisplay.from_estimator : Run the strategies, and draw.
     skfi.inspection.TrimmingCurveDisplay : Scores against the number of rows dropped.
 
     Notes
     -----
-    The standard error is the standard deviation over the repeats (with n_repeats − 1 in the
-    denominator) divided by the square root of their number. With `difference_to` it is that
-    of the paired differences, and often far smaller than the bands of the curves suggest.
-    Repeats draw from one data set, so it says nothing of other data.
+    The standard error of the mean is over repeats, with n_repeats − 1 in the denominator. With
+    `difference_to` it is that of the paired differences, and often far smaller than the bands
+    of the curves suggest. Repeats draw from one data set, so it says nothing of other data.
 
     Numbers in the legend are mean areas under the curves, divided by the range of
-    `n_labelled`: mean heights. A point with a score that is not finite on some repeat is
-    left out, and so is the area.
+    `n_labelled`. A point with a score that is not finite on some repeat is left out, and so
+    is the area.
 
     Examples
     --------
@@ -109,18 +104,7 @@ class ActiveLearningCurveDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_results(
-        cls,
-        results,
-        *,
-        score_name=None,
-        difference_to=None,
-        std_display_style="fill_between",
-        ax=None,
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
-    ):
+    def from_results(cls, results, *, score_name=None, ax=None, **plot_options):
         """Draw what `active_learning_curve` returned.
 
         Parameters
@@ -129,18 +113,10 @@ class ActiveLearningCurveDisplay:
             Or any object with `n_labelled` and `scores`.
         score_name : str, default=None
             Name of the score; None takes it from the `scoring` of the results.
-        difference_to : str, default=None
-            See `plot`, as for all that follow.
-        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
-            How standard errors are shown.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
-        line_kw : dict, default=None
-            Properties of all lines.
-        fill_between_kw : dict, default=None
-            Properties of all bands.
-        errorbar_kw : dict, default=None
-            Properties of all lines with error bars.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -149,8 +125,6 @@ class ActiveLearningCurveDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         ValueError
             As `plot`.
         """
@@ -158,83 +132,31 @@ class ActiveLearningCurveDisplay:
         if score_name is None:
             score_name = name_of(getattr(results, "scoring", None))
         display = cls(results.n_labelled, results.scores, score_name=score_name)
-        return display.plot(
-            ax=ax,
-            difference_to=difference_to,
-            std_display_style=std_display_style,
-            line_kw=line_kw,
-            fill_between_kw=fill_between_kw,
-            errorbar_kw=errorbar_kw,
-        )
+        return display.plot(ax=ax, **plot_options)
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator,
-        X,
-        y,
-        strategies,
-        *,
-        n_initial=10,
-        batch_size=10,
-        n_rounds=10,
-        n_repeats=5,
-        X_test=None,
-        y_test=None,
-        test_size=0.3,
-        scoring=None,
-        oracle=None,
-        checkpoint=None,
-        error_score="raise",
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-        score_name=None,
-        difference_to=None,
-        std_display_style="fill_between",
-        ax=None,
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
+        cls, estimator, X, y, strategies, *, score_name=None, ax=None, **options
     ):
         """Run query strategies, and draw their curves.
 
         Parameters
         ----------
         estimator : estimator or None
-            Classifier. All down to `verbose` are as in `active_learning_curve`.
+            Classifier, as in `active_learning_curve`.
         X : {array-like, sparse matrix, DataFrame} of shape (n, n_features) or (n, ...)
             All rows.
         y : array-like of shape (n,) or None
             Their labels.
         strategies : QueryStrategy, list or dict of QueryStrategy
-            What asks.
-        n_initial, batch_size, n_rounds, n_repeats : int, default=10, 10, 10, 5
-            How many rows are labelled, and how often.
-        X_test : {array-like, sparse matrix, DataFrame} of shape (n_test, ...), default=None
-            Rows to score on.
-        y_test : array-like of shape (n_test,), default=None
-            Their labels.
-        test_size : float, int or None, default=0.3
-            What is held out to score on, without `X_test`.
-        scoring : str, callable or None, default=None
-            What is scored.
-        oracle : callable, default=None
-            Who labels the rows that `y` does not.
-        checkpoint : path-like, default=None
-            Folder where the state is kept.
-        error_score : "raise" or float, default="raise"
-            What to do where the score cannot be computed.
-        n_jobs : int, default=None
-            Jobs over repeats and strategies.
-        random_state : int, RandomState instance or None, default=None
-            Where all seeds come from.
-        verbose : int, default=0
-            Show a progress bar.
-        score_name, difference_to, std_display_style : default=None, None, "fill_between"
-            As in `from_results`.
-        ax, line_kw, fill_between_kw, errorbar_kw : default=None
-            As in `from_results`.
+            Strategies to compare.
+        score_name : str, default=None
+            Name of the score; None takes it from `scoring`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        **options : dict
+            Further arguments of `active_learning_curve`, from `n_initial` to `verbose`, and
+            of `plot`.
 
         Returns
         -------
@@ -244,7 +166,7 @@ class ActiveLearningCurveDisplay:
         Raises
         ------
         ImportError
-            matplotlib is not installed; nothing is run.
+            matplotlib is not installed; no strategy is run.
         ValueError
             As `active_learning_curve` and `plot`.
 
@@ -262,36 +184,10 @@ class ActiveLearningCurveDisplay:
         'number of labelled rows'
         """
         require("matplotlib", f"{cls.__name__}.from_estimator")
-        results = active_learning_curve(
-            estimator,
-            X,
-            y,
-            strategies,
-            n_initial=n_initial,
-            batch_size=batch_size,
-            n_rounds=n_rounds,
-            n_repeats=n_repeats,
-            X_test=X_test,
-            y_test=y_test,
-            test_size=test_size,
-            scoring=scoring,
-            oracle=oracle,
-            checkpoint=checkpoint,
-            error_score=error_score,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        return cls.from_results(
-            results,
-            score_name=score_name,
-            difference_to=difference_to,
-            std_display_style=std_display_style,
-            ax=ax,
-            line_kw=line_kw,
-            fill_between_kw=fill_between_kw,
-            errorbar_kw=errorbar_kw,
-        )
+        drawn_by = signature(cls.plot).parameters
+        drawing = {key: options.pop(key) for key in drawn_by if key in options}
+        results = active_learning_curve(estimator, X, y, strategies, **options)
+        return cls.from_results(results, score_name=score_name, ax=ax, **drawing)
 
     def plot(
         self,
@@ -318,12 +214,9 @@ class ActiveLearningCurveDisplay:
             One repeat has none.
         score_name : str, default=None
             Name of the score, in place of the stored one.
-        line_kw : dict, default=None
-            Properties of all lines, passed to `Axes.plot`.
-        fill_between_kw : dict, default=None
-            Properties of all bands, passed to `Axes.fill_between`.
-        errorbar_kw : dict, default=None
-            Properties of all lines with bars, passed to `Axes.errorbar`.
+        line_kw, fill_between_kw, errorbar_kw : dict, default=None
+            Properties of all lines (`Axes.plot`), of bands (`Axes.fill_between`) and of lines
+            with bars (`Axes.errorbar`).
 
         Returns
         -------
@@ -339,8 +232,6 @@ class ActiveLearningCurveDisplay:
             the only one, or `std_display_style` is none of those above.
         """
         require("matplotlib", f"{type(self).__name__}.plot")
-        from matplotlib.ticker import MaxNLocator
-
         check_option("std_display_style", std_display_style, ("fill_between", "errorbar", None))
         x, scores = _check_scores(self.n_labelled, self.scores)
         # Each strategy looks the same in every picture of these results.
@@ -351,7 +242,7 @@ class ActiveLearningCurveDisplay:
         if n_repeats == 1:
             std_display_style = None
 
-        self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
+        self.ax_ = axes_for(ax)
         self.figure_ = self.ax_.figure
         self.reference_line_ = None
         if difference_to is not None:
@@ -360,41 +251,35 @@ class ActiveLearningCurveDisplay:
             )
         drawn = {}
         for name, values in scores.items():
-            mean = values.mean(axis=0)
-            error = np.zeros(len(x))
-            if std_display_style is not None:
-                error = values.std(axis=0, ddof=1) / np.sqrt(n_repeats)
             area = normalised_area(x, values).mean()
             drawn[name] = draw_mean(
                 self.ax_,
                 x,
-                mean,
-                error,
+                values.T,
                 std_display_style,
-                look=looks[name] | {"label": _label(name, area, difference_to is not None)},
+                looks[name] | {"label": _label(name, area, difference_to is not None)},
                 band={"alpha": 0.15},
                 bars={"elinewidth": 1},
                 line_kw=line_kw,
                 fill_between_kw=fill_between_kw,
                 errorbar_kw=errorbar_kw,
             )
-        lines, bars, bands = (
-            dict(zip(drawn, artists, strict=True))
-            for artists in zip(*drawn.values(), strict=True)
-        )
-        self.lines_ = lines
-        self.errorbars_ = bars if std_display_style == "errorbar" else None
-        self.fill_betweens_ = bands if std_display_style == "fill_between" else None
-        self.ax_.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+        self.lines_ = {name: curve.line for name, curve in drawn.items()}
+        self.errorbars_ = self.fill_betweens_ = None
+        if std_display_style == "errorbar":
+            self.errorbars_ = {name: curve.errorbar for name, curve in drawn.items()}
+        elif std_display_style == "fill_between":
+            self.fill_betweens_ = {name: curve.fill_between for name, curve in drawn.items()}
+        whole_ticks(self.ax_.xaxis)
         measured = self.score_name if score_name is None else score_name
-        told = plain_text("Score" if measured is None else measured)
+        label = plain_text("Score" if measured is None else measured)
         title, bounds = "mean area", score_range(measured)
         if difference_to is not None:
-            told += f" minus that of {plain_text(difference_to)}"
+            label += f" minus that of {plain_text(difference_to)}"
             title, bounds = "difference in mean area", (-np.inf, np.inf)
         over = f"mean of {count(n_repeats, 'repeat')}" if n_repeats > 1 else "one repeat"
         over += "" if std_display_style is None else " ± 1 standard error"
-        self.ax_.set(xlabel="number of labelled rows", ylabel=f"{told}\n{over}")
+        self.ax_.set(xlabel="number of labelled rows", ylabel=f"{label}\n{over}")
         end_at(self.ax_, bounds)
         add_legend(self.ax_, title, handlelength=3.2)
         return self

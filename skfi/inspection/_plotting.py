@@ -1,15 +1,11 @@
-"""What all displays need of matplotlib: axes, safe text, and where an axis ends.
-
-matplotlib is an optional dependency, so nothing here imports it before it draws.
-"""
+"""What all displays need of matplotlib, which is optional and imported when drawing only."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from .._utils._extras import require
+from sklearn.utils.validation import check_is_fitted
 
 # Okabe and Ito's colours, told apart by colour-blind readers. Where two of them meet in
 # one picture they differ in lightness or in shape too, for prints in grey.
@@ -20,9 +16,8 @@ GREY = "#8A8A8A"
 BLACK = "#000000"
 
 
-def axes_for(ax: Any, caller: str) -> Any:
-    """The axes to draw on: those given, or those of a new figure."""
-    require("matplotlib", caller)
+def axes_for(ax: Any) -> Any:
+    """The axes to draw on, of a new figure if there are none."""
     import matplotlib.pyplot as plt
 
     if ax is None:
@@ -37,11 +32,18 @@ def plain_text(text: Any) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def style(defaults: dict, given: dict | None, artist: type) -> dict:
-    """Keyword arguments of an artist, by whichever alias ("lw", "linewidth") given."""
+def style(defaults: dict, chosen: dict | None, artist: type) -> dict:
+    """Keyword arguments of an artist; those chosen may be aliases ("lw", "linewidth")."""
     from matplotlib import cbook
 
-    return {**defaults, **cbook.normalize_kwargs(given or {}, artist)}
+    return {**defaults, **cbook.normalize_kwargs(chosen or {}, artist)}
+
+
+def whole_ticks(axis: Any) -> None:
+    """Ticks at whole numbers only, for an axis of rows."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def count(number: int, noun: str = "row") -> str:
@@ -49,53 +51,55 @@ def count(number: int, noun: str = "row") -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+class MeanCurve(NamedTuple):
+    """Artists of a curve of means; bars and band are None where they are not drawn."""
+
+    line: Any
+    errorbar: Any
+    fill_between: Any
+
+
 def draw_mean(
     ax: Any,
     x: np.ndarray,
-    mean: np.ndarray,
-    error: np.ndarray,
+    scores: np.ndarray,
     display_style: str | None,
-    *,
     look: dict,
+    *,
     band: dict,
     bars: dict,
     line_kw: dict | None,
     fill_between_kw: dict | None,
     errorbar_kw: dict | None,
-) -> tuple[Any, Any, Any]:
-    """A curve of means, and one standard error to each side as a band or as bars.
+) -> MeanCurve:
+    """A curve of means of scores (n, n_repeats), with one standard error as a band or bars.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Axes to draw on.
-    x, mean, error : ndarrays of shape (n,)
-        Where the means are, and their errors.
-    display_style : {"fill_between", "errorbar"} or None
-        How errors are shown.
-    look, band, bars : dict
-        Properties of the line; those of the band; and what the line has beside with bars.
-    line_kw, fill_between_kw, errorbar_kw : dict or None
-        What the user wants instead.
-
-    Returns
-    -------
-    line, errorbar, fill_between : matplotlib artists
-        The last two None where they are not drawn.
+    `look` is of the line, `band` of the band, and `bars` what a line with bars has beside;
+    the last three are properties that the user chose.
     """
     from matplotlib.collections import PolyCollection
     from matplotlib.lines import Line2D
 
-    if display_style == "errorbar":
+    mean, n_repeats = scores.mean(axis=1), scores.shape[1]
+    error = scores.std(axis=1, ddof=1) / np.sqrt(n_repeats) if n_repeats > 1 else None
+    if error is not None and display_style == "errorbar":
         look = {**look, "capsize": 3, **bars}
         errorbar = ax.errorbar(x, mean, error, **style(look, errorbar_kw, Line2D))
-        return errorbar.lines[0], errorbar, None
+        return MeanCurve(errorbar.lines[0], errorbar, None)
     (line,) = ax.plot(x, mean, **style(look, line_kw, Line2D))
-    if display_style is None:
-        return line, None, None
+    if error is None or display_style is None:
+        return MeanCurve(line, None, None)
     band = {"facecolor": line.get_color(), "linewidth": 0, "zorder": 1, **band}
     band = style(band, fill_between_kw, PolyCollection)
-    return line, None, ax.fill_between(x, mean - error, mean + error, **band)
+    return MeanCurve(line, None, ax.fill_between(x, mean - error, mean + error, **band))
+
+
+def check_has(trimmer: Any, attributes: tuple[str, ...], remedy: str) -> None:
+    """Refuse an estimator that is not fitted, or that has no such attributes once it is."""
+    missing = [name for name in attributes if not hasattr(trimmer, name)]
+    if missing:
+        check_is_fitted(trimmer)
+        raise TypeError(f"{type(trimmer).__name__} has no {' and no '.join(missing)}. {remedy}")
 
 
 def check_option(name: str, value: Any, options: tuple) -> None:

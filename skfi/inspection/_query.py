@@ -1,12 +1,13 @@
-"""QueryDisplay: where in the pool the rows lie that a strategy asks for.
+"""QueryDisplay: where in the pool the rows of a batch lie.
 
-A batch may be good rows that are all the same, or outliers that nobody needs. Neither shows in
-scores; both do in a picture of the pool.
+Scores do not show whether a batch repeats itself or consists of outliers; a picture does.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -58,14 +59,11 @@ class QueryDisplay:
         Scale of the scores, if there are some and it was asked for.
     legend_ : matplotlib Legend or None
         Legend outside of the axes, if it was asked for.
-    ax_ : matplotlib Axes
-        Axes with the picture.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes with the picture, and their figure.
 
     See Also
     --------
-    QueryDisplay.from_estimator : Ask a strategy, and draw.
     skfi.FIEmbedding : Coordinates in which FI is a squared length.
 
     Notes
@@ -117,13 +115,9 @@ class QueryDisplay:
         random_state=0,
         score_name=None,
         ax=None,
-        legend=True,
-        colorbar=True,
-        pool_kw=None,
-        batch_kw=None,
-        labelled_kw=None,
+        **plot_options,
     ):
-        """Ask a strategy for a batch, and draw it.
+        """Query a strategy for a batch, and draw it.
 
         Parameters
         ----------
@@ -138,22 +132,20 @@ class QueryDisplay:
         y_labelled : array-like of shape (n_labelled,), default=None
             Their labels.
         batch_size : int, default=None
-            Rows to ask for; None is the strategy's own number.
+            Size of the batch; None is the strategy's own number.
         projection : transformer, default=None
             From rows to at least two columns, of which the first two are drawn. One that is
             not fitted is fitted on the pool. None draws rows of two features as they are,
             and others in the first two principal components of what the classifier's last
-            step sees of them.
+            step gets of them.
         random_state : int, RandomState instance or None, default=0
             Of the principal components.
         score_name : str, default=None
             Name of the scores; None is the strategy's class.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
-        legend, colorbar : bool, default=True
-            See `plot`, as for all that follow.
-        pool_kw, batch_kw, labelled_kw : dict, default=None
-            Properties of the marks.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -162,8 +154,6 @@ class QueryDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         sklearn.exceptions.NotFittedError
             The strategy is not fitted.
         ValueError
@@ -175,26 +165,16 @@ class QueryDisplay:
         if (X_labelled is None) != (y_labelled is None):
             raise ValueError("Pass X_labelled and y_labelled together, or neither.")
         batch, scores = strategy.query(X_pool, batch_size, return_utilities=True)
-        coordinates, names, project = _projected(
-            getattr(strategy, "estimator_", None), X_pool, projection, random_state
-        )
-        display = cls(
-            coordinates,
+        plane = _plane(getattr(strategy, "estimator_", None), X_pool, projection, random_state)
+        return cls(
+            plane.project(X_pool),
             batch,
             scores=scores,
-            labelled=None if X_labelled is None else project(X_labelled),
+            labelled=None if X_labelled is None else plane.project(X_labelled),
             labels=y_labelled,
-            names=names,
+            names=plane.names,
             score_name=score_name or f"score of {type(strategy).__name__}",
-        )
-        return display.plot(
-            ax=ax,
-            legend=legend,
-            colorbar=colorbar,
-            pool_kw=pool_kw,
-            batch_kw=batch_kw,
-            labelled_kw=labelled_kw,
-        )
+        ).plot(ax=ax, **plot_options)
 
     def plot(
         self,
@@ -219,12 +199,9 @@ class QueryDisplay:
             Add the scale of the scores beside the axes. Scales are the same in all
             pictures; for one beside several panels, see `matplotlib.figure.Figure.colorbar`
             and `pool_`.
-        pool_kw : dict, default=None
-            Properties of the pool's marks.
-        batch_kw : dict, default=None
-            Properties of the rings around the batch.
-        labelled_kw : dict, default=None
-            Properties of the labelled rows' marks.
+        pool_kw, batch_kw, labelled_kw : dict, default=None
+            Properties of the marks of the pool, of the rings around the batch and of the
+            marks of labelled rows, passed to `Axes.scatter`.
 
         Returns
         -------
@@ -256,7 +233,7 @@ class QueryDisplay:
         classes = [] if self.labelled is None else self._classes()
 
         alone = ax is None
-        ax = axes_for(ax, f"{type(self).__name__}.plot")
+        ax = axes_for(ax)
         self.pool_ = ax.scatter(*points.T, **style(plain | shade, pool_kw, PathCollection))
         self.colorbar_ = None
         if colorbar and self.scores is not None:
@@ -264,37 +241,23 @@ class QueryDisplay:
             name = "score" if self.score_name is None else plain_text(self.score_name)
             self.colorbar_.set_label(f"rank of the {name}")
         self.labelled_ = []
-        for k, (told, rows) in enumerate(classes):
-            mark = {
-                "s": 30,
-                "marker": _MARKS[k % len(_MARKS)],
-                "facecolor": "white",
-                "edgecolor": BLACK,
-                "linewidth": 1.0,
-                "zorder": 3,
-                "label": told,
-            }
-            drawn = ax.scatter(*rows.T, **style(mark, labelled_kw, PathCollection))
-            self.labelled_.append(drawn)
-        ring = {
-            "s": 70,
-            "facecolor": "none",
-            "edgecolor": VERMILION,
-            "linewidth": 1.8,
-            "zorder": 4,
-            "label": f"asked for ({len(batch)})",
-        }
+        for k, (label, rows) in enumerate(classes):
+            mark = {"facecolor": "white", "edgecolor": BLACK, "linewidth": 1.0, "zorder": 3}
+            mark |= {"s": 30, "marker": _MARKS[k % len(_MARKS)], "label": label}
+            self.labelled_.append(
+                ax.scatter(*rows.T, **style(mark, labelled_kw, PathCollection))
+            )
+        ring = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 1.8, "zorder": 4}
+        ring |= {"s": 70, "label": f"asked for ({len(batch)})"}
         self.batch_ = ax.scatter(*points[batch].T, **style(ring, batch_kw, PathCollection))
-        names = ("", "") if self.names is None else map(plain_text, self.names)
-        for setter, name in zip((ax.set_xlabel, ax.set_ylabel), names, strict=True):
-            setter(name)
+        xlabel, ylabel = ("", "") if self.names is None else map(plain_text, self.names)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
         self.legend_ = None
-        if legend:
-            if alone:
-                look = {"loc": "outside lower center", "ncols": 2, "frameon": False}
-                self.legend_ = ax.figure.legend(**look)
-            else:
-                self.legend_ = add_legend(ax)
+        if legend and alone:
+            look = {"loc": "outside lower center", "ncols": 2, "frameon": False}
+            self.legend_ = ax.figure.legend(**look)
+        elif legend:
+            self.legend_ = add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -331,38 +294,39 @@ def _ranks(scores, n: int) -> np.ndarray:
     return (rankdata(scores) - 1) / max(n - 1, 1)
 
 
-def _projected(model, X_pool, projection, random_state):
-    """Coordinates of the pool, names of the axes, and the map for other rows."""
+class _Plane(NamedTuple):
+    """How rows are drawn in two dimensions."""
+
+    project: Callable[[Any], np.ndarray]
+    names: tuple[str, ...]
+
+
+def _plane(model, X_pool, projection, random_state) -> _Plane:
+    """The two features of the rows, two principal components, or a projection's columns."""
     if projection is None:
-        columns = getattr(X_pool, "columns", None)
-        rows = representation(None, X_pool) if _is_plane(X_pool) else None
-        if rows is not None:
-            names = ("feature 0", "feature 1") if columns is None else tuple(columns)
-            return rows, names, lambda X: representation(None, X)
-        seen = representation(model, X_pool)
-        pca = PCA(2, random_state=check_random_state(random_state)).fit(seen)
-        shares = pca.explained_variance_ratio_
-        names = tuple(
-            f"component {k + 1} ({s:.0%} of the variance)" for k, s in enumerate(shares)
+        if len(getattr(X_pool, "shape", ())) == 2 and X_pool.shape[1] == 2:
+            columns = getattr(X_pool, "columns", ("feature 0", "feature 1"))
+            return _Plane(partial(representation, None), tuple(columns))
+        rows = representation(model, X_pool)
+        pca = PCA(2, random_state=check_random_state(random_state)).fit(rows)
+        names = (
+            f"component {k} ({share:.0%} of the variance)"
+            for k, share in enumerate(pca.explained_variance_ratio_, start=1)
         )
-        return pca.transform(seen), names, lambda X: pca.transform(representation(model, X))
+        return _Plane(lambda X: pca.transform(representation(model, X)), tuple(names))
     try:
         check_is_fitted(projection)
     except NotFittedError:
         projection = fit_on_own_rows(clone(projection), X_pool, None)
 
     def project(X):
-        found = np.asarray(projection.transform(own_rows(projection, X)))
-        if found.ndim != 2 or found.shape[0] != _num_samples(X) or found.shape[1] < 2:
+        columns = np.asarray(projection.transform(own_rows(projection, X)))
+        if columns.ndim != 2 or len(columns) != _num_samples(X) or columns.shape[1] < 2:
             raise ValueError(
                 f"projection must give at least two columns, got an array of shape "
-                f"{found.shape} for {_num_samples(X)} rows."
+                f"{columns.shape} for {_num_samples(X)} rows."
             )
-        return found[:, :2]
+        return columns[:, :2]
 
     kind = type(projection).__name__
-    return project(X_pool), (f"{kind} 1", f"{kind} 2"), project
-
-
-def _is_plane(X) -> bool:
-    return len(getattr(X, "shape", ())) == 2 and X.shape[1] == 2
+    return _Plane(project, (f"{kind} 1", f"{kind} 2"))

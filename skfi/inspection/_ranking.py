@@ -1,11 +1,8 @@
-"""Scores of rows in the order of a picture: what is drawn of them, and on which scale.
-
-Rows may have no score, and scores span many decades or have both signs.
-"""
+"""Rows in order of their score, and a scale for scores of many decades or both signs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -13,25 +10,22 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from ._plotting import check_option
 
 
-def rank_rows(influence, support, highlight):
-    """Rows that were scored, highest first.
+class RankedRows(NamedTuple):
+    """Rows that were scored, highest score first; `n` counts those that were not, too."""
 
-    Returns
-    -------
-    scores : ndarray of shape (n_scored,)
-        Scores, descending.
-    dropped : ndarray of bool of shape (n_scored,)
-        Which of these rows were dropped.
-    marked : ndarray of bool of shape (n_scored,)
-        Which of them are to be marked.
-    n : int
-        Number of rows, scored or not.
-    """
+    scores: np.ndarray
+    dropped: np.ndarray
+    marked: np.ndarray
+    n: int
+
+
+def rank_rows(influence, support, highlight) -> RankedRows:
+    """Rows by their score, with masks of those that were dropped and of those to mark."""
     influence, dropped = _check_scores(influence, support)
     marked = _check_highlight(highlight, len(influence))
     # Ties: dropped rows first, so that the rows a budget took are the first ranks.
     order = np.lexsort((~dropped, -influence))[: (~np.isnan(influence)).sum()]
-    return influence[order], dropped[order], marked[order], len(influence)
+    return RankedRows(influence[order], dropped[order], marked[order], len(influence))
 
 
 def _check_scores(influence, support):
@@ -123,10 +117,7 @@ def is_top(dropped) -> bool:
 
 
 def bin_edges(scores, bins, cut) -> np.ndarray:
-    """Edges of bins, one of which begins at the threshold `cut`, if that is not None.
-
-    So none holds rows of both sides of it.
-    """
+    """Edges of bins, one of which begins at `cut`, so that no bin holds rows of both sides."""
     edges = np.histogram_bin_edges(scores, bins)
     if cut is None or not scores[-1] < cut <= scores[0]:
         return edges

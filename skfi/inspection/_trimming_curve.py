@@ -1,13 +1,12 @@
 """TrimmingCurveDisplay: whether dropping rows helps, and how many.
 
-The answer is a comparison of cross-validated scores with each other and with the score of
-training on all rows, and is only as sure as the folds agree; so the picture shows both.
+The scores are compared with each other and with that of training on all rows; how far the
+folds agree shows how sure the comparison is.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils._extras import require
 from ._budget_scores import check_scores, kind_of, position, read_cv_results, unit_of
@@ -18,11 +17,13 @@ from ._plotting import (
     VERMILION,
     add_legend,
     axes_for,
+    check_has,
     check_option,
     count,
     draw_mean,
     end_at,
     plain_text,
+    whole_ticks,
 )
 from ._score_names import score_range, trimmer_score_name
 
@@ -61,26 +62,20 @@ class TrimmingCurveDisplay:
     ----------
     line_ : matplotlib Line2D or None
         Mean scores; None for ``std_display_style="errorbar"``.
-    errorbar_ : matplotlib ErrorbarContainer or None
-        Mean scores with bars, for ``std_display_style="errorbar"``.
-    fill_between_ : matplotlib PolyCollection or None
-        Band of one standard error, for ``std_display_style="fill_between"`` and two
-        folds or more.
+    errorbar_, fill_between_ : matplotlib ErrorbarContainer, PolyCollection or None
+        Bars or band of one standard error, for the `std_display_style` of that name and
+        two folds or more.
     fold_lines_ : list of matplotlib Line2D or None
         One line a fold, if these were asked for.
     baseline_line_ : matplotlib Line2D or None
         Line at the score of training on all rows.
     chosen_marker_ : matplotlib Line2D or None
         Mark on the chosen budget.
-    ax_ : matplotlib Axes
-        Axes with the picture.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes with the picture, and their figure.
 
     See Also
     --------
-    TrimmingCurveDisplay.from_estimator : Draw the results of a fitted FITrimmerCV.
-    TrimmingCurveDisplay.from_cv_results : Draw the results of a search over budgets.
     InfluenceDisplay : Scores of the rows, and which were dropped.
 
     Notes
@@ -88,11 +83,10 @@ class TrimmingCurveDisplay:
     Curves drawn on the same axes share one legend, in which entries that say the same
     are shown once; tell them apart by ``line_kw={"label": …, "color": …}``.
 
-    The standard error is the standard deviation over the folds (with n_folds − 1 in the
-    denominator) divided by the square root of their number. All budgets are scored on
-    the same folds, so that two budgets can differ more surely than their bands suggest:
-    look at the lines of the single folds. The score of the best of many budgets is
-    too good, however narrow the band.
+    The standard error of the mean is over folds, with n_folds − 1 in the denominator. All
+    budgets are scored on the same folds, so that two budgets can differ more surely than
+    their bands suggest: look at the lines of the single folds. The score of the best of many
+    budgets is too good, however narrow the band.
 
     Examples
     --------
@@ -133,20 +127,9 @@ class TrimmingCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        trimmer,
-        *,
-        score_name=None,
-        baseline="auto",
-        std_display_style="fill_between",
-        show_folds=False,
-        name=None,
-        ax=None,
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
+        cls, trimmer, *, score_name=None, baseline="auto", name=None, ax=None, **plot_options
     ):
-        """Draw what a fitted FITrimmerCV found for each budget, and which it chose.
+        """Draw the scores of a fitted FITrimmerCV for each budget, and which it chose.
 
         Parameters
         ----------
@@ -156,12 +139,14 @@ class TrimmingCurveDisplay:
         score_name : str, default=None
             Name of the score; None takes it from the trimmer's `scoring`, or from its
             classifier where that is scored by its accuracy.
-        baseline, std_display_style, show_folds : default="auto", "fill_between", False
-            As in `from_cv_results`.
+        baseline : float, "auto" or None, default="auto"
+            Score of training on all rows, see `TrimmingCurveDisplay`.
         name : str, default=None
             Name shown above the legend; None is the class name of `trimmer`.
-        ax, line_kw, fill_between_kw, errorbar_kw : default=None
-            As in `from_cv_results`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -170,8 +155,6 @@ class TrimmingCurveDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         sklearn.exceptions.NotFittedError
             The trimmer is not fitted.
         TypeError
@@ -180,14 +163,12 @@ class TrimmingCurveDisplay:
             As `from_cv_results`.
         """
         require("matplotlib", f"{cls.__name__}.from_estimator")
-        missing = [a for a in ("cv_results_", "budget_") if not hasattr(trimmer, a)]
-        if missing:
-            check_is_fitted(trimmer)
-            raise TypeError(
-                f"{type(trimmer).__name__} has no {' and no '.join(missing)}. Pass a fitted "
-                "FITrimmerCV, or the cv_results_ of a search over budgets to "
-                f"{cls.__name__}.from_cv_results."
-            )
+        check_has(
+            trimmer,
+            ("cv_results_", "budget_"),
+            "Pass a fitted FITrimmerCV, or the cv_results_ of a search over budgets to "
+            f"{cls.__name__}.from_cv_results.",
+        )
         support = getattr(trimmer, "support_", None)
         return cls.from_cv_results(
             trimmer.cv_results_,
@@ -195,13 +176,9 @@ class TrimmingCurveDisplay:
             baseline=baseline,
             n_samples=None if support is None else len(support),
             score_name=trimmer_score_name(trimmer) if score_name is None else score_name,
-            std_display_style=std_display_style,
-            show_folds=show_folds,
             name=type(trimmer).__name__ if name is None else name,
             ax=ax,
-            line_kw=line_kw,
-            fill_between_kw=fill_between_kw,
-            errorbar_kw=errorbar_kw,
+            **plot_options,
         )
 
     @classmethod
@@ -213,13 +190,9 @@ class TrimmingCurveDisplay:
         baseline="auto",
         n_samples=None,
         score_name=None,
-        std_display_style="fill_between",
-        show_folds=False,
         name=None,
         ax=None,
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
+        **plot_options,
     ):
         """Draw the results of a search over budgets.
 
@@ -233,16 +206,15 @@ class TrimmingCurveDisplay:
         baseline : float, "auto" or None, default="auto"
             Score of training on all rows, see `TrimmingCurveDisplay`.
         n_samples : int, default=None
-            Number of rows that numbers of rows are taken of, to draw them as shares
-            where shares were tried too.
+            Number of training rows, see `TrimmingCurveDisplay`.
         score_name : str, default=None
             Name of the score; None is "Score".
-        std_display_style, show_folds : default="fill_between", False
-            As in `plot`.
         name : str, default=None
             Name shown above the legend.
-        ax, line_kw, fill_between_kw, errorbar_kw : default=None
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        **plot_options : dict
+            Further arguments of `plot`.
 
         Returns
         -------
@@ -251,11 +223,9 @@ class TrimmingCurveDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed.
         ValueError
-            Not exactly one parameter is a budget, a budget stands there more than once,
-            there are no scores of single folds, or as `plot`.
+            Not exactly one parameter is a budget, a budget is listed more than once,
+            scores of single folds are missing, or as `plot`.
 
         Examples
         --------
@@ -274,24 +244,16 @@ class TrimmingCurveDisplay:
         'rows dropped, %'
         """
         require("matplotlib", f"{cls.__name__}.from_cv_results")
-        budgets, scores = read_cv_results(cv_results)
-        display = cls(
-            budgets,
-            scores,
+        searched = read_cv_results(cv_results)
+        return cls(
+            searched.budgets,
+            searched.scores,
             chosen=chosen,
             baseline=baseline,
             n_samples=n_samples,
             score_name=score_name,
             estimator_name=name,
-        )
-        return display.plot(
-            ax=ax,
-            std_display_style=std_display_style,
-            show_folds=show_folds,
-            line_kw=line_kw,
-            fill_between_kw=fill_between_kw,
-            errorbar_kw=errorbar_kw,
-        )
+        ).plot(ax=ax, **plot_options)
 
     def plot(
         self,
@@ -317,12 +279,9 @@ class TrimmingCurveDisplay:
             Draw a thin line for each fold.
         score_name : str, default=None
             Name of the score, in place of the stored one.
-        line_kw : dict, default=None
-            Properties of the line, passed to `Axes.plot`.
-        fill_between_kw : dict, default=None
-            Properties of the band, passed to `Axes.fill_between`.
-        errorbar_kw : dict, default=None
-            Properties of the line with bars, passed to `Axes.errorbar`.
+        line_kw, fill_between_kw, errorbar_kw : dict, default=None
+            Properties of the line (`Axes.plot`), of bands (`Axes.fill_between`) and of lines
+            with bars (`Axes.errorbar`).
 
         Returns
         -------
@@ -339,52 +298,39 @@ class TrimmingCurveDisplay:
             no sense, or `std_display_style` is none of those above.
         """
         require("matplotlib", f"{type(self).__name__}.plot")
-        from matplotlib.ticker import MaxNLocator
-
         check_option("std_display_style", std_display_style, ("fill_between", "errorbar", None))
         budgets, scores = check_scores(self.budgets, self.scores)
         unit = unit_of(budgets, self.n_samples)
         x = np.array([position(budget, unit, self.n_samples) for budget in budgets])
         order = np.argsort(x, kind="stable")
         x, scores = x[order], scores[order]
-        mean = scores.mean(axis=1)
-        n_folds = scores.shape[1]
-        error = np.zeros(len(x))
-        if n_folds > 1 and std_display_style is not None:
-            error = scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
-        else:
-            std_display_style = None
+        mean, n_folds = scores.mean(axis=1), scores.shape[1]
         chosen = self._locate_chosen(x, unit)
         baseline = self._find_baseline(x, mean)
 
-        self.ax_ = axes_for(ax, f"{type(self).__name__}.plot")
+        self.ax_ = axes_for(ax)
         self.figure_ = self.ax_.figure
         self.fold_lines_ = None
         if show_folds:
             self.fold_lines_ = self.ax_.plot(x, scores, color=GREY, linewidth=0.7, zorder=1.5)
             self.fold_lines_[0].set_label(plain_text(f"single {self.fold_name}s"))
-        label = f"mean over {self.fold_name}s" if n_folds > 1 else f"one {self.fold_name}"
-        label = plain_text(label)
-        line, self.errorbar_, self.fill_between_ = draw_mean(
+        one = f"one {self.fold_name}"
+        label = plain_text(f"mean over {self.fold_name}s" if n_folds > 1 else one)
+        look = {"color": BLUE, "linewidth": 1.8, "marker": "o", "markersize": 5}
+        drawn = draw_mean(
             self.ax_,
             x,
-            mean,
-            error,
+            scores,
             std_display_style,
-            look={
-                "color": BLUE,
-                "linewidth": 1.8,
-                "marker": "o",
-                "markersize": 5,
-                "label": label,
-            },
+            look | {"label": label},
             band={"alpha": 0.2, "label": "± 1 standard error"},
             bars={"label": f"{label} ± 1 standard error"},
             line_kw=line_kw,
             fill_between_kw=fill_between_kw,
             errorbar_kw=errorbar_kw,
         )
-        self.line_ = line if self.errorbar_ is None else None
+        self.errorbar_, self.fill_between_ = drawn.errorbar, drawn.fill_between
+        self.line_ = drawn.line if drawn.errorbar is None else None
         self.baseline_line_ = self.chosen_marker_ = None
         if baseline is not None:
             self.baseline_line_ = self.ax_.axhline(
@@ -393,26 +339,15 @@ class TrimmingCurveDisplay:
         if chosen is not None:
             at = x[chosen]
             amount = f"{at:.3g} %" if unit == "share" else count(int(at))
+            star = {"marker": "*", "markersize": 15, "color": VERMILION, "linestyle": ""}
+            star |= {"markeredgecolor": BLACK, "markeredgewidth": 0.8, "zorder": 3}
             (self.chosen_marker_,) = self.ax_.plot(
-                [at],
-                [mean[chosen]],
-                linestyle="",
-                marker="*",
-                markersize=15,
-                color=VERMILION,
-                markeredgecolor=BLACK,
-                markeredgewidth=0.8,
-                zorder=3,
-                label=f"chosen: {amount}",
+                [at], [mean[chosen]], label=f"chosen: {amount}", **star
             )
         if unit == "rows":
-            self.ax_.xaxis.set_major_locator(
-                MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-            )
+            whole_ticks(self.ax_.xaxis)
         name = self.score_name if score_name is None else score_name
-        over = f"mean of {count(n_folds, self.fold_name)}"
-        if n_folds == 1:
-            over = f"one {self.fold_name}"
+        over = f"mean of {count(n_folds, self.fold_name)}" if n_folds > 1 else one
         self.ax_.set(
             xlabel="rows dropped, %" if unit == "share" else "number of rows dropped",
             ylabel=plain_text(f"{'Score' if name is None else name}, {over}"),

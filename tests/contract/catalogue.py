@@ -245,7 +245,10 @@ def _draw(kind, maker: str, values: dict) -> dict[str, Any]:
         values["cv_results"] = _trimmer(kind, values).cv_results_
     if "estimator" in needed:
         values["estimator"] = values["unfitted"]
-    display = function(**arguments(function, values))
+    chosen = arguments(function, values)
+    if "strategies" in needed:  # passes the rest on
+        chosen |= arguments(skfi.active_learning_curve, values)
+    display = function(**chosen)
     display.plot(ax=ax())
     return {k: v for k, v in vars(display).items() if isinstance(v, np.ndarray)}
 
