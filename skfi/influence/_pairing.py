@@ -99,6 +99,10 @@ class LinearReader:
         with self._one_thread:
             return np.concatenate(list(map_blocks(part, X.shape[0], size)))
 
+    def log_proba(self, X) -> np.ndarray:
+        """Log-probabilities of features X (b, K)."""
+        return self._map(lambda x, seen: seen.log_p, X)
+
     def mapped(self, function: Callable, doubles_per_row: int) -> Callable[[Any], np.ndarray]:
         """Function of features (b, d) out of one of blocks ``(x̃, Looked)``."""
         return lambda X: self._map(function, X, size=block_rows(doubles_per_row))
@@ -262,7 +266,8 @@ class NetworkPairing:
             "root": self.curved.root() if self.metric == "mahalanobis" else None,
         }
 
-    def _log_proba(self, X) -> np.ndarray:
+    def log_proba(self, X) -> np.ndarray:
+        """Log-probabilities of rows X (b, K)."""
         from ..network._network import scores_all
 
         network = self.curved.network
@@ -294,7 +299,7 @@ class NetworkPairing:
         def function(X) -> np.ndarray:
             pairs = self.pairwise(X, None, score)[:, self.present]
             fi = aggregate_rows(aggregate, pairs, weight) if share is None else pairs @ share
-            return finish(score, fi, self._log_proba(X))
+            return finish(score, fi, self.log_proba(X))
 
         return function
 

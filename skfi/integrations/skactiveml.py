@@ -207,7 +207,7 @@ class FIQueryStrategy(_PoolStrategy):
     ----------
     utility : {"flip_ratio", "fi", "fi_margin"}, default="flip_ratio"
         What rows are scored by; "fi" is the paper's FI^active.
-    selection : {"diverse", "top", "power"}, default="diverse"
+    selection : {"cover", "diverse", "top", "power"}, default="cover"
         How a batch is chosen by the scores; "top" is the paper's.
     shortlist, aggregate, validation_loss, metric : default=5, "median", "log_loss", "euclidean"
         As in `skfi.FIActiveSampler`.
@@ -251,7 +251,7 @@ class FIQueryStrategy(_PoolStrategy):
     def __init__(
         self,
         utility="flip_ratio",
-        selection="diverse",
+        selection="cover",
         shortlist=5,
         aggregate="median",
         validation_loss="log_loss",

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.utils import _safe_indexing, check_random_state
@@ -20,12 +19,13 @@ from ..bridge._base import require_bridge
 from ..bridge._network import CURVATURES, Choices
 from ..bridge._skorch import given_or_default
 from ..influence._active import score_pool
-from ..influence._pairing import LinearPairing, NetworkPairing, pair_fitted, row_batches
+from ..influence._pairing import LinearPairing, NetworkPairing, pair_fitted
 from ..linear._aggregate import resolve_aggregate
 from ..linear._losses import resolve_validation_loss
 from ..linear._pool_gradients import SCORES
 from ..linear._vectors import in_length
 from ._base import QueryStrategy, predict_pool, representation
+from ._cover import CoverSpace, select_cover, stacked_features
 from ._select import select_diverse, select_power, select_top
 
 
@@ -51,14 +51,15 @@ class FIActiveSampler(QueryStrategy):
         the two largest probabilities, which leaves out rows that are far from every boundary.
         "flip_ratio" is √FI of the log-odds of the two most probable classes over these
         log-odds themselves: how near the row is to being decided the other way.
-    selection : {"diverse", "top", "power"}, default="diverse"
-        "top" takes the highest scores (the paper). "diverse" is k-means++ on vectors whose
+    selection : {"cover", "diverse", "top", "power"}, default="cover"
+        "cover" chooses the rows of the shortlist that are near most of the pool's uncertain
+        rows and far from labelled ones, see Notes. "diverse" is k-means++ on vectors whose
         squared lengths are the scores and whose directions are those of the FI embedding (for
         the flip ratio, of the loss's gradient, as in BADGE, where it has the closed form).
-        "power" draws in proportion to the scores.
+        "top" takes the highest scores (the paper). "power" draws in proportion to the scores.
     shortlist : int, default=5
-        "diverse" chooses among this many times as many rows as are asked for, those with the
-        highest scores; None is the whole pool.
+        "cover" and "diverse" choose among this many times as many rows as are asked for, those
+        with the highest scores; None is the whole pool.
     aggregate : {"median", "trimmed_mean", "mean", "lower_quartile", "row_trimmed_mean"} or \
             callable, default="median"
         From FI through each training row to one number, see `skfi.fi_active`. The paper's is
@@ -136,7 +137,7 @@ class FIActiveSampler(QueryStrategy):
     _parameter_constraints: dict = {
         **QueryStrategy._parameter_constraints,
         "utility": [StrOptions(set(SCORES))],
-        "selection": [StrOptions({"diverse", "top", "power"})],
+        "selection": [StrOptions({"cover", "diverse", "top", "power"})],
         "aggregate": [str, callable],
         "validation_loss": [str, callable],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
@@ -154,7 +155,7 @@ class FIActiveSampler(QueryStrategy):
         *,
         batch_size=1,
         utility="flip_ratio",
-        selection="diverse",
+        selection="cover",
         shortlist=5,
         aggregate="median",
         validation_loss="log_loss",
@@ -270,9 +271,14 @@ class FIActiveSampler(QueryStrategy):
             return select_power(scores, size, rng)
         if self.selection == "top":
             return select_top(scores, size, rng)
+        longest = len(scores) if self.shortlist is None else self.shortlist * size
+        if self.selection == "cover":
+            best = select_top(scores, longest, rng)
+            space = CoverSpace(self.estimator_, self._paired())
+            return best[select_cover(space, X_pool, self._X_labelled, best, size, rng)]
         if self.shortlist is None:
             return self._spread(X_pool, scores, size, rng)
-        best = select_top(scores, self.shortlist * size, rng)
+        best = select_top(scores, longest, rng)
         rows = _safe_indexing(X_pool, best)
         return best[self._spread(rows, scores[best], size, rng)]
 
@@ -281,12 +287,7 @@ class FIActiveSampler(QueryStrategy):
     ) -> np.ndarray:
         """k-means++ on vectors whose squared lengths are the scores."""
         pairing = self._paired()
-        batches = row_batches(rows, pairing.doubles_per_row)
-        parts = [pairing.features(batch, "X_pool") for batch in batches]
-        if sparse.issparse(parts[0]):
-            features = sparse.vstack(parts, "csr")
-        else:
-            features = np.concatenate(parts)
+        features = stacked_features(pairing, rows)
         vectors = pairing.vectors(features, self.aggregate, self.utility)
         with one_blas_thread():  # many small products
             return select_diverse(*in_length(vectors, scores), size, rng)

@@ -56,6 +56,7 @@ WEIGHTED = dict(
     utility="fi_margin",
     aggregate="row_trimmed_mean",
     validation_loss="expected_error",
+    selection="diverse",
     shortlist=None,
 )
 
@@ -136,7 +137,7 @@ def test_utilities_are_the_scores_of_the_unlabelled_rows(data):
     np.testing.assert_array_equal(strategy.query(X, y, classifier(), batch_size=4), asked)
 
 
-@pytest.mark.parametrize("selection", ["top", "diverse"])
+@pytest.mark.parametrize("selection", ["top", "cover", "diverse"])
 def test_rows_asked_for_are_those_of_the_sampler(data, selection):
     X, _, y = data
     labelled = ~np.isnan(y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -123,8 +124,9 @@ def test_diverse_batches_hold_no_duplicates(data):
     repeated = np.repeat(pool[:30], 5, axis=0)
     top = FIActiveSampler(selection="top", batch_size=5, random_state=0).fit(X, y)
     assert len(np.unique(top.query(repeated) // 5)) == 1
-    for utility in ("fi", "fi_margin", "flip_ratio"):
-        sampler = FIActiveSampler(utility=utility, batch_size=20, random_state=0).fit(X, y)
+    for utility, selection in product(("fi", "flip_ratio"), ("cover", "diverse")):
+        settings = dict(utility=utility, selection=selection, batch_size=20, random_state=0)
+        sampler = FIActiveSampler(**settings).fit(X, y)
         asked = sampler.query(repeated)
         assert len(np.unique(asked // 5)) == 20
     everything = sampler.query(repeated, len(repeated))
@@ -134,7 +136,7 @@ def test_diverse_batches_hold_no_duplicates(data):
 @pytest.mark.parametrize("utility", ["fi", "fi_margin", "flip_ratio"])
 def test_diverse_starts_at_the_highest_score(data, utility):
     X, y, pool = data
-    sampler = FIActiveSampler(utility=utility, random_state=0).fit(X, y)
+    sampler = FIActiveSampler(utility=utility, selection="diverse", random_state=0).fit(X, y)
     scores = sampler.score_samples(pool)
     assert sampler.query(pool)[0] == scores.argmax()
 
@@ -146,7 +148,7 @@ def test_diverse_batches_of_enormous_scores(aggregate):
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(C=1e6, max_iter=10_000)
     sampler = FIActiveSampler(model, batch_size=5, aggregate=aggregate, random_state=0)
-    sampler.set_params(shortlist=None).fit(X[::2], y[::2])
+    sampler.set_params(selection="diverse", shortlist=None).fit(X[::2], y[::2])
     assert sampler.score_samples(X[1::2]).max() > 1e120
     assert len(set(sampler.query(X[1::2]))) == 5
 
@@ -262,7 +264,7 @@ def test_it_helps_on_digits():
         (dict(aggregate="middle"), ValueError, "aggregate='middle'"),
         (dict(curvature="cg"), ValueError, "'curvature' parameter"),
         (dict(batch_size=0), ValueError, "'batch_size' parameter"),
-        (dict(subsample=0.2), ValueError, "needs vectors"),
+        (dict(selection="diverse", subsample=0.2), ValueError, "needs vectors"),
         (dict(subsample=1.5), ValueError, "'subsample' parameter"),
         (dict(validation_loss="hinge"), ValueError, "validation_loss='hinge'"),
         (dict(damping=-1.0), ValueError, "damping=-1.0"),
