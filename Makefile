@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 
 .PHONY: demo test test-oldest test-oldest-torch test-install docs lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
-	bench-queries bench-subsample bench-wide bench-classes bench-large plan \
+	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
 	figure-approximation study study-cnn study-queries study-cli paper paper-quick browser clean
 
 demo: .venv-demo/ready
@@ -83,6 +83,10 @@ bench-ratios: .venv-test/ready .venv-peers/ready
 # 20,000 texts of 100,000 hashed columns; ten minutes.
 bench-wide: .venv-test/ready
 	.venv-test/bin/python benchmarks/wide_text.py
+
+# Covering the pool: time at a pool of 2,000, memory at a million rows; a minute.
+bench-cover: .venv-test/ready
+	.venv-test/bin/python benchmarks/query_cover.py
 
 # K-FAC as classes become many, beside the fit; about a minute.
 bench-classes: .venv-test/ready

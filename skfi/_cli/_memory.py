@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn import get_config
 
+from ..queries._cover import cover_cells
 from ..trimming._methods import METHODS
 from ._console import CommandError, shown
 
@@ -61,12 +62,13 @@ def trim_bytes(
 
 
 def query_bytes(
-    model: str, strategy: str, width: int, n_rows: int, n_pool: int, n_classes: int
+    model: str, strategy: str, width: int, n_rows: int, n_pool: int, n_classes: int, size: int
 ) -> float:
     """Most that ``skfi query`` takes beside the tables, in bytes."""
     n_bytes = fit_bytes(model, width, n_rows + n_pool, n_classes)
     if strategy == "fi":
         n_bytes += score_bytes(width, n_rows + n_pool, n_classes)
+        n_bytes += 8.0 * cover_cells(n_pool, size)
     return n_bytes
 
 

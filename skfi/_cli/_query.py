@@ -123,7 +123,10 @@ def _asked_by(model: str, strategy: str) -> str:
 def _check_memory(args, width: int, labelled: Table, pool: Table, n_classes: int) -> float:
     """Bytes that the run takes at most, which have to be free."""
     sizes = (width, labelled.n_rows, pool.n_rows, n_classes)
-    needed = {name: query_bytes(args.model, name, *sizes) for name in (args.strategy, "margin")}
+    needed = {
+        name: query_bytes(args.model, name, *sizes, args.number)
+        for name in (args.strategy, "margin")
+    }
     n_bytes, least = needed[args.strategy], needed["margin"]
     remedy = "Leave columns out with --ignore, or merge classes."
     if least < n_bytes / 2:

@@ -29,8 +29,19 @@ from ._uncertainty import margin
 _NEIGHBOUR = 5
 # Witnesses of a larger pool are a random sample: fewer for long shortlists, for the kernel is
 # kept.
-_MOST_WITNESSES, _LEAST_WITNESSES, _CELLS = 20_000, 1_000, 20_000_000
+_MOST_WITNESSES, _LEAST_WITNESSES, _CELLS = 20_000, 1_000, 10_000_000
 _ROUNDING = 1e-12
+
+
+def n_witnesses(n_candidates: int) -> int:
+    """Most rows of the pool that a batch is chosen to cover."""
+    return min(max(_CELLS // n_candidates, _LEAST_WITNESSES), _MOST_WITNESSES)
+
+
+def cover_cells(n_pool: int, size: int, shortlist: int = 5) -> int:
+    """Doubles that choosing ``size`` rows of a pool takes."""
+    n_candidates = min(shortlist * size, n_pool)
+    return 4 * n_candidates * min(n_pool, n_witnesses(n_candidates))
 
 
 class CoverSpace:
@@ -88,7 +99,7 @@ def select_cover(
 ) -> np.ndarray:
     """Positions in the shortlist ``best`` of the rows that cover the pool, best first."""
     n_pool = _num_samples(X_pool)
-    most = min(max(_CELLS // len(best), _LEAST_WITNESSES), _MOST_WITNESSES)
+    most = n_witnesses(len(best))
     witnesses = X_pool
     if n_pool > most:
         witnesses = _safe_indexing(X_pool, np.sort(rng.choice(n_pool, most, replace=False)))

@@ -36,7 +36,7 @@ class FIActiveSampler(QueryStrategy):
     if the training rows moved a little and the classifier were fitted again. The paper asks for
     the rows that score highest; rows that score alike are then asked together, and a batch
     holds near-duplicates. By default FI is set against the row's margin here, and the batch is
-    spread out among the best.
+    chosen among the best to cover the pool.
 
     Parameters
     ----------
@@ -107,6 +107,18 @@ class FIActiveSampler(QueryStrategy):
 
     Notes
     -----
+    ``selection="cover"`` is greedy. With S the shortlist, u_j = 1 - (p_1 - p_2) of a row j of
+    the pool, k(i, j) = exp(-‖x_i - x_j‖² / 2h²) and c_j the largest k of j and a labelled row,
+    it adds the row i of S with the largest Σ_j u_j max(0, k(i, j) - c_j), sets c_j to
+    max(c_j, k(i, j)), and repeats. h² is the median over the pool of the squared distance to
+    the sixth nearest row of S. Distances are taken in what the classifier sees after the steps
+    of a Pipeline, of a network in its last layer's input. Where the rows reach a linear
+    classifier as they come, columns are divided by their standard deviations in the pool. Of a
+    pool of more than 20,000 rows (fewer where S has more than 500) the sum is over a random
+    sample: of 40,000 rows a batch for a sample of 20,000 reached 99.5 % of the coverage of a
+    batch for all of them, for 5,000 96 %, for 1,000 86 %. The kernel takes up to 80 MB, or
+    8 kB a row of S where S has more than 10,000.
+
     The paper's algorithms: Algorithm 2 is ``utility="fi", selection="top",
     aggregate="trimmed_mean", validation_loss="log_loss", curvature="kfac"``, for a network
     with ``approximation="kfsvd"`` and its rank k in `n_components`; Algorithm 4 is the same
@@ -115,6 +127,11 @@ class FIActiveSampler(QueryStrategy):
     References
     ----------
     :cite:t:`yu2025`, Section 4.
+
+    Coverage by a kernel, weighted by uncertainty: Bae et al., "Uncertainty Herding: One Active
+    Learning Method for All Label Budgets", ICLR 2025; its shortlist and weights differ. The
+    greedy bound: Nemhauser, Wolsey & Fisher, "An analysis of approximations for maximizing
+    submodular set functions", Mathematical Programming 1978.
 
     Arthur & Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007.
 

@@ -103,7 +103,8 @@ def linear_cases() -> dict[str, Callable[[], np.ndarray]]:
             PowerMargin(),
             BALD(posterior="laplace", n_draws=8),
             FIActiveSampler(),
-            FIActiveSampler(utility="fi_margin", aggregate="mean"),
+            FIActiveSampler(selection="diverse"),
+            FIActiveSampler(utility="fi_margin", aggregate="mean", selection="diverse"),
             FIActiveSampler(utility="fi", selection="top", aggregate="trimmed_mean"),
             FIActiveSampler(selection="power", curvature="kfac"),
         ):
