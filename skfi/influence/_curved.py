@@ -22,13 +22,14 @@ from .._utils._trained_rows import trained_rows, unfrozen, warn_of_unequal_step
 from ..bridge import Bridge, bridge
 from ..bridge._base import as_given, innermost
 from ..bridge._network import SPARSE_LAYER, Choices, NetworkBridge
-from ..linear._by_rows import sum_by_rows
+from ..linear._by_rows import RowHessian, sum_by_rows
 from ..linear._covariance import Whitening
 from ..linear._curvature import resolve_damping
 from ..linear._memory import by_rows, check_fits, columns_instead, kronecker_fits
 from ..linear._objective import fit_curvature, mean_eigenvalue
 from ..linear._operators import Curvature, Objective
 from ..linear._softmax import SoftmaxLinear
+from ..linear._sparse_columns import SparseHessian, sparse_width
 from ._rows import (
     Rows,
     check_names,
@@ -87,9 +88,10 @@ class InfluenceDetails:
         Euclidean norm of the gradient of the mean objective in these parameters; 0 at
         the optimum that the formulas differentiate.
     residual : float or None
-        Relative error where a matrix of rows by rows stands for H, or K-FAC's: the larger of
-        ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
-        changes in a sample of the rows' solves. Otherwise None.
+        Relative error where a matrix of rows by rows stands for H, or K-FAC's, and where
+        sparse columns are solved for: the larger of ``‖Hh - u‖/‖u‖``, u the validation loss's
+        gradient, and of what a step of refinement changes in a sample of the rows' solves.
+        Otherwise None.
     penalty_known : bool
         False where a network's optimizer decays weights in a way whose penalty is not known;
         scores are then computed without a penalty.
@@ -115,7 +117,7 @@ class CurvedLinear:
     curvature: Curvature
     details: InfluenceDetails
     damping: float = 0.0  # in units of the summed loss
-    by_rows: bool = False  # whether a matrix of rows by rows stands for H
+    by_rows: bool = False  # whether rows, or sparse columns, stand for H
 
     @property
     def _kronecker(self) -> bool:
@@ -287,11 +289,12 @@ def _curve_linear(
         curvature = "exact" if small or choices.curvature == "ggn" else "kfac"
     kronecker = curvature == "kfac"
     n_present = int(np.count_nonzero(train.weight))
-    rows = wide and by_rows(model, n_present, kronecker)
+    columns = sparse_width(model, train.X, n_present) if wide and not kronecker else 0
+    rows = bool(columns) or (wide and by_rows(model, n_present, kronecker))
     remedy = _FEWER_COLUMNS
     if wide and choices.curvature == "auto" and weight.ndim == 1:
         remedy = (_KFAC if kronecker_fits(model, n_present) else "") + remedy
-    check_fits(model, n_present, rows, kronecker, remedy)
+    check_fits(model, columns or n_present, rows, kronecker, remedy)
     damping = choices.damping
     if damping == "auto" and not network:
         damping = 0.0  # at an optimum there is nothing to make up for
@@ -301,7 +304,8 @@ def _curve_linear(
         total: Objective
         inverse: Curvature | None = None
         if rows:
-            total = sum_by_rows(*data, kronecker=kronecker)
+            kind = SparseHessian if columns else RowHessian
+            total = sum_by_rows(*data, kronecker=kronecker, kind=kind)
             used = resolve_damping(damping, mean_eigenvalue(total, model, unit), penalty)
             inverse = _invert_by_rows(total, model, used * unit, n_present, kronecker)
         rows = inverse is not None

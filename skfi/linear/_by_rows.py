@@ -22,6 +22,7 @@ is ``S̄ ⊗ M`` with ``q² = s``, the rows' weights, w their sum, and (`_kronec
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,7 @@ from ._softmax import SoftmaxLinear, float_rows, weight_columns
 _LEAST_Q = 1e-150
 # Rows whose solves are checked, and the steps that refine H⁻¹u at most.
 _CHECKED_ROWS, _REFINEMENTS = 16, 3
+_SOLVED = 4 * np.finfo(np.float64).eps  # what is left of u then is rounding
 _GRAM_ROWS = 256
 # Bytes of a matrix that LAPACK may factor by several threads.
 _MOST_SHARED = 2**31
@@ -122,7 +124,7 @@ class RowHessian:
         lengths = row_norms(self.rows.X, squared=True) + float(self.model.fit_intercept)
         return float(self.mass @ lengths)
 
-    def invert(self, model: SoftmaxLinear, damping: float = 0.0) -> RowCurvature:
+    def invert(self, model: SoftmaxLinear, damping: float = 0.0) -> RefinedCurvature:
         """H⁻¹ by rows; ``damping``, in units of the summed loss, is added to the penalty."""
         penalty = model.l2[0] + damping
         if not self.kronecker:
@@ -155,7 +157,12 @@ class RowHessian:
 
 
 def sum_by_rows(
-    model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray, kronecker: bool = False
+    model: SoftmaxLinear,
+    X,
+    y: np.ndarray,
+    weight: np.ndarray,
+    kronecker: bool = False,
+    kind: type[RowHessian] = RowHessian,
 ) -> Objective:
     """The solver's objective over all rows, whose Hessian, or K-FAC's, is inverted by rows."""
     check_one_weight(weight)
@@ -166,10 +173,10 @@ def sum_by_rows(
         if isinstance(link, Softmax):
             S = link.basis.T @ S @ link.basis
         mean_S = S / rows.weight.sum()
-        hessian = RowHessian(model, rows, rows.weight, mean_S, True)
+        hessian = kind(model, rows, rows.weight, mean_S, True)
     else:
         mass = rows.weight * link.curvature(rows.z)[:, 0]
-        hessian = RowHessian(model, rows, mass, np.ones((1, 1)), False)
+        hessian = kind(model, rows, mass, np.ones((1, 1)), False)
     loss = float((weight_columns(link.loss(rows.z, rows.y)) * w).sum())
     loss += 0.5 * float((model.l2 * model.beta**2).sum())
     gradient = model.moment(rows.X, w * rows.r) + model.l2 * model.beta
@@ -177,35 +184,14 @@ def sum_by_rows(
 
 
 @dataclass(frozen=True, eq=False)
-class RowCurvature(ProductCurvature):
-    """H⁻¹ = O ⊗ M⁻¹, the latter by rows."""
+class RefinedCurvature(ProductCurvature):
+    """H⁻¹ = O ⊗ M⁻¹, whose solves are refined and checked by products with the rows."""
 
     hessian: RowHessian
     mean_S: np.ndarray  # O⁻¹
     outputs: np.ndarray  # O (q, q); 1 for a single output's own Hessian
     penalty: float  # λ
     penalty_of_intercept: float  # μ
-    P: np.ndarray  # P̃ (n, n)
-    own: np.ndarray  # diagonal of B - I (n,)
-    e: np.ndarray
-    sigma: float
-
-    def inputs_times(self, vectors: np.ndarray) -> np.ndarray:
-        """M⁻¹ times vectors (..., p)."""
-        model, rows, d = self.hessian.model, self.hessian.rows, self.hessian.model.n_features
-        q = self.hessian.q[:, None]
-        flat = vectors.reshape(-1, vectors.shape[-1])
-        weighted = q * (rows.X @ flat[:, :d].T) / self.penalty
-        lifted = self.P @ weighted
-        out = np.empty_like(flat)
-        if model.fit_intercept:
-            lifted += np.outer(self.e, flat[:, d] / self.sigma)
-            out[:, d] = (flat[:, d] - self.e @ weighted) / self.sigma
-        of_weights = out[:, :d]
-        np.divide(flat[:, :d], self.penalty, out=of_weights)
-        lifted *= q / self.penalty
-        of_weights[:, rows.columns] -= (rows.transposed @ lifted).T
-        return out.reshape(vectors.shape)
 
     def factor_times(self, vectors: np.ndarray) -> np.ndarray:
         """M times vectors (anything, p)."""
@@ -228,6 +214,8 @@ class RowCurvature(ProductCurvature):
         h = self.inputs_times(target)
         rest = target - self.factor_times(h)
         for _ in range(_REFINEMENTS):
+            if np.linalg.norm(rest) <= _SOLVED * np.linalg.norm(target):
+                break
             better = h + self.inputs_times(rest)
             better_rest = target - self.factor_times(better)
             if not np.linalg.norm(better_rest) < np.linalg.norm(rest):
@@ -241,32 +229,17 @@ class RowCurvature(ProductCurvature):
     @cached_property
     def error_of_rows(self) -> float:
         """Largest relative change of ``M⁻¹x̃`` by a step of refinement, over a few rows."""
-        model, counted, q = self.hessian.model, self.hessian.rows, self.hessian.q
-        n, d = counted.X.shape
+        counted, n = self.hessian.rows, self.hessian.rows.X.shape[0]
         rows = np.unique(np.linspace(0, n - 1, min(n, _CHECKED_ROWS)).astype(int))
         X = counted.X[rows].toarray() if sparse.issparse(counted.X) else counted.X[rows]
-        X = model.extended(X)
-        solved = np.zeros((len(rows), model.beta.shape[1]))
-        solved[:, :d][:, counted.columns] = self.tau(rows).T
-        if model.fit_intercept:
-            solved[:, d] = self.e[rows] / (q[rows] * self.sigma)
-        X -= self.factor_times(solved)
-        step = np.linalg.norm(self.inputs_times(X), axis=1)
+        X, solved = self.hessian.model.extended(X), self.solved_rows(rows)
+        step = np.linalg.norm(self.inputs_times(X - self.factor_times(solved)), axis=1)
         length = np.linalg.norm(solved, axis=1)
         return float(np.divide(step, length, out=np.zeros_like(step), where=length > 0).max())
 
-    def tau(self, rows: slice | np.ndarray) -> np.ndarray:
-        """τ of some rows, in the columns that are not empty (columns, b)."""
-        lifted = self.P[rows].T * self.hessian.q[:, None]
-        lifted /= self.hessian.q[rows] * self.penalty
-        return self.hessian.rows.transposed @ lifted
-
-    def leverage(self, rows: np.ndarray, tau: np.ndarray) -> np.ndarray:
-        """x̃ᵀM⁻¹x̃ of some rows, of which ``tau`` is τ (columns, b)."""
-        leverage = _dots(self.hessian.rows.filled[rows], tau.T)
-        if self.hessian.model.fit_intercept:
-            leverage += self.e[rows] / (self.hessian.q[rows] * self.sigma)
-        return leverage
+    @abstractmethod
+    def solved_rows(self, rows: np.ndarray) -> np.ndarray:
+        """M⁻¹x̃ of some rows (b, p), from what scores use."""
 
     def dense(self) -> KroneckerCurvature:
         """The same as matrices, that of the inputs of columns by columns."""
@@ -278,6 +251,54 @@ class RowCurvature(ProductCurvature):
 
     def half_solve(self, noise: np.ndarray) -> np.ndarray:
         return self.dense().half_solve(noise)
+
+
+@dataclass(frozen=True, eq=False)
+class RowCurvature(RefinedCurvature):
+    """H⁻¹ = O ⊗ M⁻¹, the latter by rows."""
+
+    P: np.ndarray  # P̃ (n, n)
+    own: np.ndarray  # diagonal of B - I (n,)
+    e: np.ndarray
+    sigma: float
+
+    def inputs_times(self, vectors: np.ndarray) -> np.ndarray:
+        """M⁻¹ times vectors (..., p)."""
+        model, rows, d = self.hessian.model, self.hessian.rows, self.hessian.model.n_features
+        q = self.hessian.q[:, None]
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        weighted = q * (rows.X @ flat[:, :d].T) / self.penalty
+        lifted = self.P @ weighted
+        out = np.empty_like(flat)
+        if model.fit_intercept:
+            lifted += np.outer(self.e, flat[:, d] / self.sigma)
+            out[:, d] = (flat[:, d] - self.e @ weighted) / self.sigma
+        of_weights = out[:, :d]
+        np.divide(flat[:, :d], self.penalty, out=of_weights)
+        lifted *= q / self.penalty
+        of_weights[:, rows.columns] -= (rows.transposed @ lifted).T
+        return out.reshape(vectors.shape)
+
+    def solved_rows(self, rows: np.ndarray) -> np.ndarray:
+        model, columns = self.hessian.model, self.hessian.rows.columns
+        solved = np.zeros((len(rows), model.beta.shape[1]))
+        solved[:, : model.n_features][:, columns] = self.tau(rows).T
+        if model.fit_intercept:
+            solved[:, -1] = self.e[rows] / (self.hessian.q[rows] * self.sigma)
+        return solved
+
+    def tau(self, rows: slice | np.ndarray) -> np.ndarray:
+        """τ of some rows, in the columns that are not empty (columns, b)."""
+        lifted = self.P[rows].T * self.hessian.q[:, None]
+        lifted /= self.hessian.q[rows] * self.penalty
+        return self.hessian.rows.transposed @ lifted
+
+    def leverage(self, rows: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """x̃ᵀM⁻¹x̃ of some rows, of which ``tau`` is τ (columns, b)."""
+        leverage = dots(self.hessian.rows.filled[rows], tau.T)
+        if self.hessian.model.fit_intercept:
+            leverage += self.e[rows] / (self.hessian.q[rows] * self.sigma)
+        return leverage
 
     def influence(
         self,
@@ -301,7 +322,7 @@ def _invert_rows(
     of_weights, of_intercept = float(penalty[0]), float(penalty[-1])
     P, q = hessian.gram(of_weights), hessian.q
     own = P.diagonal() - 1.0
-    _invert_in_place(P)
+    invert_in_place(P)
     e, sigma = np.zeros(len(q)), 1.0
     if hessian.model.fit_intercept:  # there is something to border with
         e = P @ q
@@ -311,7 +332,7 @@ def _invert_rows(
     return RowCurvature(hessian, mean_S, outputs, of_weights, of_intercept, P, own, e, sigma)
 
 
-def _dots(X, dense: np.ndarray) -> np.ndarray:
+def dots(X, dense: np.ndarray) -> np.ndarray:
     """Row by row inner products."""
     if sparse.issparse(X):
         return np.asarray(X.multiply(dense).sum(axis=1)).ravel()
@@ -327,7 +348,7 @@ def _threads_of_lapack(B: np.ndarray) -> AbstractContextManager[None]:
     return one_blas_thread(unless=B.nbytes < _MOST_SHARED)
 
 
-def _invert_in_place(B: np.ndarray) -> None:
+def invert_in_place(B: np.ndarray) -> None:
     """B⁻¹ in place of B (n, n), whose lower triangle is read; it is at least the identity."""
     # LAPACK counts by columns: its upper triangle of Bᵀ is the lower one here.
     with _threads_of_lapack(B):

@@ -27,7 +27,7 @@ def by_rows(model: SoftmaxLinear, n_rows: int, kronecker: bool = False) -> bool:
 
     ``kronecker``: to K-FAC's, of any number of outputs.
     """
-    if not _possible(model, kronecker):
+    if not one_l2_penalty(model, kronecker):
         return False
     if model.beta.shape[1] > n_rows:
         return True
@@ -68,7 +68,7 @@ def check_fits(
     square = f"a matrix of {n_rows:,} rows by rows takes {_size(8 * n_rows**2)}"
     if rows:
         instead = f", and {square}"
-    elif _possible(model, kronecker):
+    elif one_l2_penalty(model, kronecker):
         instead = f"; {square}, and stands in for it in scores against validation rows only"
     else:
         where = "there are two classes, an L2 penalty and none of L1"
@@ -81,7 +81,8 @@ def check_fits(
     )
 
 
-def _possible(model: SoftmaxLinear, kronecker: bool) -> bool:
+def one_l2_penalty(model: SoftmaxLinear, kronecker: bool) -> bool:
+    """Whether H, or K-FAC's, is one number on the weights and the rows beside it."""
     l2 = model.l2[:, : model.n_features]
     even = bool((model.l2 == model.l2[0]).all())  # the intercepts', too
     one_penalty = even and not model.l1.any() and bool(0 < l2.min() == l2.max())

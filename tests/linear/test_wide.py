@@ -371,6 +371,6 @@ def test_a_matrix_of_two_gib_is_factored_by_one_thread(monkeypatch):
     B = np.eye(30) + A @ A.T
     expected = np.linalg.inv(B)
     with threadpool_limits(2, user_api="blas"):
-        _by_rows._invert_in_place(B)
+        _by_rows.invert_in_place(B)
     np.testing.assert_allclose(B, expected, rtol=1e-9)
     assert {threads for pools in seen for threads in pools} == {1}
