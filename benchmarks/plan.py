@@ -90,7 +90,8 @@ def main() -> None:
     sent = passes * WORKERS * matrix / 1024
     print(f"| over the network: sums up, coefficients down | {sent:,.1f} GiB in all |")
     print(f"| scores | {8 * ROWS / 2**30:.1f} GiB, where the rows are |")
-    print(f"| selection: four histograms a worker | {4 * WORKERS * 0.5:,.0f} MiB |")
+    selected = 8 * 8 * 0.01 * ROWS / 2**20
+    print(f"| selection of 1 %, of one worker at a time | {selected:,.0f} MiB |")
     pool = ROWS * cost["a pool row, mean"] / 3600
     print(f"| a pool of {ROWS:.0e}, mean over labelled rows | {pool:,.0f} core hours |")
     print(f"\nskfi {skfi.__version__}, scikit-learn {sklearn.__version__}, ", end="")

@@ -8,11 +8,11 @@ with chunks as the rows have them.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from numbers import Integral
-from operator import add, getitem
 from typing import Any
 from uuid import uuid4
 
@@ -200,7 +200,7 @@ def combine(function: Callable, label: str, *values: Given) -> Delayed:
 def split(values: Delayed, n_parts: int) -> list[Delayed]:
     """The elements of a list that is computed first."""
     name = f"{values.key}-part"
-    tasks = {(name, k): (getitem, values.key, k) for k in range(n_parts)}
+    tasks = {(name, k): (operator.getitem, values.key, k) for k in range(n_parts)}
     graph = _graph(name, tasks, [values])
     return [Delayed(key, graph, layer=name) for key in tasks]
 
@@ -217,9 +217,9 @@ def compute_now(value: Delayed):
     return da.Array(graph, name, chunks=(), dtype=object).compute()
 
 
-def _add(parts: list):
-    found = [part for part in parts if part is not None]
-    return reduce(add, found) if found else None
+def _join(add: Callable, parts: list):
+    parts = [part for part in parts if part is not None]
+    return reduce(add, parts) if parts else None
 
 
 def sum_blocks(
@@ -228,6 +228,7 @@ def sum_blocks(
     label: str,
     split_every: Any = SPLIT_EVERY,
     given: Sequence[Given] = (),
+    add: Callable = operator.add,
 ) -> Delayed:
     """`each_block`, added up in the blocks' order; None where no block has rows.
 
@@ -241,10 +242,11 @@ def sum_blocks(
     parts = each_block(blocks, function, label, given)
     left, level = [part.key for part in parts], 0
     name, tasks = f"{label}-sum-{uuid4().hex}", {}
+    join = partial(_join, add)
     while len(left) > 1 or level == 0:
         above = [(name, level, k) for k in range(-(-len(left) // step))]
         for k, key in enumerate(above):
-            tasks[key] = (_add, left[k * step : (k + 1) * step])
+            tasks[key] = (join, left[k * step : (k + 1) * step])
         left, level = above, level + 1
     return Delayed(left[0], _graph(name, tasks, parts[:1]), layer=name)
 

@@ -1,4 +1,4 @@
-"""The highest of the scores of a dask array: histograms, added up as a tree."""
+"""The highest of the scores of a dask array: the highest of its chunks, joined as a tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 
 from .._utils._budget import budget_rows, check_budget
-from .._utils._select import LEVELS, Cut, chosen, count_ties, digit_counts, next_digit
+from .._utils._select import Cut, Highest, chosen, count_ties, highest
 from ._dask_blocks import (
     SPLIT_EVERY,
     combine,
@@ -24,9 +24,9 @@ from ._dask_blocks import (
 def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     """Which rows have the highest scores, as a lazy mask.
 
-    Nothing is sorted, and nothing is brought together: four histograms of 65,536 counts,
-    each added up over all chunks, find the score at which to cut. Ties go by row order, as
-    in a stable sort.
+    The highest scores of all chunks, joined as a tree, give the score at which to cut. Of
+    equal scores those of the first rows are chosen, as in a stable sort. One worker holds up
+    to ``8 * split_every`` bytes for each row of the budget.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     budget : int or float
         How many rows to choose, or a share in [0, 1) of all rows, rounded down.
     split_every : int, default=8
-        Histograms that one task adds up.
+        Chunks whose highest scores one task joins.
 
     Returns
     -------
@@ -79,11 +79,11 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     if n_rows is not None:
         _rows_chosen(budget, n_rows)  # says at once what is too much
     total = sum_blocks(blocks, _count, "skfi-count", split_every)
-    cut = combine(partial(_first_cut, budget), "skfi-cut", total)
-    for level in range(LEVELS):
-        digits = partial(_digits, level)
-        found = sum_blocks(blocks, digits, "skfi-digits", split_every, given=[cut])
-        cut = combine(_longer, "skfi-cut", cut, found)
+    number = combine(partial(_number_chosen, budget), "skfi-number", total)
+    best = sum_blocks(
+        blocks, highest, "skfi-highest", split_every, given=[number], add=Highest.join
+    )
+    cut = combine(_cut, "skfi-cut", best)
     ties = each_block(blocks, count_ties, "skfi-ties", given=[cut])
     before = split(combine(_running, "skfi-ties-before", ties), len(ties))
     return map_blocks(blocks, chosen, "skfi-chosen", np.bool_, given=[cut, before])
@@ -102,16 +102,12 @@ def _count(scores: np.ndarray) -> int:
     return len(scores)
 
 
-def _first_cut(budget, n_rows: int | None) -> Cut:
-    return Cut(0, _rows_chosen(budget, n_rows or 0))
+def _number_chosen(budget: float, n_rows: int | None) -> int:
+    return _rows_chosen(budget, n_rows or 0)
 
 
-def _digits(level: int, scores: np.ndarray, cut: Cut) -> np.ndarray:
-    return digit_counts(scores, cut.key, level)
-
-
-def _longer(cut: Cut, counts: np.ndarray | None) -> Cut:
-    return cut if counts is None else next_digit(cut, counts)
+def _cut(best: Highest | None) -> Cut:
+    return Cut(np.inf, 0) if best is None else best.cut()
 
 
 def _running(ties: list[int | None]) -> list[int]:

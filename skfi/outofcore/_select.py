@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from .._utils._budget import budget_rows
 from .._utils._chunks import row_blocks
-from .._utils._select import chosen, count_ties, digit_counts, find_cut
-
-_CHUNK = 2**16  # scores at once: some 3 MiB of temporaries
+from .._utils._select import chosen, count_ties, highest
 
 
-def select_top(scores, budget, *, chunk=_CHUNK):
+def select_top(scores: Any, budget: float, *, chunk: int = 2**16) -> np.ndarray:
     """Choose the rows with the highest scores, without sorting them.
 
-    Goes through the scores six times, a block at a time, which is linear in their number.
+    Reads the scores twice, in blocks. Beside the mask, memory holds two copies of the scores
+    that are chosen: 16 bytes for each row of the budget.
 
     Parameters
     ----------
@@ -26,7 +24,7 @@ def select_top(scores, budget, *, chunk=_CHUNK):
     budget : int or float
         How many rows to choose: a number (int), or a share in [0, 1) rounded down.
     chunk : int, default=65536
-        Scores that are looked at at once.
+        Scores of a block, or as many as are chosen where these are more.
 
     Returns
     -------
@@ -56,26 +54,21 @@ def select_top(scores, budget, *, chunk=_CHUNK):
         raise ValueError(
             f"scores have shape {tuple(scores.shape)}, and must be one a row (n,)."
         )
-    if isinstance(chunk, bool) or not isinstance(chunk, Integral) or chunk < 1:
+    if chunk < 1:
         raise ValueError(f"chunk={chunk!r} must be a number of scores, at least 1.")
     n = int(scores.shape[0])
     number = budget_rows(budget, n)
     if number > n:
         raise ValueError(f"budget={budget} is more than the {n:,} scores there are.")
-    blocks = list(row_blocks(n, int(chunk)))
+    blocks = list(row_blocks(n, max(chunk, number)))
+    best = highest(np.empty(0), number)
     for rows in blocks:
-        if np.isnan(np.asarray(scores[rows])).any():
+        block = np.asarray(scores[rows])
+        if np.isnan(block).any():
             raise ValueError(f"scores hold NaN in rows {rows.start:,} to {rows.stop - 1:,}.")
+        best = best.join(highest(block, number))
     top = np.zeros(n, dtype=bool)
-    if not number:
-        return top
-
-    def counts(prefix: int, level: int) -> np.ndarray:
-        parts = (digit_counts(np.asarray(scores[rows]), prefix, level) for rows in blocks)
-        return reduce(np.add, parts)
-
-    cut = find_cut(counts, number)
-    before = 0
+    cut, before = best.cut(), 0
     for rows in blocks:
         block = np.asarray(scores[rows])
         top[rows] = chosen(block, cut, before)

@@ -127,13 +127,13 @@ def test_warns_where_the_fit_is_another():
 
 @pytest.mark.parametrize("split_every", [2, 4, 8])
 def test_a_tree_never_adds_more_than_it_is_told(monkeypatch, split_every):
-    widths, add = [], _dask_blocks._add
+    widths, join = [], _dask_blocks._join
 
-    def counted(parts):
+    def counted(add, parts):
         widths.append(len(parts))
-        return add(parts)
+        return join(add, parts)
 
-    monkeypatch.setattr(_dask_blocks, "_add", counted)
+    monkeypatch.setattr(_dask_blocks, "_join", counted)
     blocks = _dask_blocks.in_blocks(X=da.ones((100, 1), chunks=(1, 1)), y=None)
     total = _dask_blocks.sum_blocks(blocks, lambda X, y: len(X), "test", split_every)
     assert total.compute() == 100
