@@ -36,7 +36,8 @@ from skfi._utils._chunks import (
     row_blocks,
 )
 from skfi.bridge._network import Choices
-from skfi.influence._solved import SolvedLinear, solve_fitted
+from skfi.influence._curved import LinearReading
+from skfi.influence._reading import read_fitted
 from skfi.linear._blocks import BlockCurvature
 from skfi.linear._geometry import (
     _MAX,
@@ -45,6 +46,7 @@ from skfi.linear._geometry import (
     _norm_in_probabilities,
 )
 from skfi.linear._links import Sigmoid
+from skfi.linear._losses import resolve_validation_loss
 from skfi.linear._scores import perturb_rows
 from skfi.linear._softmax import SoftmaxLinear, weight_columns
 
@@ -72,10 +74,11 @@ def fi_paired(
     numbers.
     """
     choices = Choices(curvature="exact")  # of a network: its last layer
-    solved = solve_fitted(
-        estimator, X, y, X_val, y_val, sample_weight, None, validation_loss, choices
-    )
-    assert isinstance(solved, SolvedLinear)
+    training, held_out = (X, y, sample_weight), (X_val, y_val, None)
+    reading = read_fitted(estimator, training, choices, held_out, wide=True)
+    assert isinstance(reading, LinearReading)
+    loss = resolve_validation_loss(validation_loss)
+    solved = reading.curve().solve(reading.held_out, loss)
     curved, train = solved.curved.by_columns(), solved.curved.train
     assert isinstance(curved.curvature, BlockCurvature)
     present = np.flatnonzero(train.weight > 0)

@@ -142,9 +142,12 @@ def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterat
     """
     blocks = list(row_blocks(n_rows, size))
     threads = min(n_threads(), len(blocks))
-    if threads <= 1:
-        yield from map(function, blocks)
-        return
+    return map(function, blocks) if threads <= 1 else _in_threads(function, blocks, threads)
+
+
+def _in_threads(
+    function: Callable[[slice], T], blocks: list[slice], threads: int
+) -> Iterator[T]:
     # A new thread starts from the defaults: of scikit-learn's configuration, which is one per
     # thread, and of what is one per context, such as ignored warnings and numpy's errors.
     config = get_config()

@@ -7,7 +7,6 @@ kept while it scores; of a Pipeline that was fitted elsewhere such a step is nam
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from ._in_place import own_rows, parts
+from ._user_warnings import warn_user
 from ._warning_scopes import ignored
 
 # Fitted Pipelines, the rows they were fitted on, and what their last step was fitted on.
@@ -132,7 +132,7 @@ def _may_differ(transformer) -> bool:
     return own is not None and own is not TransformerMixin.fit_transform
 
 
-def warn_of_unequal_step(estimator, X, y, stacklevel: int) -> bool:
+def warn_of_unequal_step(estimator, X, y) -> bool:
     """Warn where training rows cannot be prepared as they were; whether it did."""
     suspects = unequal_steps(estimator)
     if not suspects:
@@ -145,14 +145,12 @@ def warn_of_unequal_step(estimator, X, y, stacklevel: int) -> bool:
                 inner = " or ".join(
                     type(part).__name__ for part in parts(step) if _may_differ(part)
                 )
-                warnings.warn(
+                warn_user(
                     f"The step {name!r} ({inner}) gives training rows other values in "
                     "fit_transform than in transform. The classifier was trained on the "
                     "former, which a fitted Pipeline cannot give again, so the scores of the "
                     "training rows are off. Use FITrimmer, which fits the Pipeline itself and "
-                    "scores what its last step was trained on.",
-                    UserWarning,
-                    stacklevel=stacklevel,
+                    "scores what its last step was trained on."
                 )
                 return True
             if step not in ("passthrough", None):

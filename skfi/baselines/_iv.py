@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..bridge._network import Choices
-from ..influence._solved import solve_fitted
+from ..influence._reading import read_fitted
+from ..linear._losses import resolve_validation_loss
 
 
 def iv(
@@ -105,15 +106,8 @@ def iv(
     >>> score.shape, bool(score[0] > 0)
     ((100,), True)
     """
-    solved = solve_fitted(
-        estimator,
-        X,
-        y,
-        X_val,
-        y_val,
-        sample_weight,
-        sample_weight_val,
-        validation_loss,
-        Choices(params, None, curvature, damping, dtype=dtype),
-    )
-    return solved.gain()
+    choices = Choices(params, None, curvature, damping, dtype=dtype)
+    training, held_out = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+    loss = resolve_validation_loss(validation_loss)
+    reading = read_fitted(estimator, training, choices, held_out, wide=True)
+    return reading.curve().solve(reading.held_out, loss).gain()

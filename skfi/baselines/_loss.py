@@ -99,7 +99,7 @@ def loss(estimator, X, y, X_val=None, y_val=None) -> np.ndarray:
     require_proba(estimator, "loss")
     prepared = trained_rows(estimator, X)
     if prepared is None:
-        warn_of_unequal_step(estimator, X, y, stacklevel=3)
+        warn_of_unequal_step(estimator, X, y)
         proba = probabilities(estimator, X)
     else:
         proba = probabilities(last_of(unfrozen(estimator)), prepared)

@@ -95,10 +95,9 @@ class Choices:
             raise ValueError(
                 f"curvature={self.curvature!r} is not known; use one of {list(CURVATURES)}."
             )
-        if self.approximation not in (None, "kfsvd", "sketch"):
+        if self.approximation not in (None, "kfsvd"):
             raise ValueError(
-                f"approximation={self.approximation!r} is not known; use None, "
-                '"kfsvd" or, for pairs of rows, "sketch".'
+                f'approximation={self.approximation!r} is not known; use None or "kfsvd".'
             )
         if self.approximation is None and self.n_components is not None:
             raise ValueError(

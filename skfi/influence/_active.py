@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from .._utils._checks import check_choice, check_sliceable
-from ..bridge._network import Choices
+from .._utils._checks import check_sliceable
 from ..linear._aggregate import resolve_aggregate
+from ._measure import Measure
 from ._pairing import LinearReader, NetworkPairing, pair_fitted, row_batches
 
 __all__ = ["fi_active", "fi_pairwise"]
@@ -69,17 +69,15 @@ def fi_pairwise(
         `skfi.fi_util`. For a linear classifier of many classes ``curvature="kfac"`` brings the
         cost of a pair from O(d K²) down to O(d + K²). "cg" has no root of the Hessian, which
         pairs need, and is refused.
-    approximation : {None, "kfsvd", "sketch"}, default=None
-        For networks: "kfsvd" is the paper's (see `skfi.fi_util`). "sketch" projects both
-        sides of each pair, as long as the network has parameters, to `n_components` numbers
-        at random: single pairs are then right on average only.
+    approximation : {None, "kfsvd"}, default=None
+        For networks: "kfsvd" is the paper's (see `skfi.fi_util`).
     n_components : int, default=None
-        Rank, or length of the sketch.
+        Its rank.
     dtype : {None, "float32", "float64"}, default=None
         Precision of a network's derivatives; None is the network's own. The products over
         pairs, and linear classifiers, are in float64.
     random_state : int, RandomState instance or None, default=None
-        Start of the power iteration, and the sketch.
+        Start of the power iteration.
 
     Returns
     -------
@@ -117,11 +115,11 @@ def fi_pairwise(
     >>> fi_pairwise(model, X[:100], y[:100], X[100:]).shape
     (100, 100)
     """
-    pairing = _paired(
-        estimator, X, y, sample_weight, validation_loss, metric, unit,
-        Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
-                random_state),
+    measure = Measure(
+        params, perturbation, curvature, damping, approximation, n_components, dtype,
+        random_state, validation_loss, metric, unit,
     )  # fmt: skip
+    pairing = pair_fitted(estimator, (X, y, sample_weight), measure)
     check_sliceable(X_query, "X_query")
     features = pairing.features(X_query, "X_query")
     codes = None
@@ -239,11 +237,11 @@ def fi_active(
     (100,)
     """
     aggregate = resolve_aggregate(aggregate)
-    pairing = _paired(
-        estimator, X, y, sample_weight, validation_loss, metric, unit,
-        Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
-                random_state),
+    measure = Measure(
+        params, perturbation, curvature, damping, approximation, n_components, dtype,
+        random_state, validation_loss, metric, unit,
     )  # fmt: skip
+    pairing = pair_fitted(estimator, (X, y, sample_weight), measure)
     return score_pool(pairing, X_pool, pairing.active(aggregate))
 
 
@@ -263,25 +261,3 @@ def score_pool(
     if not parts:
         raise ValueError(f"{name} has no batches.")
     return np.concatenate(parts)
-
-
-def _paired(estimator, X, y, sample_weight, validation_loss, metric, unit, choices):
-    check_choice("metric", metric, ("euclidean", "mahalanobis"))
-    check_choice("unit", unit, ("copy", "row"))
-    check_choice("perturbation", choices.perturbation, ("features", "input"))
-    if choices.curvature == "cg":
-        raise ValueError(
-            'curvature="cg" has products with the inverse only, and pairs need its root. Use '
-            '"kfac", "ekfac" or "ggn".'
-        )
-    return pair_fitted(
-        estimator,
-        X,
-        y,
-        sample_weight,
-        validation_loss=validation_loss,
-        metric=metric,
-        unit=unit,
-        choices=choices,
-        stacklevel=5,
-    )

@@ -22,7 +22,7 @@ from sklearn.utils.validation import _num_samples, column_or_1d
 from .._utils._checks import check_rows, encode_labels, sliceable
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
 from ..bridge import Bridge
-from ..bridge._network import SPARSE_LAYER, Choices, linear_part
+from ..bridge._network import SPARSE_LAYER, linear_part
 from ..linear._active import LinearPairs
 from ..linear._aggregate import QUADRATIC, aggregate_rows, row_shares
 from ..linear._losses import ValidationLoss, resolve_validation_loss
@@ -30,7 +30,10 @@ from ..linear._pool_gradients import finish, looked_gradient
 from ..linear._quadratic import Quadratic, cheaper_by_root, principal_root
 from ..linear._softmax import SoftmaxLinear
 from ..linear._vectors import DenseVectors, FactoredVectors
-from ._curved import LARGE, CurvedLinear, CurvedNetwork, curve_fitted
+from ._curved import LARGE, CurvedLinear, check_width
+from ._measure import Measure
+from ._network import CurvedNetwork
+from ._reading import LabelledData, curve_fitted
 from ._rows import check_names, column_names, linear_features, through_steps
 
 
@@ -64,12 +67,7 @@ class LinearReader:
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""
         check_names(self.names, X, name)
         X = linear_features(self.fitted, X, name)
-        width = self.model.n_features
-        if X.shape[1] != width:
-            raise ValueError(
-                f"{name} has {X.shape[1]} features where the model sees it, but the model was "
-                f"fitted on {width}. Pass the columns it was fitted on."
-            )
+        check_width(self.model, X, name)
         return X
 
     def codes(self, y, name: str) -> np.ndarray:
@@ -261,7 +259,7 @@ class NetworkPairing:
     def _settings(self) -> dict[str, Any]:
         choices = self.curved.choices
         return {
-            "rank": choices.n_components if choices.approximation == "kfsvd" else None,
+            "rank": choices.n_components if choices.approximation else None,
             "seed": choices.random_state,
             "root": self.curved.root() if self.metric == "mahalanobis" else None,
         }
@@ -277,7 +275,7 @@ class NetworkPairing:
         """FI of rows X through each training row (b, n)."""
         from ..network._pairs import cotangents, fi_pairs
 
-        curved, choices = self.curved, self.curved.choices
+        curved = self.curved
         out = np.zeros((len(X), self.n_rows))
         out[:, self.present] = fi_pairs(
             curved.network,
@@ -285,7 +283,6 @@ class NetworkPairing:
             self._train,
             X,
             cotangents(curved.network, X, codes, self.loss, score),
-            sketch=choices.n_components if choices.approximation == "sketch" else None,
             **self._settings,
         )
         return out
@@ -339,30 +336,23 @@ def _quadratic_of(aggregate) -> str:
 
 
 def pair_fitted(
-    estimator,
-    X,
-    y,
-    sample_weight=None,
-    *,
-    validation_loss="log_loss",
-    metric: str = "euclidean",
-    unit: str = "copy",
-    choices: Choices | None = None,
-    stacklevel: int = 4,
+    estimator: Any, training: LabelledData, measure: Measure
 ) -> LinearPairing | NetworkPairing:
     """Check the training rows of a fitted classifier, and make them ready."""
-    loss = resolve_validation_loss(validation_loss)
-    choices = Choices() if choices is None else choices
-    if choices.approximation is not None:  # all batches of a pool see the same draws
-        seed = check_random_state(choices.random_state).randint(np.iinfo(np.int32).max)
-        choices = replace(choices, random_state=int(seed))
-    curved, _ = curve_fitted(
-        estimator, X, y, sample_weight, choices, stacklevel=stacklevel + 1, pairs=True
-    )
-    names = column_names(estimator)
+    loss = resolve_validation_loss(measure.validation_loss)
+    if measure.curvature == "cg":
+        raise ValueError(
+            'curvature="cg" has products with the inverse only, and pairs need its root. Use '
+            '"kfac", "ekfac" or "ggn".'
+        )
+    if measure.approximation is not None:  # all batches of a pool see the same draws
+        seed = check_random_state(measure.random_state).randint(np.iinfo(np.int32).max)
+        measure = replace(measure, random_state=int(seed))
+    curved = curve_fitted(estimator, training, measure, pairs=True)
+    names, settings = column_names(estimator), (measure.metric, measure.unit)
     if isinstance(curved, CurvedNetwork):
-        return NetworkPairing(curved, loss, metric, unit, names)
-    return LinearPairing(curved.fitted, curved.model, loss, names, curved, metric, unit)
+        return NetworkPairing(curved, loss, *settings, names)
+    return LinearPairing(curved.fitted, curved.model, loss, names, curved, *settings)
 
 
 def read_linear(estimator, X, validation_loss) -> LinearReader:

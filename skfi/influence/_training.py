@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._utils._checks import check_choice
-from ..bridge._network import Choices
+from ..linear._losses import resolve_validation_loss
 from ._curved import InfluenceDetails
-from ._solved import SolvedLinear, SolvedNetwork, solve_fitted
+from ._measure import NETWORK_CHOICES, Measure
+from ._reading import read_fitted
 
 __all__ = ["InfluenceDetails", "fi_signed", "fi_util"]
 
@@ -217,26 +215,14 @@ def fi_util(
     >>> bool(influence[0] > np.quantile(influence, 0.8))
     True
     """
-    solved = _solve(
-        estimator,
-        X,
-        y,
-        X_val,
-        y_val,
-        sample_weight,
-        sample_weight_val,
-        validation_loss,
-        metric,
-        unit,
-        params=params,
-        perturbation=perturbation,
-        curvature=curvature,
-        damping=damping,
-        approximation=approximation,
-        n_components=n_components,
-        dtype=dtype,
-        random_state=random_state,
-    )
+    measure = Measure(
+        params, perturbation, curvature, damping, approximation, n_components, dtype,
+        random_state, validation_loss, metric, unit,
+    )  # fmt: skip
+    training, held_out = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+    loss = resolve_validation_loss(validation_loss)
+    reading = read_fitted(estimator, training, measure, held_out, wide=True)
+    solved = reading.curve().solve(reading.held_out, loss)
     influence = solved.influence(metric, unit)
     return (influence, solved.details) if return_details else influence
 
@@ -324,117 +310,37 @@ def fi_signed(
     >>> bool(scores[0] > np.quantile(scores, 0.9)), bool((scores < 0).any())
     (True, True)
     """
-    known = [choice.name for choice in fields(Choices)]
-    unknown = sorted(set(params) - set(known))
+    unknown = sorted(set(params) - set(NETWORK_CHOICES))
     if unknown:
-        raise TypeError(f"fi_signed does not take {unknown}. Its **params are {known}.")
-    options = {"validation_loss": validation_loss, "metric": metric, **params}
+        raise TypeError(
+            f"fi_signed does not take {unknown}. Its **params are {NETWORK_CHOICES}."
+        )
+    measure = Measure(validation_loss=validation_loss, metric=metric, **params)
     weights = {"sample_weight": sample_weight, "sample_weight_val": sample_weight_val}
-    return signed_fi_and_gain(estimator, X, y, X_val, y_val, **weights, **options).scores
+    rows = X, y, X_val, y_val
+    return fi_and_gain(estimator, *rows, **weights, measure=measure, signed=True).scores
 
 
-def _solve(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
-    sample_weight,
-    sample_weight_val,
-    validation_loss,
-    metric,
-    unit,
-    **named: Any,
-) -> SolvedLinear | SolvedNetwork:
-    """What scores stand on, every choice checked; ``named`` are those of `Choices`."""
-    check_choice("metric", metric, ("euclidean", "mahalanobis"))
-    check_choice("unit", unit, ("copy", "row"))
-    # Choices knows more of both, for others.
-    check_choice("perturbation", named.get("perturbation", "features"), ("features", "input"))
-    check_choice("approximation", named.get("approximation"), (None, "kfsvd"))
-    choices = Choices(**named)
-    training = estimator, X, y, X_val, y_val, sample_weight, sample_weight_val
-    return solve_fitted(*training, validation_loss, choices, stacklevel=5)
-
-
-def _names_choices(function: Callable) -> Callable:
-    """Names in its signature what ``**choices`` are, where `_methods` reads them."""
-    signature = inspect.signature(function)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    named = inspect.Parameter.KEYWORD_ONLY
-    choices = [inspect.Parameter(f.name, named, default=f.default) for f in fields(Choices)]
-    function.__signature__ = signature.replace(parameters=own + choices)  # type: ignore[attr-defined]
-    return function
-
-
-@_names_choices
 def fi_and_gain(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
     *,
-    sample_weight=None,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    unit="copy",
-    **choices: Any,
+    measure: Measure,
+    sample_weight: Any = None,
+    sample_weight_val: Any = None,
+    signed: bool = False,
 ) -> Scores:
-    """`fi_util`, and what removing one copy takes off the validation loss (`iv`).
+    """`fi_util`, or `fi_signed`, and what removing one copy takes off the validation loss.
 
-    FI has no sign; the second tells in which direction a row pulls. Both stand on the
-    same curvature, so that together they cost little more than either.
+    Both stand on the same curvature, so that together they cost little more than either.
     """
-    solved = _solve(
-        estimator,
-        X,
-        y,
-        X_val,
-        y_val,
-        sample_weight,
-        sample_weight_val,
-        validation_loss,
-        metric,
-        unit,
-        **choices,
-    )
-    influence, gain = solved.influence_and_gain(metric, unit)
-    return Scores(influence, gain, solved.details)
-
-
-@_names_choices
-def signed_fi_and_gain(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
-    *,
-    sample_weight=None,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    **choices: Any,
-) -> Scores:
-    """FI with a direction: its root times what the row's removal gains.
-
-    FI has no sign, so rows that hold the model up score as high as rows that pull it
-    down. The first-order gain tells them apart, and the product goes first where both
-    agree that a row matters.
-    """
-    found = fi_and_gain(
-        estimator,
-        X,
-        y,
-        X_val,
-        y_val,
-        sample_weight=sample_weight,
-        sample_weight_val=sample_weight_val,
-        validation_loss=validation_loss,
-        metric=metric,
-        unit="copy",
-        **choices,
-    )
-    return Scores(np.sqrt(found.scores) * found.gain, found.gain, found.details)
+    training, held_out = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+    loss = resolve_validation_loss(measure.validation_loss)
+    reading = read_fitted(estimator, training, measure, held_out, wide=True)
+    solved = reading.curve().solve(reading.held_out, loss)
+    influence, gain = solved.influence_and_gain(measure.metric, measure.unit)
+    scores = np.sqrt(influence) * gain if signed else influence
+    return Scores(scores, gain, solved.details)

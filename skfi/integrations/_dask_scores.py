@@ -9,8 +9,9 @@ from dask.base import is_dask_collection
 from sklearn.utils.validation import _num_features
 
 from .._utils._checks import check_choice
-from ..bridge._network import Choices
-from ..influence._active import _paired, score_pool
+from ..influence._active import score_pool
+from ..influence._measure import Measure
+from ..influence._pairing import pair_fitted
 from ..influence._rows import check_names, column_names
 from ..linear._aggregate import resolve_aggregate
 from ..passes._sums import SCORES, Part, Reduce, Scorer, Totals, make_scorer, readable
@@ -291,11 +292,11 @@ def fi_active(
     blocks = in_blocks(X_pool=X_pool)
     check_in_memory(X=X, y=y, sample_weight=sample_weight)
     aggregate = resolve_aggregate(aggregate)
-    pairing = _paired(
-        estimator, X, y, sample_weight, validation_loss, metric, unit,
-        Choices(params, perturbation, curvature, damping, approximation, n_components, dtype,
-                random_state),
+    measure = Measure(
+        params, perturbation, curvature, damping, approximation, n_components, dtype,
+        random_state, validation_loss, metric, unit,
     )  # fmt: skip
+    pairing = pair_fitted(estimator, (X, y, sample_weight), measure)
     function = partial(_score_pool, pairing, pairing.active(aggregate))
     return map_blocks(blocks, function, "skfi-active", np.float64)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import numpy as np
 
+from .._utils._user_warnings import warn_user
 from ._softmax import SoftmaxLinear
 
 # A Hessian of more bytes is left alone where rows by rows take less.
@@ -117,7 +117,7 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes:.3g} TiB"
 
 
-def check_residual(residual: float, stacklevel: int) -> None:
+def check_residual(residual: float) -> None:
     """Warn where solving through the rows lost digits, refuse where it lost all of them."""
     if residual <= _LARGEST_RESIDUAL:
         return
@@ -128,6 +128,4 @@ def check_residual(residual: float, stacklevel: int) -> None:
     )
     if not residual <= _LOST:
         raise np.linalg.LinAlgError(message)
-    warnings.warn(
-        f"{message} The scores have as few digits.", UserWarning, stacklevel=stacklevel
-    )
+    warn_user(f"{message} The scores have as few digits.")

@@ -5,6 +5,8 @@ Sums of blocks are sums over all rows, wherever the blocks are; the penalty come
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks
@@ -14,39 +16,21 @@ from ._operators import CurvatureSum, HessianSum, Objective
 from ._softmax import SoftmaxLinear, weight_columns
 
 
-def curvature_sum(
-    model: SoftmaxLinear,
-    X: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray,
-    kronecker: bool = False,
-) -> CurvatureSum:
-    """Loss, gradient and Hessian of ``Σ_i s_i L_i`` over a block, without penalty.
-
-    ``weight`` is (b,), or (b, n_outputs) for one-versus-rest, whose class weights
-    differ from output to output. ``kronecker`` sums up K-FAC's factors instead of the
-    Hessian.
-    """
-    z, w = model.scores(X), weight_columns(weight)
-    loss = weight_columns(model.link.loss(z, y))
-    hessian: HessianSum
-    if kronecker:
-        hessian = sum_factors(model, X, z, weight)
-    else:
-        hessian = sum_blocks(model, X, z, w)
-    gradient = model.moment(X, w * model.link.residual(z, y))
-    return CurvatureSum(float((loss * w).sum()), gradient, hessian)
-
-
-def training_sum(
+def fit_curvature(
     model: SoftmaxLinear,
     X,
     y: np.ndarray,
     weight: np.ndarray,
     chunk: int | None = None,
     kronecker: bool = False,
+    penalty: bool = True,
 ) -> CurvatureSum:
-    """``curvature_sum`` over all rows, in blocks."""
+    """The solver's objective over all rows, with its gradient and Hessian, in blocks.
+
+    ``weight`` is (n,), or (n, n_outputs) for one-versus-rest, whose class weights
+    differ from output to output. ``kronecker`` sums up K-FAC's factors instead of the
+    Hessian. Without ``penalty`` it is the training loss alone, to be added to other rows'.
+    """
     outputs, p = model.beta.shape
     if chunk is None:
         # Each block makes a matrix of its own, which rows should outweigh.
@@ -59,13 +43,26 @@ def training_sum(
         else:
             chunk = block_rows(4 * p + 6 * outputs)
     total = no_rows(model, kronecker)
-
-    def part(rows: slice) -> CurvatureSum:
-        return curvature_sum(model, dense_rows(X, rows), y[rows], weight[rows], kronecker)
-
-    for block in map_blocks(part, X.shape[0], chunk):
+    of_block = partial(_sum_block, model, X, y, weight, kronecker)
+    for block in map_blocks(of_block, X.shape[0], chunk):
         total += block
-    return total
+    return add_penalty(model, total) if penalty else total
+
+
+def _sum_block(
+    model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray, kronecker: bool, rows: slice
+) -> CurvatureSum:
+    """Loss, gradient and Hessian of ``Σ_i s_i L_i`` over some rows, without penalty."""
+    X, y, weight = dense_rows(X, rows), y[rows], weight[rows]
+    z, w = model.scores(X), weight_columns(weight)
+    loss = weight_columns(model.link.loss(z, y))
+    hessian: HessianSum
+    if kronecker:
+        hessian = sum_factors(model, X, z, weight)
+    else:
+        hessian = sum_blocks(model, X, z, w)
+    gradient = model.moment(X, w * model.link.residual(z, y))
+    return CurvatureSum(float((loss * w).sum()), gradient, hessian)
 
 
 def no_rows(model: SoftmaxLinear, kronecker: bool = False) -> CurvatureSum:
@@ -92,18 +89,6 @@ def add_penalty(model: SoftmaxLinear, total: CurvatureSum) -> CurvatureSum:
         total.gradient[~model.active] = 0.0
     total.hessian.add_penalty(model.l2)
     return total
-
-
-def fit_curvature(
-    model: SoftmaxLinear,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    chunk: int | None = None,
-    kronecker: bool = False,
-) -> CurvatureSum:
-    """The solver's objective over all rows, with its gradient and Hessian."""
-    return add_penalty(model, training_sum(model, X, y, weight, chunk, kronecker))
 
 
 def mean_eigenvalue(total: Objective, model: SoftmaxLinear, unit: float) -> float:

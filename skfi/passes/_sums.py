@@ -27,12 +27,19 @@ from .._utils._chunks import one_blas_thread
 from ..bridge import Bridge, bridge
 from ..bridge._linear import balanced, balances
 from ..bridge._network import NetworkBridge
-from ..influence._curved import LARGE, InfluenceDetails, check_stationary, one_copy, own_class
+from ..influence._curved import (
+    LARGE,
+    InfluenceDetails,
+    check_stationary,
+    check_width,
+    one_copy,
+    own_class,
+)
 from ..influence._rows import Rows, check_names, column_names, linear_rows
 from ..linear._covariance import Moments, moments, root_of
 from ..linear._losses import resolve_validation_loss
 from ..linear._newton import newton
-from ..linear._objective import add_penalty, training_sum
+from ..linear._objective import add_penalty, fit_curvature
 from ..linear._operators import Curvature, CurvatureSum
 from ..linear._removal import removal_all
 from ..linear._scores import score_all
@@ -108,7 +115,7 @@ def sum_rows(
         return Totals(
             len(rows.codes),
             float(rows.weight.sum()),
-            training_sum(model, rows.X, rows.codes, weight),
+            fit_curvature(model, rows.X, rows.codes, weight, penalty=False),
             moments(rows.X, rows.weight) if with_moments else None,
         )
 
@@ -124,16 +131,8 @@ def _rows_of_block(fitted: Bridge, X, y, sample_weight) -> Rows:
 
 def _seen(fitted: Bridge, model: SoftmaxLinear, X, y, sample_weight) -> Rows:
     rows = _rows_of_block(fitted, X, y, sample_weight)
-    _check_width(rows, model, "X")
+    check_width(model, rows.X, "X")
     return rows
-
-
-def _check_width(rows: Rows, model: SoftmaxLinear, name: str) -> None:
-    if rows.X.shape[1] != model.n_features:
-        raise ValueError(
-            f"{name} has {rows.X.shape[1]} features where the model sees it, but the model "
-            f"was fitted on {model.n_features}. Pass the columns it was fitted on."
-        )
 
 
 @dataclass(frozen=True)
@@ -217,14 +216,14 @@ def make_scorer(
         assert mass is not None
         fitted = balanced(fitted, mass)
     model = fitted.make_model(1)  # how many rows there are matters to the penalty alone
-    _check_width(held_out, model, "X_val")
+    check_width(model, held_out.X, "X_val")
     total = _weighted(reduce(partial(sum_rows, fitted, model, metric == "mahalanobis")))
     model = fitted.make_model(total.n_rows)
     assert total.curvature is not None
     curvature = add_penalty(model, total.curvature)
     with one_blas_thread(unless=model.beta.size > LARGE):
         inverse = curvature.hessian.invert(model)
-        check_stationary(curvature, inverse, total.weight, own_class(estimator), stacklevel + 1)
+        check_stationary(curvature, inverse, total.weight, own_class(estimator))
         u = validation_gradient(model, held_out.X, held_out.codes, held_out.weight, loss)
         root = None if total.moments is None else root_of(total.moments)
     norm = float(np.linalg.norm(curvature.gradient)) / total.weight

@@ -26,10 +26,11 @@ from .._utils._checks import check_in_memory, check_sliceable, checked_labels
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._utils._versioned import VersionedState
 from ..bridge._base import require_bridge
-from ..bridge._network import END_IN_LINEAR, Choices, advising
+from ..bridge._network import END_IN_LINEAR, advising
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import given_or_default
 from ..influence._active import score_pool
+from ..influence._measure import Measure
 from ..influence._pairing import LinearPairing, pair_fitted, read_linear
 from ..influence._rows import check_columns
 from ..linear._active import gradients
@@ -169,7 +170,12 @@ class FIEmbedding(
                 "target y is None."
             )
         check_classifier(self.estimator, "estimator")
-        choices = Choices(curvature=self.curvature, damping=self.damping)
+        measure = Measure(
+            curvature=self.curvature,
+            damping=self.damping,
+            validation_loss=self.validation_loss,
+            metric=self.metric,
+        )
         estimator = given_or_default(self.estimator)
         require_bridge(estimator, "embedding")
         check_in_memory(X, "X")
@@ -181,14 +187,7 @@ class FIEmbedding(
         with keep_trained_rows(), advising(END_IN_LINEAR):
             if not isinstance(estimator, FrozenEstimator):
                 estimator = fit_on_own_rows(clone(estimator), X, y)
-            pairing = pair_fitted(
-                estimator,
-                X,
-                y,
-                validation_loss=self.validation_loss,
-                metric=self.metric,
-                choices=choices,
-            )
+            pairing = pair_fitted(estimator, (X, y, None), measure)
         assert isinstance(pairing, LinearPairing)  # a network's last layer is linear
         root, variance = pairing.root(self.aggregate)
         if not len(variance):  # all scores are 0, and so is the one coordinate

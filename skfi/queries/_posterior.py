@@ -27,7 +27,8 @@ from ..bridge import Bridge, bridge
 from ..bridge._base import innermost
 from ..bridge._network import Choices, NetworkBridge, linear_part, of_other_rows
 from ..bridge._torch_classifier import TorchClassifier
-from ..influence._curved import CurvedLinear, curve_fitted
+from ..influence._curved import CurvedLinear
+from ..influence._reading import curve_fitted
 from ..influence._rows import linear_features
 from ..linear._softmax import SoftmaxLinear
 
@@ -173,7 +174,7 @@ def _laplace(
     # A Gaussian fits an early stop as well as it does the optimum.
     with of_other_rows(), ignored(ConvergenceWarning):
         choices = Choices(curvature="kfac" if large else "exact")
-        curved, _ = curve_fitted(classifier, X, y, None, choices)
+        curved = curve_fitted(classifier, (X, y, None), choices)
     assert isinstance(curved, CurvedLinear)
     model = curved.model
     noise = rng.standard_normal((n_draws, *model.beta.shape))

@@ -16,9 +16,10 @@ from .._utils._chunks import one_blas_thread
 from .._utils._trained_rows import keep_trained_rows, trained_rows, unequal_steps, unfrozen
 from .._utils._warning_scopes import ignored
 from ..bridge._base import require_bridge
-from ..bridge._network import CURVATURES, Choices
+from ..bridge._network import CURVATURES
 from ..bridge._skorch import given_or_default
 from ..influence._active import score_pool
+from ..influence._measure import Measure
 from ..influence._pairing import LinearPairing, NetworkPairing, pair_fitted
 from ..linear._aggregate import resolve_aggregate
 from ..linear._losses import resolve_validation_loss
@@ -74,10 +75,10 @@ class FIActiveSampler(QueryStrategy):
             default="auto", "auto", "last_layer", "features", None
         What stands for the Hessian, and how a network is differentiated, as in
         `skfi.fi_pairwise`.
-    approximation : {None, "kfsvd", "sketch"}, default=None
+    approximation : {None, "kfsvd"}, default=None
         For networks, as in `skfi.fi_pairwise`.
     n_components : int, default=None
-        Rank, or length of the sketch; without `approximation` it says nothing.
+        Rank; without `approximation` it says nothing.
     subsample : float, default=None
         The paper's second approximation: score a random share of the pool, and let a random
         forest that is trained on their ranks predict those of all rows. Only with
@@ -159,7 +160,7 @@ class FIActiveSampler(QueryStrategy):
         "validation_loss": [str, callable],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
         "curvature": [StrOptions(set(CURVATURES) - {"cg"})],
-        "approximation": [StrOptions({"kfsvd", "sketch"}), None],
+        "approximation": [StrOptions({"kfsvd"}), None],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "shortlist": [Interval(Integral, 1, None, closed="left"), None],
         "subsample": [Interval(Real, 0, 1, closed="right"), None],
@@ -206,7 +207,7 @@ class FIActiveSampler(QueryStrategy):
     def _check_settings(self) -> None:
         resolve_aggregate(self.aggregate)
         resolve_validation_loss(self.validation_loss)
-        self._choices()
+        self._measure()
         if self.subsample is not None and self.selection == "diverse":
             raise ValueError(
                 'subsample predicts ranks only, and selection="diverse" needs vectors. Set '
@@ -214,8 +215,8 @@ class FIActiveSampler(QueryStrategy):
             )
         require_bridge(given_or_default(self.estimator), "query")
 
-    def _choices(self) -> Choices:
-        return Choices(
+    def _measure(self) -> Measure:
+        return Measure(
             self.params,
             self.perturbation,
             self.curvature,
@@ -224,6 +225,8 @@ class FIActiveSampler(QueryStrategy):
             self.n_components if self.approximation else None,
             self.dtype,
             self.random_state if self.approximation else None,
+            self.validation_loss,
+            self.metric,
         )
 
     def _prepare(self, model, X, y) -> dict[str, Any]:
@@ -236,15 +239,7 @@ class FIActiveSampler(QueryStrategy):
         }
 
     def _pair(self, model, X, y) -> LinearPairing | NetworkPairing:
-        return pair_fitted(
-            model,
-            X,
-            y,
-            validation_loss=self.validation_loss,
-            metric=self.metric,
-            choices=self._choices(),
-            stacklevel=6,
-        )
+        return pair_fitted(model, (X, y, None), self._measure())
 
     def __getstate__(self):
         # What is summed up holds functions; it is summed up again after loading.

@@ -6,23 +6,23 @@ first. A method gets the options it names among its parameters, and no others.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import baselines
+from ..influence._measure import Measure
 from ..influence._training import (
     InfluenceDetails,
     Scores,
     fi_and_gain,
     fi_signed,
     fi_util,
-    signed_fi_and_gain,
 )
 
 # What the trimmers pass by themselves.
@@ -38,6 +38,18 @@ _OWN_OPTIONS = {
 }
 
 
+_MEASURE = frozenset(choice.name for choice in fields(Measure))
+_WEIGHTS = frozenset({"sample_weight", "sample_weight_val"})
+
+
+class MethodScores(NamedTuple):
+    """What a method says of the rows it scored, (n,) each."""
+
+    scores: np.ndarray
+    gain: np.ndarray | None  # the first-order gain of each removal, where known
+    details: InfluenceDetails | None
+
+
 @dataclass(frozen=True)
 class Method:
     """A score and what it asks for."""
@@ -46,18 +58,27 @@ class Method:
     function: Callable
     needs_validation: bool = True
     needs_bridge: bool = False
+    measure: frozenset[str] = frozenset()  # choices that the function takes as one `Measure`
 
-    def __call__(
-        self, estimator, X, y, X_val, y_val, options: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray | None, InfluenceDetails | None]:
-        """Scores (n,), the first-order gain of each removal, and details, where known."""
-        named = _named_options(self.function)
-        passed = {key: value for key, value in options.items() if key in named}
-        result = self.function(estimator, X, y, X_val, y_val, **passed)
+    def options(self) -> set[str]:
+        """Names of what the score takes beside the classifier and the data."""
+        return set(self.measure | _WEIGHTS) if self.measure else _named_options(self.function)
+
+    def arguments(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that the function takes, as it takes them."""
+        passed = {key: value for key, value in options.items() if key in self.options()}
+        if not self.measure:
+            return passed
+        weights = {key: passed.pop(key) for key in _WEIGHTS & set(passed)}
+        return weights | {"measure": Measure(**passed)}
+
+    def read(self, result: Any, n_rows: int) -> MethodScores:
+        """What the function returned, checked."""
         if isinstance(result, Scores):
-            return _checked(result.scores, len(y), self.name), result.gain, result.details
-        scores = _checked(result, len(y), self.name)
-        return scores, scores if self.name == "iv" else None, None
+            scores = _checked(result.scores, n_rows, self.name)
+            return MethodScores(scores, result.gain, result.details)
+        scores = _checked(result, n_rows, self.name)
+        return MethodScores(scores, scores if self.name == "iv" else None, None)
 
     def check_params(self, influence_params: dict[str, Any] | None) -> dict[str, Any]:
         """Further arguments of the user's, refused where the score does not take them."""
@@ -68,9 +89,9 @@ class Method:
                     f"influence_params holds {key!r}, which is a parameter of the trimmer's "
                     "own. Set it there."
                 )
-        unknown = sorted(set(params) - _named_options(self.function))
+        unknown = sorted(set(params) - self.options())
         if unknown:
-            known = sorted(_named_options(self.function) - _OWN_OPTIONS)
+            known = sorted(self.options() - _OWN_OPTIONS)
             raise ValueError(
                 f"influence={self.name} does not take {unknown} of influence_params. "
                 + (f"It takes {known}." if known else "It takes none.")
@@ -87,8 +108,13 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("fi", fi_and_gain, needs_bridge=True),
-        Method("fi_signed", signed_fi_and_gain, needs_bridge=True),
+        Method("fi", fi_and_gain, needs_bridge=True, measure=_MEASURE),
+        Method(
+            "fi_signed",
+            partial(fi_and_gain, signed=True),
+            needs_bridge=True,
+            measure=_MEASURE - {"unit"},
+        ),
         Method("iv", baselines.iv, needs_bridge=True),
         Method("loss", baselines.loss, needs_validation=False),
         Method("self_confidence", baselines.self_confidence, needs_validation=False),
@@ -116,7 +142,7 @@ def resolve_method(influence: str | Callable) -> Method:
             )
         return METHODS[influence]
     inner = influence
-    while isinstance(inner, functools.partial):
+    while isinstance(inner, partial):
         inner = inner.func
     known = _FUNCTIONS.get(inner) if inspect.isfunction(inner) else None
     if known is not None:

@@ -7,6 +7,8 @@ and a search over budgets scores each fold once a step.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -88,8 +90,7 @@ def score_splits(
     if plan.splits is None:
         rows = np.flatnonzero(present)
         start = before[0] if before else None
-        with naming_unseen("X_val"):
-            result = _score_split(plan, X, y, codes, fit_params, rows, plan.given, start)
+        result = _score_split(plan, X, y, codes, fit_params, rows, None, start, "X_val")
         splits, results = [(rows, None)], [result]
     else:
         # A row that is gone is no witness either.
@@ -109,7 +110,7 @@ def score_splits(
             for k, (split, start) in enumerate(zip(splits, starts, strict=True), start=1)
         ]
         with workers(n_jobs) as run:
-            results = list(run(_score_held_out, jobs))
+            results = list(run(_score_split, jobs))
     influence = _mean(n_rows, splits, [r[0] for r in results])
     gains = [r[1] for r in results if r[1] is not None]
     gain = _mean(n_rows, splits, [r[1] for r in results]) if gains else None
@@ -135,24 +136,28 @@ def _mean(n_rows: int, splits, parts) -> np.ndarray:
     return np.divide(total, count, out=np.full(n_rows, np.nan), where=count > 0)
 
 
-def _score_held_out(plan, X, y, codes, fit_params, fit_rows, val_rows, start, name):
-    if len(val_rows) == 0 or (codes[fit_rows] == codes[fit_rows[0]]).all():
-        return None, None, start, None  # nothing is left to train on, or to score against
-    weight = model_weight(fit_params)
-    weight = None if weight is None else np.asarray(weight)[val_rows]
-    held_out = _safe_indexing(X, val_rows), y[val_rows], weight
+@contextmanager
+def _named_as_rows_of_X(held_out: bool) -> Iterator[None]:
+    """Errors of held-out rows name X, as nobody passed an X_val."""
     try:
-        with naming_unseen(name):
-            return _score_split(plan, X, y, codes, fit_params, fit_rows, held_out, start)
-    except ValueError as error:  # nobody passed an X_val: these are rows of X
+        yield
+    except ValueError as error:
         text = re.sub(r"\b(X|y|sample_weight)_val\b", r"\1", str(error))
-        if text == str(error):
+        if not held_out or text == str(error):
             raise
         raise ValueError(text) from error
 
 
-def _score_split(plan, X, y, codes, fit_params, rows, validation, start):
-    X_val, y_val, sample_weight_val = validation
+def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
+    """Scores of some rows against others of X, or those that were passed."""
+    if val_rows is None:
+        X_val, y_val, sample_weight_val = plan.given
+    elif len(val_rows) == 0 or (codes[rows] == codes[rows[0]]).all():
+        return None, None, start, None  # nothing is left to train on, or to score against
+    else:
+        weight = model_weight(fit_params)
+        sample_weight_val = None if weight is None else np.asarray(weight)[val_rows]
+        X_val, y_val = _safe_indexing(X, val_rows), y[val_rows]
     labels = plan.classes[np.flatnonzero(np.bincount(codes[rows]))]
     if len(rows) == len(y):
         X_fit, y_fit, params = X, y, fit_params
@@ -161,20 +166,23 @@ def _score_split(plan, X, y, codes, fit_params, rows, validation, start):
         params = _check_method_params(X, fit_params, indices=rows)
     # A callable of the user's may predict both, and the rows are needed again.
     X_fit, X_val = own_rows(plan.estimator, X_fit), own_rows(plan.estimator, X_val)
-    with keep_trained_rows():
+    method = plan.method
+    with _named_as_rows_of_X(val_rows is not None), naming_unseen(name), keep_trained_rows():
         with threads_to_fit(X_fit):
             model = _fit_model(plan, start, labels, X_fit, y_fit, unwrapped(params))
         if start is None:
             _check_classes(model, labels)
-            if plan.splits is None and plan.method.needs_bridge:
+            if plan.splits is None and method.needs_bridge:
                 _check_scale(model, X_fit, X_val)
         options = plan.options | {
             "sample_weight": model_weight(params),
             "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
             "sample_weight_val": sample_weight_val,
         }
+        arguments = method.arguments(options)
         with advising(TRIM_OTHERWISE):
-            scores, gain, details = plan.method(model, X_fit, y_fit, X_val, y_val, options)
+            result = method.function(model, X_fit, y_fit, X_val, y_val, **arguments)
+            scores, gain, details = method.read(result, len(y_fit))
     return scores, gain, model, details
 
 

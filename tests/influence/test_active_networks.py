@@ -86,10 +86,6 @@ def test_approximations(trained):
     exact = fi_active(model, X, y, V, **settings)
     full = fi_active(model, X, y, V, approximation="kfsvd", n_components=4, **settings)
     np.testing.assert_allclose(full, exact, rtol=1e-5)
-    rough = fi_active(
-        model, X, y, V, approximation="sketch", n_components=256, random_state=0, **settings
-    )
-    assert 0.2 < np.corrcoef(np.log(rough + 1e-9), np.log(exact + 1e-9))[0, 1] < 1 - 1e-9
 
 
 @pytest.mark.parametrize("utility", ["fi", "fi_margin", "flip_ratio"])

@@ -109,7 +109,7 @@ def test_every_parameter_reaches_the_sampler():
         "params": "all",
         "perturbation": "input",
         "dtype": "float64",
-        "approximation": "sketch",
+        "approximation": "kfsvd",
         "n_components": 7,
         "subsample": 0.5,
     }

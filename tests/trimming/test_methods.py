@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skfi import FITrimmer, GeneralizedCrossEntropy, baselines, fi_signed, fi_util
+from skfi.influence._measure import Measure
 from skfi.linear._losses import expected_error, log_loss
 from skfi.trimming._methods import METHODS
 from tests.conftest import classic, make_split
@@ -49,13 +50,15 @@ class TestMethods:
 
     def test_both_take_what_fi_util_takes(self, data):
         """Also by the same defaults, though they name no choice of a network themselves."""
-        own = dict(inspect.signature(fi_util).parameters)
-        for name, without in (("fi", []), ("fi_signed", ["unit"])):
-            named = dict(inspect.signature(METHODS[name].function).parameters)
-            left = {
-                key: own[key].default for key in own if key not in ["return_details", *without]
-            }
-            assert {key: parameter.default for key, parameter in named.items()} == left
+        own = {
+            name: parameter.default
+            for name, parameter in inspect.signature(fi_util).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY and name != "return_details"
+        }
+        assert METHODS["fi"].options() == set(own)
+        assert METHODS["fi_signed"].options() == set(own) - {"unit"}
+        weights = {"sample_weight": None, "sample_weight_val": None}
+        assert {**weights, **vars(Measure())} == own
         with pytest.raises(TypeError, match=r"does not take \['unit'\].*'params', 'perturb"):
             fi_signed(LogisticRegression(), *data, unit="row")
 
