@@ -18,6 +18,14 @@ from ..bridge import Bridge
 from ..bridge._base import as_given, innermost
 from ..bridge._network import Choices
 from ..linear._by_rows import RowHessian, sum_by_rows
+from ..linear._conjugate import (
+    ConjugateCurvature,
+    check_solved,
+    exact_is_cheap,
+    exact_operations,
+    fit_operations,
+    takes_kfac,
+)
 from ..linear._covariance import Whitening
 from ..linear._curvature import resolve_damping
 from ..linear._losses import ValidationLoss
@@ -40,6 +48,7 @@ from ._rows import Rows
 _STATIONARY = 1e-3
 # A Hessian of more parameters is worth all of BLAS's threads; a smaller one goes with one.
 LARGE = 1500
+_OPERATIONS_A_MINUTE = 60 * 2e10  # of one core
 # A network's last layer of more parameters is taken by K-FAC: exact costs K² times as much.
 _LARGEST_EXACT_LAYER = 1000
 _FEWER_COLUMNS = (
@@ -72,10 +81,13 @@ class InfluenceDetails:
     residual : float or None
         Relative error where a matrix of rows by rows stands for H, or K-FAC's: the larger of
         ``‖Hh - u‖/‖u‖``, u the validation loss's gradient, and of what a step of refinement
-        changes in a sample of the rows' solves. Otherwise None.
+        changes in a sample of the rows' solves. Where "auto" took K-FAC for a linear
+        classifier, ``‖Hh - u‖/‖u‖`` with the exact H. Otherwise None.
     penalty_known : bool
         False where a network's optimizer decays weights in a way whose penalty is not known;
         scores are then computed without a penalty.
+    reason : str
+        Why "auto" took that curvature; empty where it is exact or was asked for.
     """
 
     curvature: str
@@ -84,6 +96,7 @@ class InfluenceDetails:
     gradient_norm: float
     residual: float | None = None
     penalty_known: bool = True
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +123,9 @@ class LinearReading:
         # and a TorchClassifier's weights sum to the number of rows.
         mean_of_rows = self.network and self.fitted.loss_weight is not as_given
         unit = float(train.X.shape[0] if mean_of_rows else train.weight.sum())
-        curvature = self._kind_of_curvature(model)
-        kronecker = curvature == "kfac"
         n_present = int(np.count_nonzero(train.weight))
+        curvature, reason = self._kind_of_curvature(model, weight, n_present)
+        kronecker = curvature == "kfac"
         narrow = self.wide and not kronecker
         columns = sparse_width(model, train.X, n_present) if narrow else 0
         rows = bool(columns) or (self.wide and by_rows(model, n_present, kronecker))
@@ -144,21 +157,49 @@ class LinearReading:
             check_stationary(total, inverse, float(train.weight.sum()), self.own_name)
         norm = float(np.linalg.norm(total.gradient)) / unit
         used = damping(total)
+        if self.wide and reason and not self.network:  # the sign is exact, the metric is not
+            inverse = ConjugateCurvature(inverse, model, train.X, weight, used * unit)
         details = InfluenceDetails(
-            curvature, used, model.n_parameters, norm, penalty_known=self.penalty_known
-        )
+            curvature, used, model.n_parameters, norm,
+            penalty_known=self.penalty_known, reason=reason,
+        )  # fmt: skip
         copy = one_copy(weight, train.weight)
         return CurvedLinear(
             self.fitted, model, train, weight, copy, inverse, details, used * unit, rows
         )
 
-    def _kind_of_curvature(self, model: SoftmaxLinear) -> str:
+    def _kind_of_curvature(
+        self, model: SoftmaxLinear, weight: np.ndarray, n_rows: int
+    ) -> tuple[str, str]:
+        """What stands for H, and why "auto" does not take H itself."""
         chosen = self.choices.curvature
-        if chosen not in ("auto", "ggn"):
-            return chosen
-        # Scores are linear in the parameters: ggn is exact.
-        small = not self.network or model.n_parameters <= _LARGEST_EXACT_LAYER
-        return "exact" if small or chosen == "ggn" else "kfac"
+        if chosen == "exact" and not self.network:
+            warn_of_cost(model, n_rows)
+        if chosen != "auto":
+            # Scores are linear in the parameters: ggn is exact.
+            return "exact" if chosen == "ggn" else chosen, ""
+        if self.network:
+            if model.n_parameters <= _LARGEST_EXACT_LAYER:
+                return "exact", ""
+            return "kfac", f"a last layer of more than {_LARGEST_EXACT_LAYER:,} parameters"
+        if exact_is_cheap(model, n_rows) or not takes_kfac(model, weight):
+            return "exact", ""
+        times = exact_operations(model, n_rows) / fit_operations(model, n_rows)
+        return (
+            "kfac",
+            f"exact scores take {times:.0f} times the operations of 100 steps of a fit",
+        )
+
+
+def warn_of_cost(model: SoftmaxLinear, n_rows: int) -> None:
+    """Say beforehand that exact scores of several classes will take minutes."""
+    minutes = exact_operations(model, n_rows) / _OPERATIONS_A_MINUTE
+    if minutes > 1 and model.link.coupled:
+        warn_user(
+            f'curvature="exact" takes about {minutes:.1g} minutes on one core for {n_rows:,} '
+            f'rows and {model.beta.size:,} parameters. curvature="auto" takes K-FAC for the '
+            "metric there, and the exact sign."
+        )
 
 
 def check_width(model: SoftmaxLinear, X, name: str) -> None:
@@ -234,11 +275,12 @@ class CurvedLinear:
         with one_blas_thread(unless=self.model.beta.size > LARGE):
             u = validation_gradient(*data, loss)
             h, residual = curved.curvature.refined(u)
-            if residual is not None and curved.columns_instead(residual):
+            if residual is not None and curved.by_rows and curved.columns_instead(residual):
                 curved = curved.by_columns()
                 h, residual = curved.curvature.refined(u)
         if residual is not None:
-            check_residual(residual)
+            iterative = isinstance(curved.curvature, ConjugateCurvature)
+            (check_solved if iterative else check_residual)(residual)
             curved = replace(curved, details=replace(curved.details, residual=residual))
         return SolvedLinear(curved, h)
 
