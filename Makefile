@@ -88,9 +88,10 @@ bench-wide: .venv-test/ready
 bench-cover: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_cover.py
 
-# K-FAC as classes become many, beside the fit; about a minute.
+# K-FAC and what "auto" takes as classes become many, beside the fit; five minutes.
 bench-classes: .venv-test/ready
 	.venv-test/bin/python benchmarks/many_classes.py
+	.venv-test/bin/python benchmarks/curvature_choice.py cost
 
 # Ten million rows from disk (4 GB), out of core and on two workers of Dask.
 bench-large: .venv-test/ready

@@ -52,7 +52,7 @@ def usual(n: int, d: int, n_classes: int):
 
 def cost() -> None:
     print(
-        "threads  data    rows, columns, classes     steps   fit s  scores s   ratio   MiB  taken"
+        "threads  data    rows, columns, classes  steps   fit s  scores s   ratio   MiB  taken"
     )
     for threads in (2, 1):
         for name, make in (("clouds", clouds), ("usual", usual)):
@@ -133,7 +133,8 @@ def main() -> None:
     {"cost": cost, "effect": effect}[parser.parse_args().what]()
     pools = {pool["user_api"]: pool["num_threads"] for pool in threadpool_info()}
     print(
-        f"\nseeds {FIRST_SEED} to {FIRST_SEED + SEEDS - 1} (effect), 0 (cost); skfi {skfi.__version__}, "
+        f"\nseeds {FIRST_SEED} to {FIRST_SEED + SEEDS - 1} (effect), 0 (cost); skfi "
+        f"{skfi.__version__}, "
         f"scikit-learn {sklearn.__version__}, numpy {np.__version__}, Python "
         f"{platform.python_version()}, {platform.machine()}, threads {pools}"
     )

@@ -186,7 +186,8 @@ def fi_active(
             default="log_loss", "euclidean", "copy", "last_layer", "features"
         As in `skfi.fi_pairwise`.
     curvature : {"auto", "exact", "ggn", "kfac", "ekfac"}, default="auto"
-        What stands for the Hessian, as in `skfi.fi_util`: exact for a linear classifier.
+        What stands for the Hessian, as in `skfi.fi_util`: exact for a linear classifier
+        while that costs about its fit at most, else K-FAC's.
         "kfac", the paper's, is the fast one where there are many classes.
     damping, approximation, n_components, dtype, random_state : \
             default="auto", None, None, None, None

@@ -122,8 +122,11 @@ def fi_util(
         over the rows and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues
         of their own, more passes. "cg": conjugate gradients on Gauss-Newton products,
         one pass over all rows an iteration and K solves a row, for few rows. "auto" is
-        exact for a linear classifier; for a network exact or "ggn" up to 1,000
-        parameters, then "kfac", or "cg" where there are layers that K-FAC does not know.
+        exact for a linear classifier, unless that costs more than the fit (many classes and
+        columns): then K-FAC has the metric, and the sign and the removal gain come from one
+        exact solve by conjugate gradients (`InfluenceDetails` has the reason and the residual).
+        For a network it is exact or "ggn" up to 1,000 parameters, then "kfac", or "cg" where
+        there are layers that K-FAC does not know.
         With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
         K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
         scores. Where that loses digits, the Hessian itself is inverted if it fits into memory.
