@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .._utils._extras import require
-from ..queries._learning_curve import active_learning_curve, normalised_area
+from ..queries._curve import normalised_area
+from ..queries._learning_curve import active_learning_curve
 from ._plotting import (
     BLACK,
     BLUE,

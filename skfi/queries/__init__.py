@@ -14,12 +14,15 @@ strategy                 asks for                                    a query cos
 `BALD`                   rows on which posterior draws disagree      a prediction a draw
 =======================  ==========================================  =======================
 
+`StablePredictions` is a rule that stops labelling.
+
 `skfi.integrations.skactiveml.SkactivemlStrategy` makes one of any strategy of scikit-activeml:
 BADGE, core set, TypiClust, BatchBALD and others.
 """
 
 from ._bald import BALD
 from ._base import QueryStrategy
+from ._stopping import StablePredictions
 from ._uncertainty import Entropy, LeastConfident, Margin, PowerMargin, Random
 
 __all__ = [
@@ -30,4 +33,5 @@ __all__ = [
     "PowerMargin",
     "QueryStrategy",
     "Random",
+    "StablePredictions",
 ]

@@ -25,8 +25,9 @@ from .._utils._checkpoint import Checkpoint
 from .._utils._checks import is_missing, missing_labels
 from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows, trained_rows
+from ._stopping import StablePredictions
 
-_SPLIT, _FIT, _DRAW, _QUERY = range(4)  # what a seed is for
+_SPLIT, _FIT, _DRAW, _QUERY, _STOP = range(5)  # what a seed is for
 
 
 def make_seed(root: int, *keys: int) -> int:
@@ -242,6 +243,7 @@ class Round:
     fit_seconds: float
     query_seconds: float | None = None
     rows: list[int] | None = None
+    agreement: float | None = None  # of predictions with those of the round before
 
     @classmethod
     def restore(cls, kept: dict[str, Any]) -> Round:
@@ -277,6 +279,7 @@ class Rounds:
     root: int
     error_score: Any
     store: Checkpoint | None
+    stopping: StablePredictions | None = None
 
     def run(self, curve: Curve, told: Callable[[int], None] | None = None) -> list[Round]:
         """Go through the rounds of a curve, from where it is.
@@ -286,10 +289,14 @@ class Rounds:
         rounds = list(curve.done[: len(self.n_labelled)])
         labelled, pool = curve.split.start, curve.split.pool
         self.labels.ask(self.X, labelled)
+        predicted = None  # of the round before, where this run fitted it
         for number, size in enumerate(np.append(np.diff(self.n_labelled), 0)):
-            if number == len(rounds) or (size and rounds[number].rows is None):
+            stopped = self.stopped(rounds[: number + 1])
+            if number == len(rounds) or (size and rounds[number].rows is None and not stopped):
                 try:
-                    found = self._round(curve, number, labelled, pool, int(size))
+                    found, predicted = self._round(
+                        curve, number, labelled, pool, int(size), rounds[:number], predicted
+                    )
                 except Exception as error:
                     error.add_note(
                         f"In round {number} of strategy {curve.name!r}, repeat {curve.repeat}, "
@@ -300,33 +307,55 @@ class Rounds:
                     before = rounds[number]
                     found = replace(found, score=before.score, fit_seconds=before.fit_seconds)
                 rounds[number:] = [found]
+                stopped = self.stopped(rounds)
                 if self.store is not None:
                     kept = [done.keep() for done in rounds]
                     self.store.save(curve.name, curve.repeat, curve.digest, kept)
+            else:
+                predicted = None
+            if stopped:
+                del rounds[number + 1 :]
+                size = 0
             if size:
                 rows = np.array(rounds[number].rows, dtype=np.intp)
                 self.labels.ask(self.X, rows)
                 labelled, pool = np.concatenate([labelled, rows]), np.setdiff1d(pool, rows)
             if told is not None:
-                told(len(labelled) - len(curve.split.start))
+                told(int(self.n_labelled[-1 if stopped else number]) - len(curve.split.start))
+            if stopped:
+                break
         return rounds
 
-    def _round(self, curve: Curve, number: int, labelled, pool, size: int) -> Round:
+    def stopped(self, rounds: list[Round]) -> bool:
+        """Whether the stopping rule ends the curve after these rounds."""
+        if self.stopping is None:
+            return False
+        kappas = [np.nan if r.agreement is None else r.agreement for r in rounds]
+        return self.stopping.reached(kappas)
+
+    def _round(
+        self, curve: Curve, number: int, labelled, pool, size: int, earlier, predicted
+    ) -> tuple[Round, np.ndarray | None]:
+        """A fit, its score and the next rows; and what it predicts for a stopping rule."""
         y = self.labels.of(labelled)
         if (y == y[0]).all():
             draw = np.random.RandomState(make_seed(self.root, _DRAW, curve.repeat, number))
             rows = draw.choice(pool, size, replace=False).tolist() if size else None
-            return Round(np.nan, 0.0, 0.0 if size else None, rows)
+            return Round(np.nan, 0.0, 0.0 if size else None, rows), None
         X = _safe_indexing(self.X, labelled)
-        model = seeded(self.estimator, make_seed(self.root, _FIT, curve.repeat, number))
         start = perf_counter()
-        with keep_trained_rows():
-            fit_on_own_rows(model, X, y)
-            prepared = trained_rows(model, X)
+        model, prepared = self._fitted(curve, number, X, y)
         fit_seconds = perf_counter() - start
-        score = self._score(model, curve)
-        if not size:
-            return Round(score, fit_seconds)
+        found = Round(self._score(model, curve), fit_seconds)
+        after = None
+        if self.stopping is not None:
+            if predicted is None and number:
+                predicted = self._predicted_before(curve, number, labelled)
+            after = self._predicted(model, curve)
+            if predicted is not None:
+                found = replace(found, agreement=self.stopping.agreement(predicted, after))
+        if not size or self.stopped([*earlier, found]):
+            return found, after
         seed = make_seed(self.root, _QUERY, curve.repeat, number, *_words(curve.name))
         strategy = clone(curve.strategy).set_params(estimator=FrozenEstimator(model))
         if "random_state" in strategy.get_params(deep=False):
@@ -338,7 +367,30 @@ class Rounds:
         positions = strategy.query(X_pool, batch_size=size)
         query_seconds = perf_counter() - start
         rows = pool[_checked(positions, size, len(pool))].tolist()
-        return Round(score, fit_seconds, query_seconds, rows)
+        return replace(found, query_seconds=query_seconds, rows=rows), after
+
+    def _fitted(self, curve: Curve, number: int, X, y):
+        model = seeded(self.estimator, make_seed(self.root, _FIT, curve.repeat, number))
+        with keep_trained_rows():
+            fit_on_own_rows(model, X, y)
+            return model, trained_rows(model, X)
+
+    def _predicted(self, model, curve: Curve) -> np.ndarray:
+        """Labels of the rows that a stopping rule looks at, the same in all rounds."""
+        assert self.stopping is not None
+        rng = np.random.RandomState(make_seed(self.root, _STOP, curve.repeat))
+        pool = curve.split.pool
+        drawn = rng.choice(pool, min(self.stopping.n_rows, len(pool)), replace=False)
+        return model.predict(own_rows(model, _safe_indexing(self.X, drawn)))
+
+    def _predicted_before(self, curve: Curve, number: int, labelled) -> np.ndarray | None:
+        """What the round before predicted, by its fit made again; None without two classes."""
+        rows = labelled[: self.n_labelled[number - 1]]
+        y = self.labels.of(rows)
+        if (y == y[0]).all():
+            return None
+        model, _ = self._fitted(curve, number - 1, _safe_indexing(self.X, rows), y)
+        return self._predicted(model, curve)
 
     def _score(self, model, curve: Curve) -> float:
         X_test, y_test = self.test

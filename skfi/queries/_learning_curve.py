@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from scipy.integrate import trapezoid
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
@@ -33,117 +32,12 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils._checkpoint import Checkpoint, data_setting, digest, setting
 from .._utils._checks import check_in_memory
-from .._utils._extras import require
 from .._utils._progress import progress_bar
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import given_or_default
+from ._curve import ActiveLearningCurve
 from ._labelling import Curve, Labels, Round, Rounds, Split, draw_splits, given_labels
-
-
-@dataclass(frozen=True)
-class ActiveLearningCurve:
-    """What `active_learning_curve` found.
-
-    Attributes
-    ----------
-    n_labelled : ndarray of shape (n_points,)
-        Labelled rows at each fit. There are n_rounds + 1 points, or fewer where the pool
-        was used up before.
-    scores : dict of ndarrays of shape (n_repeats, n_points)
-        Score on the test rows, by strategy.
-    fit_seconds : dict of ndarrays of shape (n_repeats, n_points)
-        Seconds each fit took.
-    query_seconds : dict of ndarrays of shape (n_repeats, n_points - 1)
-        Seconds each choice of a batch took: the strategy's `fit` and `query`, without the
-        classifier's fit.
-    indices : dict of ndarrays of shape (n_repeats, n_asked)
-        Positions in `X` of the rows that were asked for, in this order. Those that the
-        fit at point p had beside the first ones are
-        ``indices[:, : n_labelled[p] - n_labelled[0]]``.
-    initial_indices : ndarray of shape (n_repeats, n_labelled[0])
-        Rows that were labelled at first, the same for all strategies of a repeat.
-    test_indices : ndarray of shape (n_repeats, n_test)
-        Rows that were held out; none where test rows were passed.
-    answers : dict or None
-        Row -> label, all that the oracle gave; None without an oracle.
-    scoring : str, callable or None
-        What the scores are; None where only the classifier's `score` knows.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from skfi import active_learning_curve
-    >>> from skfi.queries import Margin, Random
-    >>> curve = active_learning_curve(
-    ...     LogisticRegression(max_iter=1000), *load_iris(return_X_y=True),
-    ...     [Margin(), Random()], n_rounds=2, n_repeats=3, random_state=0,
-    ... )
-    >>> {name: area.shape for name, area in curve.area().items()}
-    {'Margin': (3,), 'Random': (3,)}
-    """
-
-    n_labelled: np.ndarray
-    scores: dict[str, np.ndarray]
-    fit_seconds: dict[str, np.ndarray]
-    query_seconds: dict[str, np.ndarray]
-    indices: dict[str, np.ndarray]
-    initial_indices: np.ndarray
-    test_indices: np.ndarray
-    answers: dict[int, Any] | None
-    scoring: Any
-
-    def area(self) -> dict[str, np.ndarray]:
-        """Normalised area under each curve: its mean height, in the scores' unit.
-
-        Returns
-        -------
-        area : dict of ndarrays of shape (n_repeats,)
-            By the trapezoidal rule over the number of labelled rows, divided by their
-            range. NaN where a score of the curve is.
-        """
-        return {
-            name: normalised_area(self.n_labelled, scores)
-            for name, scores in self.scores.items()
-        }
-
-    def to_frame(self):
-        """One line for each strategy, repeat and point.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            Columns strategy, repeat, round, n_labelled, score, fit_seconds and
-            query_seconds, which is NaN at the last point.
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
-        """
-        pd = require("pandas", f"{type(self).__name__}.to_frame")
-
-        parts = []
-        for name, scores in self.scores.items():
-            repeat, number = np.indices(scores.shape)
-            queries = np.pad(self.query_seconds[name], ((0, 0), (0, 1)), constant_values=np.nan)
-            part = {
-                "repeat": repeat.ravel(),
-                "round": number.ravel(),
-                "n_labelled": self.n_labelled[number.ravel()],
-                "score": scores.ravel(),
-                "fit_seconds": self.fit_seconds[name].ravel(),
-                "query_seconds": queries.ravel(),
-            }
-            parts.append(pd.DataFrame({"strategy": name, **part}))
-        return pd.concat(parts, ignore_index=True)
-
-
-def normalised_area(n_labelled: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Mean height of curves over their last axis."""
-    if len(n_labelled) == 1:
-        return scores[..., 0]
-    return trapezoid(scores, n_labelled, axis=-1) / (n_labelled[-1] - n_labelled[0])
+from ._stopping import StablePredictions
 
 
 @validate_params(
@@ -162,6 +56,7 @@ def normalised_area(n_labelled: np.ndarray, scores: np.ndarray) -> np.ndarray:
         ],
         "scoring": [str, callable, None],
         "oracle": [callable, None],
+        "stopping": [StablePredictions, None],
         "checkpoint": [str, os.PathLike, None],
         "error_score": [StrOptions({"raise"}), Real],
         "n_jobs": [Integral, None],
@@ -185,6 +80,7 @@ def active_learning_curve(
     test_size=0.3,
     scoring=None,
     oracle=None,
+    stopping=None,
     checkpoint=None,
     error_score="raise",
     n_jobs=None,
@@ -245,6 +141,9 @@ def active_learning_curve(
         be a generator that yields label by label. No row is asked for twice, whatever the
         number of strategies and repeats. Runs in this process, so that it may ask a person;
         `n_jobs` must then be None or 1.
+    stopping : StablePredictions, default=None
+        Rule that ends a curve before `n_rounds` when another batch is not expected to change
+        the predictions; no further rows of that curve are asked for. None never does.
     checkpoint : path-like, default=None
         Folder where the state is kept after each round, and the oracle's labels as soon as
         they are there. A run that was stopped goes on where it was when it is called again
@@ -339,6 +238,8 @@ def active_learning_curve(
             "error_score": error_score,
             "oracle": oracle is not None,
         }
+        if stopping is not None:
+            settings["stopping"] = stopping
         kept = {name: setting(value, name) for name, value in settings.items()}
         data = {"X": X, "y": y, "X_test": X_test, "y_test": y_test}
         kept |= {name: data_setting(value) for name, value in data.items()}
@@ -371,6 +272,7 @@ def active_learning_curve(
         root=seed,
         error_score=error_score,
         store=store,
+        stopping=stopping,
     )
     found = _run(rounds, curves, n_jobs, verbose)
     return _collect(rounds, splits, list(named), found, _scoring(estimator, scoring))
@@ -463,24 +365,42 @@ def _collect(
     rounds: Rounds, splits: list[Split], names: list[str], found: list[list[Round]], scoring
 ) -> ActiveLearningCurve:
     """Arrays by strategy; ``found`` has the strategies of a repeat side by side."""
-    batches = len(rounds.n_labelled) - 1
+    n_points = len(rounds.n_labelled)
+    n_asked = int(rounds.n_labelled[-1] - rounds.n_labelled[0])
 
-    def table(entries, kind) -> dict[str, np.ndarray]:
-        return {
-            name: np.array([entries(done) for done in found[place :: len(names)]], dtype=kind)
+    def table(entries, length: int, missing=np.nan) -> dict[str, np.ndarray]:
+        """Entries of each curve, filled up where it was stopped."""
+        out = {}
+        for place, name in enumerate(names):
+            lines = [list(entries(done))[:length] for done in found[place :: len(names)]]
+            out[name] = np.array(
+                [line + [missing] * (length - len(line)) for line in lines],
+                dtype=type(missing),
+            )
+        return out
+
+    agreement = stopped = None
+    if rounds.stopping is not None:
+        agreement = table(lambda done: [r.agreement for r in done], n_points)
+        stopped = {
+            name: np.array([
+                rounds.n_labelled[len(done) - 1] if rounds.stopped(done) else 0
+                for done in found[place :: len(names)]
+            ])
             for place, name in enumerate(names)
-        }
-
+        }  # fmt: skip
     return ActiveLearningCurve(
         n_labelled=rounds.n_labelled,
-        scores=table(lambda done: [r.score for r in done], float),
-        fit_seconds=table(lambda done: [r.fit_seconds for r in done], float),
-        query_seconds=table(lambda done: [r.query_seconds for r in done[:batches]], float),
-        indices=table(lambda done: list(chain(*(r.rows or () for r in done[:batches]))), int),
+        scores=table(lambda done: [r.score for r in done], n_points),
+        fit_seconds=table(lambda done: [r.fit_seconds for r in done], n_points),
+        query_seconds=table(lambda done: [r.query_seconds for r in done], n_points - 1),
+        indices=table(lambda done: chain(*(r.rows or () for r in done)), n_asked, -1),
         initial_indices=np.array([split.start for split in splits]),
         test_indices=np.array([split.test for split in splits]),
         answers=None if rounds.labels.oracle is None else dict(rounds.labels.answers),
         scoring=scoring,
+        agreement=agreement,
+        stopped=stopped,
     )
 
 
