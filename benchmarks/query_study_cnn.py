@@ -19,7 +19,8 @@ import sklearn
 import skorch
 import torch
 from network_cost import load, paper_cnn
-from scipy.stats import rankdata
+from query_study import holm
+from scipy.stats import rankdata, wilcoxon
 from skactiveml.pool import Badge
 
 from skfi import FIActiveSampler, active_learning_curve
@@ -29,6 +30,7 @@ from skfi.queries import BALD, Margin, Random
 
 STRATEGIES = {
     "FI (default)": FIActiveSampler(),
+    "FI, diverse (former default)": FIActiveSampler(selection="diverse"),
     "FI, the paper's (K-FAC)": FIActiveSampler(
         utility="fi", selection="top", aggregate="trimmed_mean", curvature="kfac"
     ),
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=60)
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--checkpoint", type=Path, default=None, help="folder to go on from")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -54,8 +57,9 @@ def main() -> None:
         paper_cnn(), criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=1e-3,
         batch_size=32, max_epochs=args.epochs, train_split=None, verbose=0,
     )  # fmt: skip
+    strategies = {key: STRATEGIES[key] for key in args.strategies}
     curve = active_learning_curve(
-        SkorchClassifier(net), X, y, STRATEGIES, X_test=V, y_test=w, n_initial=60,
+        SkorchClassifier(net), X, y, strategies, X_test=V, y_test=w, n_initial=60,
         batch_size=args.batch, n_rounds=args.rounds, n_repeats=args.seeds, random_state=0,
         checkpoint=args.checkpoint, verbose=1,
     )  # fmt: skip
@@ -65,13 +69,25 @@ def main() -> None:
         f"{name}, CNN of Table 6, pool {args.pool + 60:,}, 60 + {args.rounds} × {args.batch} "
         f"labels, {args.epochs} epochs of Adam, {args.seeds} paired draws, 2,000 test images"
     )
-    print(f"{'':<26} {'area':>6} {'± s.e.':>7} {'rank':>5} {'final':>6} {'s/query':>8}")
+    others = [key for key in area if key != "FI (default)"]
+    p = holm(np.array([wilcoxon(area["FI (default)"] - area[key]).pvalue for key in others]))
+    print(
+        f"{'':<28} {'area':>6} {'± s.e.':>7} {'rank':>5} {'final':>6} {'s/query':>8} "
+        "default ahead by, on draws, p (Holm)"
+    )
     for (strategy, heights), rank in zip(area.items(), ranks, strict=True):
         error = heights.std(ddof=1) / np.sqrt(len(heights)) if len(heights) > 1 else np.nan
+        ahead = 100 * (area["FI (default)"] - heights)
+        compared = ""
+        if strategy in others:
+            compared = (
+                f" {ahead.mean():+.2f} points, {(ahead > 0).sum()} of {len(ahead)}, "
+                f"p = {p[others.index(strategy)]:.2g}"
+            )
         print(
-            f"{strategy:<26} {heights.mean():>6.4f} {error:>7.4f} {rank:>5.1f} "
+            f"{strategy:<28} {heights.mean():>6.4f} {error:>7.4f} {rank:>5.1f} "
             f"{curve.scores[strategy][:, -1].mean():>6.4f} "
-            f"{np.median(curve.query_seconds[strategy]):>8.3f}"
+            f"{np.median(curve.query_seconds[strategy]):>8.3f}{compared}"
         )
     print(
         f"torch {torch.__version__}, skorch {skorch.__version__}, scikit-learn "
