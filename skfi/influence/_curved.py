@@ -40,7 +40,7 @@ from ..linear._objective import fit_curvature, mean_eigenvalue
 from ..linear._operators import Curvature, Objective
 from ..linear._removal import removal_all
 from ..linear._softmax import SoftmaxLinear, validation_gradient
-from ..linear._sparse_columns import SparseHessian, sparse_width
+from ..linear._sparse_columns import SparseCurvature, SparseHessian, sparse_width
 from ._rows import Rows
 
 # A fit is taken as converged when one Newton step would lower its objective by less than this
@@ -140,7 +140,9 @@ class LinearReading:
             mean = mean_eigenvalue(total, model, unit)
             return resolve_damping(choices.damping, mean, float(model.l2.min()) / unit)
 
-        with one_blas_thread(unless=(n_present if rows else model.beta.size) > LARGE):
+        # What is left of sparse columns is inverted sooner than threads have met.
+        side = 0 if columns else n_present if rows else model.beta.size
+        with one_blas_thread(unless=side > LARGE):
             data = model, train.X, train.codes, weight
             total: Objective
             inverse: Curvature | None = None
@@ -254,6 +256,11 @@ class CurvedLinear:
             H = fit_curvature(*data, kronecker=self._kronecker).hessian
             return replace(self, curvature=H.invert(model, self.damping), by_rows=False)
 
+    @property
+    def large(self) -> bool:
+        """Whether products are worth all of BLAS's threads."""
+        return self.model.beta.size > LARGE and not isinstance(self.curvature, SparseCurvature)
+
     def columns_instead(self, residual: float) -> bool:
         """Whether solves by rows lost digits, and memory holds the matrices."""
         return columns_instead(self.model, len(self.train.codes), residual, self._kronecker)
@@ -272,7 +279,7 @@ class CurvedLinear:
         assert held_out is not None  # the data was checked with them
         data = self.model, held_out.X, held_out.codes, held_out.weight
         curved = self
-        with one_blas_thread(unless=self.model.beta.size > LARGE):
+        with one_blas_thread(unless=self.large):
             u = validation_gradient(*data, loss)
             h, residual = curved.curvature.refined(u)
             if residual is not None and curved.by_rows and curved.columns_instead(residual):
@@ -301,12 +308,12 @@ class SolvedLinear:
         curved, train = self.curved, self.curved.train
         whitening = curved.whitening if metric == "mahalanobis" else None
         data = curved.model, train.X, train.codes, curved.moved(unit)
-        with one_blas_thread(unless=curved.model.beta.size > LARGE):
+        with one_blas_thread(unless=curved.large):
             return curved.curvature.influence(*data, self.h, whitening)
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""
-        with one_blas_thread(unless=self.curved.model.beta.size > LARGE):
+        with one_blas_thread(unless=self.curved.large):
             return self.influence(metric, unit), self.gain(self.curved.moved(unit))
 
     def gain(self, moved: np.ndarray | None = None) -> np.ndarray:

@@ -11,6 +11,10 @@ import numpy as np
 from .._utils._chunks import block_rows, dense_rows, map_blocks
 
 
+# Columns of larger pivots, in their correlation, do not depend on each other.
+_INDEPENDENT = 1e-9
+
+
 @dataclass(frozen=True)
 class Moments:
     """Weight, mean and scatter of rows; of blocks that are joined, those of all rows.
@@ -81,12 +85,17 @@ def root_of(total: Moments) -> np.ndarray:
     scale = np.sqrt(np.diagonal(covariance))
     scale = np.where(scale > 0, scale, 1.0)
     correlation = covariance / np.outer(scale, scale)
-    eigenvalue, Q = np.linalg.eigh(correlation)
-    kept = eigenvalue > len(scale) * np.finfo(np.float64).eps * eigenvalue[-1]
-    if not kept.all():
-        return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])
     # A triangular root, small columns last: no product with it adds a large column to them.
     order = np.argsort(-scale, kind="stable")
-    root = np.empty_like(Q)
-    root[order] = np.linalg.cholesky(correlation[np.ix_(order, order)])
+    root = np.zeros_like(correlation)
+    try:
+        root[order] = np.linalg.cholesky(correlation[np.ix_(order, order)])
+    except np.linalg.LinAlgError:
+        pass
+    smallest = root[order].diagonal().min(initial=1.0) ** 2
+    if smallest < _INDEPENDENT:
+        eigenvalue, Q = np.linalg.eigh(correlation)
+        kept = eigenvalue > len(scale) * np.finfo(np.float64).eps * eigenvalue[-1]
+        if smallest == 0.0 or not kept.all():
+            return scale[:, None] * Q[:, kept] * np.sqrt(eigenvalue[kept])
     return scale[:, None] * root
