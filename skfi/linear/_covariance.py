@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks
-
 
 # Columns of larger pivots, in their correlation, do not depend on each other.
 _INDEPENDENT = 1e-9
@@ -88,10 +88,8 @@ def root_of(total: Moments) -> np.ndarray:
     # A triangular root, small columns last: no product with it adds a large column to them.
     order = np.argsort(-scale, kind="stable")
     root = np.zeros_like(correlation)
-    try:
+    with suppress(np.linalg.LinAlgError):
         root[order] = np.linalg.cholesky(correlation[np.ix_(order, order)])
-    except np.linalg.LinAlgError:
-        pass
     smallest = root[order].diagonal().min(initial=1.0) ** 2
     if smallest < _INDEPENDENT:
         eigenvalue, Q = np.linalg.eigh(correlation)
