@@ -29,6 +29,7 @@ from torch import nn
 from skfi.bridge import SkorchClassifier, bridge
 from skfi.bridge._network import Choices
 from skfi.linear._losses import log_loss
+from skfi.network._network import Labelled
 from skfi.network._pairs import cotangents, fi_pairs
 from skfi.network._scores import build_curvature
 
@@ -75,8 +76,8 @@ def prepare(seed: int, n_train: int, n_pool: int):
     model = SkorchClassifier(net, random_state=seed).fit(X[train], y[train])
     fitted = bridge(model)
     network = fitted.network(Choices("all", "input"), X[train])
-    data = X[train], y[train], np.ones(n_train)
-    curvature = build_curvature(network, *data, "kfac", "auto")
+    data = Labelled(X[train], y[train], np.ones(n_train))
+    curvature = build_curvature(network, data, "kfac", "auto")
     accuracy = model.score(X[pool], y[pool])
     return network, curvature, data, X[pool], model.predict(X[pool]), accuracy
 

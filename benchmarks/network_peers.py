@@ -27,6 +27,7 @@ from skfi import fi_util
 from skfi.bridge import TorchClassifier, bridge
 from skfi.bridge._network import Choices
 from skfi.linear._losses import log_loss
+from skfi.network._network import Labelled
 from skfi.network._scores import curve_network, perturbed, solve_for
 
 DAMPING = 0.1
@@ -73,11 +74,11 @@ def main() -> None:
                 if call is peer:
                     theirs = result
         network = bridge(model).network(Choices(**settings, damping=DAMPING), data[0])
-        train = data[0], data[1], np.ones(1000)
-        check = data[2], data[3], np.ones(100)
+        train = Labelled(data[0], data[1], np.ones(1000))
+        check = Labelled(data[2], data[3], np.ones(100))
         curvature, _ = curve_network(network, train, "exact", DAMPING)
         h = solve_for(network, curvature, check, log_loss)
-        g = np.concatenate([part[1] for part in perturbed(network, curvature, h, *train)])
+        g = np.concatenate([part.g for part in perturbed(network, curvature, h, train)])
     # pyDVL sums up u H⁻¹ ∂_x∂_θL for each test row, without the share 1/n and the sign.
     expected = theirs.mean(0).numpy().reshape(100, -1)
     gap = np.abs(np.abs(g[:100] * 1000) - np.abs(expected)).max() / np.abs(expected).max()

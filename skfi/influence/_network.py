@@ -15,8 +15,8 @@ from ._curved import InfluenceDetails, one_copy
 from ._rows import Rows
 
 if TYPE_CHECKING:
+    from ..network._curvature import Curvature as NetworkCurvature
     from ..network._network import Network, Theta
-    from ..network._scores import Curvature as NetworkCurvature
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class NetworkReading:
 
     def curve(self) -> CurvedNetwork:
         """Sum up and invert the curvature of the objective."""
+        from ..network._network import Labelled
         from ..network._scores import curve_network
 
         fitted, network, train, choices = self.fitted, self.network, self.train, self.choices
@@ -43,7 +44,7 @@ class NetworkReading:
             network = replace(network, penalty=penalty)
         curvature, facts = curve_network(
             network,
-            (train.X, train.codes, weight),
+            Labelled(train.X, train.codes, weight),
             choices.curvature,
             choices.damping,
             low_rank=choices.approximation is not None,
@@ -82,10 +83,11 @@ class CurvedNetwork:
 
     def solve(self, held_out: Rows | None, loss: ValidationLoss) -> SolvedNetwork:
         """Solve for the gradient of the mean loss over held-out rows."""
+        from ..network._network import Labelled
         from ..network._scores import solve_for
 
         assert held_out is not None  # the data was checked with them
-        data = held_out.X, held_out.codes, held_out.weight
+        data = Labelled(held_out.X, held_out.codes, held_out.weight)
         return SolvedNetwork(self, solve_for(self.network, self.curvature, data, loss))
 
 
@@ -106,6 +108,7 @@ class SolvedNetwork:
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""
+        from ..network._network import Labelled
         from ..network._scores import score_network
 
         curved, train, choices = self.curved, self.curved.train, self.curved.choices
@@ -113,9 +116,7 @@ class SolvedNetwork:
             curved.network,
             curved.curvature,
             self.h,
-            train.X,
-            train.codes,
-            curved.copy if unit == "copy" else curved.weight,
+            Labelled(train.X, train.codes, curved.copy if unit == "copy" else curved.weight),
             curved.root() if metric == "mahalanobis" else None,
             rank=choices.n_components if choices.approximation else None,
             seed=choices.random_state,
@@ -123,8 +124,9 @@ class SolvedNetwork:
 
     def gain(self) -> np.ndarray:
         """First-order decrease of the validation loss when each copy goes."""
+        from ..network._network import Labelled
         from ..network._scores import gain_network
 
         curved = self.curved
-        rows = curved.train.X, curved.train.codes, curved.copy
-        return gain_network(curved.network, self.h, *rows)
+        rows = Labelled(curved.train.X, curved.train.codes, curved.copy)
+        return gain_network(curved.network, self.h, rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -35,6 +35,9 @@ from ._measure import Measure
 from ._network import CurvedNetwork
 from ._reading import LabelledData, curve_fitted
 from ._rows import check_names, column_names, linear_features, through_steps
+
+if TYPE_CHECKING:
+    from ..network._network import Labelled
 
 
 @dataclass(frozen=True)
@@ -248,12 +251,14 @@ class NetworkPairing:
         return encode_labels(column_or_1d(y, warn=True), self.curved.fitted.classes, name)
 
     @property
-    def _train(self) -> tuple[Any, np.ndarray, np.ndarray]:
+    def _train(self) -> Labelled:
+        from ..network._network import Labelled
+
         curved, rows = self.curved, self.present
         moved = curved.copy if self.unit == "copy" else curved.weight
         # s_i/n is that of all training rows, also where some have no weight.
         share = moved[rows] * (len(rows) / self.n_rows)
-        return curved.train.X[rows], curved.train.codes[rows], share
+        return Labelled(curved.train.X[rows], curved.train.codes[rows], share)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -315,10 +320,10 @@ class NetworkPairing:
 
         For every score: gradients of all parameters are too long to keep.
         """
-        from ..network._pairs import cotangents, moved_pairs
+        from ..network._pairs import cotangents, pair_vectors
 
         curved = self.curved
-        moved = moved_pairs(
+        moved = pair_vectors(
             curved.network,
             curved.curvature,
             self._train,

@@ -1,4 +1,4 @@
-"""What stands for H⁻¹ of a network: dense, or matrix-free by conjugate gradients.
+"""H⁻¹ of a network as an operator: dense, or matrix-free by conjugate gradients.
 
 A network stops short of a minimum, where the Hessian has negative eigenvalues. The
 generalised Gauss-Newton matrix ``(1/n) Σ s_i ∂_θz_iᵀ S_i ∂_θz_i`` leaves out the curvature of
@@ -9,7 +9,7 @@ parameters (the last layer), and is the default.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -21,14 +21,7 @@ from torch.nn.functional import logsigmoid
 
 from ..linear._curvature import inverse_on_range, resolve_damping
 from ..linear._links import Sigmoid
-from ._network import (
-    Network,
-    activations,
-    as_numpy,
-    blocks,
-    differentiate,
-    flat,
-)
+from ._network import Labelled, Network, activations, as_numpy, blocks, differentiate, flat
 from ._rows import batched_gradients, score_jacobians
 
 LARGEST_MATRIX = 20_000  # parameters: 3 GiB of float64 for the matrix alone
@@ -44,19 +37,24 @@ class Curvature(Protocol):
     def solve(self, V: Tensor) -> Tensor:
         """H⁻¹ times vectors (…, m)."""
 
-    def whiten(self, V: Tensor) -> Tensor:
-        """``RᵀV`` of vectors (…, m), with ``H⁻¹ = R Rᵀ``."""
+    def times_root(self, V: Tensor) -> Tensor:
+        """``VR`` of vectors (…, m), with a root ``R Rᵀ = H⁻¹``: gradients are white in it."""
 
 
 def weakest_penalty(network: Network) -> float:
-    """What the penalty adds to the least penalised parameter."""
+    """The penalty of the least penalised parameter."""
     return min(float(t.min()) for t in network.penalty.values())
 
 
-def network_damping(network: Network, damping: float | str, mean_eigenvalue: float) -> float:
-    """The number behind "auto": also for a network that is sure of every row.
+def _flat_penalty(network: Network) -> Tensor:
+    return flat(p.expand_as(network.theta[name]) for name, p in network.penalty.items())
 
-    Its curvature may be so small that the inverse has no number in its precision.
+
+def network_damping(network: Network, damping: float | str, mean_eigenvalue: float) -> float:
+    """The number behind "auto".
+
+    The curvature of a network that is sure of every row may be so small that the inverse
+    overflows in its precision.
     """
     used = resolve_damping(damping, mean_eigenvalue, weakest_penalty(network))
     least = float(np.sqrt(torch.finfo(network.like["dtype"]).tiny))
@@ -64,7 +62,7 @@ def network_damping(network: Network, damping: float | str, mean_eigenvalue: flo
 
 
 def in_precision(network: Network, inverse: np.ndarray) -> Tensor:
-    """An inverse in the network's dtype, refused where it has no number there."""
+    """An inverse in the network's dtype, refused where it overflows."""
     with np.errstate(over="ignore"):
         out = torch.as_tensor(inverse, **network.like)
     if not torch.isfinite(out).all():
@@ -95,7 +93,7 @@ class DenseCurvature:
     def solve(self, V: Tensor) -> Tensor:
         return V @ self.inverse
 
-    def whiten(self, V: Tensor) -> Tensor:
+    def times_root(self, V: Tensor) -> Tensor:
         if self.smallest < 0:
             raise ValueError(
                 'An indefinite Hessian has no square root. Use curvature="ggn", or damping '
@@ -109,13 +107,7 @@ class DenseCurvature:
 
 
 def dense_curvature(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    kind: str,
-    damping: float | str,
-    chunk: int | None = None,
+    network: Network, data: Labelled, kind: str, damping: float | str
 ) -> DenseCurvature:
     """Exact Hessian or Gauss-Newton matrix, inverted on its range in float64."""
     m = network.n_parameters
@@ -126,14 +118,13 @@ def dense_curvature(
             'fewer parameters (params="last_layer").'
         )
     if kind == "exact":
-        H = _hessian(network, X, y, weight, chunk)
-        trace = _trace(network, X, weight, chunk) if damping == "auto" else 0.0
+        H = _hessian(network, data)
+        trace = _trace(network, data) if damping == "auto" else 0.0
     else:
-        H = _gauss_newton(network, X, weight, chunk)
+        H = _gauss_newton(network, data)
         trace = float(np.trace(H))
-    penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
     used = network_damping(network, damping, trace / m)
-    H[np.diag_indices(m)] += penalty.double().cpu().numpy() + used
+    H[np.diag_indices(m)] += as_numpy(_flat_penalty(network)) + used
     eigenvalue = np.linalg.eigvalsh(H) if kind == "exact" else np.zeros(1)
     smallest = float(eigenvalue[0])
     if smallest < -1e-10 * max(float(eigenvalue[-1]), 1e-300):
@@ -147,86 +138,72 @@ def hessian_root(network: Network, z: Tensor) -> Tensor:
     """R (b, n_outputs, columns) with R Rᵀ the Hessian of each row's loss in its scores."""
     if isinstance(network.link, Sigmoid):
         return (0.5 * (logsigmoid(z) + logsigmoid(-z))).exp()[:, :, None]
-    # The j-th step takes class j from those not yet taken, whose probability is exp(left_j).
+    # Step j takes class j from the remaining ones, whose probability is exp(remaining_j).
     log_p = torch.log_softmax(z, 1)
-    left = log_p.flip(1).logcumsumexp(1).flip(1)
-    before, after, own = left[:, :-1], left[:, 1:], log_p[:, :-1]
+    remaining = log_p.flip(1).logcumsumexp(1).flip(1)
+    before, after, own = remaining[:, :-1], remaining[:, 1:], log_p[:, :-1]
     root = -(log_p[:, :, None] + 0.5 * (own - before - after)[:, None]).exp().tril(-1)
     root.diagonal(dim1=1, dim2=2).copy_((0.5 * (own + after - before)).exp())
     return root
 
 
-def _gauss_newton(network: Network, X, weight: np.ndarray, chunk: int | None) -> np.ndarray:
+def _gauss_newton(network: Network, data: Labelled) -> np.ndarray:
     m = network.n_parameters
     total = np.zeros((m, m))
-    for part in _root_gradients(network, X, weight, chunk, 8.0 * m):
+    for part in _root_gradients(network, data, 8.0 * m):
         rows = as_numpy(part)
         total += rows.T @ rows
     return total
 
 
-def _trace(network: Network, X, weight: np.ndarray, chunk: int | None) -> float:
+def _trace(network: Network, data: Labelled) -> float:
     """Of the Gauss-Newton matrix."""
-    parts = _root_gradients(network, X, weight, chunk)
-    return sum(float((part.double() ** 2).sum()) for part in parts)
+    return sum(float((part.double() ** 2).sum()) for part in _root_gradients(network, data))
 
 
 @torch.no_grad()
-def _root_gradients(
-    network: Network, X, weight: np.ndarray, chunk: int | None, beside: float = 0.0
-) -> Iterator[Tensor]:
+def _root_gradients(network: Network, data: Labelled, beside: float = 0.0) -> Iterator[Tensor]:
     """``√(s_i/n) R_iᵀ ∂_θz_i`` of blocks of rows (b · columns of R, m), R of `hessian_root`.
 
     ``beside`` is what the caller needs for each of their rows, in bytes.
     """
-    first = network.rows(X, slice(0, 1))
+    first = network.rows(data.X, slice(0, 1))
     columns = hessian_root(network, network.scores(network.theta, first)).shape[2]
-    size = columns * (
-        3.0 * network.n_parameters * network.like["dtype"].itemsize
-        + 6.0 * activations(network.module, first)
-        + beside
-    )
-    for block in blocks(len(X), size, chunk):
-        x = network.rows(X, block)
-        share = torch.as_tensor(weight[block] / len(X), **network.like)
+    beside += 3.0 * network.n_parameters * network.like["dtype"].itemsize
+    for block in network.blocks(data.X, 6.0 * columns, columns * beside):
+        x, _, share = network.block(data, block)
         root = hessian_root(network, network.scores(network.theta, x))
-        root = root * share.sqrt()[:, None, None]
-        yield score_jacobians(network, x, root).flatten(0, 1)
+        yield score_jacobians(network, x, root * share.sqrt()[:, None, None]).flatten(0, 1)
 
 
-def _hessian(
-    network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None
-) -> np.ndarray:
+def _hessian(network: Network, data: Labelled) -> np.ndarray:
     m, like = network.n_parameters, network.like
     H = np.zeros((m, m))
-    size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
-    for block in blocks(len(X), size, chunk, 256):
-        x, codes, share = network.block(X, y, weight, block)
-        theta = network.leaves()
+    size = 24.0 * activations(network.module, network.rows(data.X, slice(0, 1)))
+    for block in blocks(len(data.X), size, 256):
+        x, codes, share = network.block(data, block)
+        theta = list((named := network.leaves()).values())
         with torch.enable_grad():
-            loss = share @ network.row_loss(network.scores(theta, x), codes)
-            slopes = differentiate(loss, list(theta.values()), create_graph=True)
-            slope = flat(dict(zip(theta, slopes, strict=True)))
+            loss = share @ network.row_loss(network.scores(named, x), codes)
+            slope = flat(differentiate(loss, theta, create_graph=True))
         for columns in blocks(m, size * len(x) + 8.0 * m):
             unit = torch.eye(m, **like)[columns]
-            parts = batched_gradients(network, slope, list(theta.values()), unit)
-            H[columns] += as_numpy(flat(dict(zip(theta, parts, strict=True)), 1))
+            H[columns] += as_numpy(flat(batched_gradients(network, slope, theta, unit), 1))
     return 0.5 * (H + H.T)
 
 
 class GaussNewton:
     """Products with the Gauss-Newton matrix, one pass over the rows each."""
 
-    def __init__(self, network: Network, X, weight: np.ndarray, chunk: int | None):
-        self.network, self.X, self.weight, self.chunk = network, X, weight, chunk
-        self.size = 24.0 * activations(network.module, network.rows(X, slice(0, 1)))
+    def __init__(self, network: Network, data: Labelled):
+        self.network, self.data = network, data
+        self.size = 24.0 * activations(network.module, network.rows(data.X, slice(0, 1)))
 
     def __matmul__(self, M: Tensor) -> Tensor:
         """Of vectors (m, c)."""
-        network, out = self.network, torch.zeros_like(M.T)
-        for block in blocks(len(self.X), self.size, self.chunk, 256):
-            x = network.rows(self.X, block)
-            share = torch.as_tensor(self.weight[block] / len(self.X), **network.like)
+        out = torch.zeros_like(M.T)
+        for block in blocks(len(self.data.X), self.size, 256):
+            x, _, share = self.network.block(self.data, block)
             for part in blocks(M.shape[1], self.size * len(x) + 8.0 * len(M)):
                 out[part] += self._block(x, share, M.T[part])
         return out.T
@@ -237,13 +214,11 @@ class GaussNewton:
         z, leaves = network.scores(theta, x), list(theta.values())
         # θ's gradient is linear in where it starts: its derivative there is ∂_θz itself.
         start = torch.zeros_like(z).requires_grad_()
-        slopes = differentiate(z, leaves, start, create_graph=True)
-        slope = flat(dict(zip(theta, slopes, strict=True)))
+        slope = flat(differentiate(z, leaves, start, create_graph=True))
         (along,) = batched_gradients(network, slope, [start], V)
         root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
         back = (root @ (root.transpose(1, 2) @ along[..., None]))[..., 0]
-        parts = batched_gradients(network, z, leaves, back)
-        return flat(dict(zip(theta, parts, strict=True)), 1)
+        return flat(batched_gradients(network, z, leaves, back), 1)
 
 
 @dataclass(frozen=True)
@@ -256,7 +231,7 @@ class CgCurvature:
     tol: float
     max_iter: int
 
-    def whiten(self, V: Tensor) -> Tensor:
+    def times_root(self, V: Tensor) -> Tensor:
         raise ValueError(
             'curvature="cg" has products with the inverse only, and pairs need its root. Use '
             '"kfac", "ekfac" or "ggn".'
@@ -281,7 +256,9 @@ class CgCurvature:
         return (solution * scale).T.reshape(V.shape)
 
 
-def conjugate_gradients(product, B: Tensor, tol: float, max_iter: int) -> Tensor:
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor], B: Tensor, tol: float, max_iter: int
+) -> Tensor:
     """Solve for columns B (m, c) until each residual is at most tol."""
     X, R = torch.zeros_like(B), B.clone()
     P, size = R.clone(), (R**2).sum(0)
@@ -299,23 +276,15 @@ def conjugate_gradients(product, B: Tensor, tol: float, max_iter: int) -> Tensor
     return X
 
 
-def cg_curvature(
-    network: Network,
-    X,
-    weight: np.ndarray,
-    damping: float | str,
-    chunk: int | None = None,
-) -> CgCurvature:
+def cg_curvature(network: Network, data: Labelled, damping: float | str) -> CgCurvature:
     """Gauss-Newton products on demand; "auto" damping needs the trace, one pass."""
-    matrix = GaussNewton(network, X, weight, chunk)
-    weakest = weakest_penalty(network)
-    trace = _trace(network, X, weight, chunk) if damping == "auto" else 0.0
+    trace = _trace(network, data) if damping == "auto" else 0.0
     used = network_damping(network, damping, trace / network.n_parameters)
-    if used + weakest <= 0:
+    if used + weakest_penalty(network) <= 0:
         raise ValueError(
             'curvature="cg" needs a positive definite matrix, and there is no penalty. Set '
             'damping to a positive number, or "auto".'
         )
-    penalty = flat({n: p.expand_as(network.theta[n]) for n, p in network.penalty.items()})
     tol = 1e-5 if network.like["dtype"] == torch.float32 else 1e-10
-    return CgCurvature(matrix, penalty + used, used, tol, 10 * 100)
+    penalty = _flat_penalty(network) + used
+    return CgCurvature(GaussNewton(network, data), penalty, used, tol, max_iter=1000)

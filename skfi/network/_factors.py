@@ -16,50 +16,71 @@ EKFAC's eigenvalues are the second moments of the gradients in the factors' eige
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from ._curvature import hessian_root
-from ._network import Network, activations, blocks, differentiate
-from ._watch import Layer, channels_last, watched
+from ._network import Labelled, Network, activations, blocks, differentiate
+from ._watch import Flow, Layer, channels_last, forward_with_flows
 
 # Rows of a block at most: what more of them need falls out of the processor's caches.
-_MAX_ROWS = 256
+MAX_ROWS = 256
 # A symmetric product is computed in stripes of so many rows, each up to the diagonal.
 _STRIPE = 128
 
 
-def kronecker_factors(
-    network: Network, layers: list[Layer], X, y, weight: np.ndarray, chunk: int | None = None
-) -> list[tuple[Tensor, Tensor]]:
-    """(S, A) of each layer, by one forward and K - 1 backward passes of all rows."""
+class Factors(NamedTuple):
+    """A layer's S and A; for EKFAC their eigenvectors, and the eigenvalues of both together."""
+
+    S: Tensor  # (n_outputs, n_outputs)
+    A: Tensor  # (n_inputs, n_inputs)
+    eigenvalues: Tensor | None = None  # (n_outputs, n_inputs)
+
+
+class _Passes(NamedTuple):
+    """A block's forward pass, and its backward passes from each column of the root."""
+
+    share: Tensor
+    flows: list[Flow]
+    deltas: Iterator[tuple[Tensor, ...]]  # of each flow's output
+
+
+def _passes(
+    network: Network, layers: list[Layer], data: Labelled, beside: float = 0.0
+) -> Iterator[_Passes]:
+    first = network.rows(data.X, slice(0, 1))
+    size = _bytes_per_row(network, layers, first) + beside
+    last = channels_last(network, layers, first)
+    for block in blocks(len(data.X), size, MAX_ROWS):
+        x, _, share = network.block(data, block)
+        with torch.enable_grad():
+            z, flows = forward_with_flows(network, layers, x, last=last)
+        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
+        outputs = [flow.output for flow in flows]
+        yield _Passes(share, flows, (differentiate(z, outputs, c) for c in root.unbind(2)))
+
+
+def kronecker_factors(network: Network, layers: list[Layer], data: Labelled) -> list[Factors]:
+    """S and A of each layer, by one forward and K - 1 backward passes of all rows."""
     widths = [len(layer.order) for layer in layers]
     heights = [len(layer.module.weight) for layer in layers]
     S = [torch.zeros(height, height, **network.like) for height in heights]
     A = [torch.zeros(width, width, **network.like) for width in widths]
-    total = float(weight.sum()) / len(X)
-    first = network.rows(X, slice(0, 1))
-    size, last = _bytes_per_row(network, layers, first), channels_last(network, layers, first)
-    for block in blocks(len(X), size, chunk, _MAX_ROWS):
-        x, _, share = network.block(X, y, weight, block)
-        with torch.enable_grad():
-            z, seen = watched(network, layers, x, last=last)
-        for place, a, _ in seen:
+    total = float(data.weight.sum()) / len(data.X)
+    for share, flows, deltas in _passes(network, layers, data):
+        for place, a, _ in flows:
             rows = layers[place].input_rows(a)
             scale = (share / (total * rows.shape[1])).sqrt()
             add_products(A[place], rows.mul_(scale[:, None, None]))
-        outputs = [o for _, _, o in seen]
-        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
-        for column in root.unbind(2):
-            back = differentiate(z, outputs, column)
-            for (place, _, _), delta in zip(seen, back, strict=True):
+        for back in deltas:
+            for (place, _, _), delta in zip(flows, back, strict=True):
                 add_products(S[place], layers[place].output_rows(delta))
-    out = []
-    for layer, left, right in zip(layers, S, A, strict=True):
-        column = torch.argsort(layer.order)
-        out.append((_whole(left), _whole(right)[column][:, column]))
-    return out
+    columns = [torch.argsort(layer.order) for layer in layers]
+    A = [_whole(right)[c][:, c] for right, c in zip(A, columns, strict=True)]
+    return [Factors(_whole(left), right) for left, right in zip(S, A, strict=True)]
 
 
 def add_products(total: Tensor, rows: Tensor) -> None:
@@ -77,43 +98,33 @@ def _whole(total: Tensor) -> Tensor:
 def _bytes_per_row(network: Network, layers: list[Layer], x: Tensor) -> float:
     """Of a block's temporaries, roughly."""
     with torch.no_grad():
-        seen = watched(network, layers, x)[1]
-        numbers = max(layers[place].input_rows(a).numel() for place, a, _ in seen)
-    return 3.0 * numbers * network.like["dtype"].itemsize + 8.0 * activations(network.module, x)
+        flows = forward_with_flows(network, layers, x)[1]
+        sizes = [layers[place].input_rows(a).numel() for place, a, _ in flows]
+    return 3.0 * max(sizes, default=0) * network.like["dtype"].itemsize + 8.0 * activations(
+        network.module, x
+    )
 
 
-def eigen_factors(
-    network: Network,
-    layers: list[Layer],
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    chunk: int | None = None,
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+def eigen_factors(network: Network, layers: list[Layer], data: Labelled) -> list[Factors]:
     """EKFAC: eigenvectors of both factors, and corrected eigenvalues, of each layer."""
-    pairs = kronecker_factors(network, layers, X, y, weight, chunk)
-    bases = [(_eigenvectors(S), _eigenvectors(A)) for S, A in pairs]
-    values = [S.new_zeros(len(S), len(A)) for S, A in pairs]
+    factors = [
+        Factors(_eigenvectors(S), _eigenvectors(A), S.new_zeros(len(S), len(A)))
+        for S, A, _ in kronecker_factors(network, layers, data)
+    ]
     columns = [torch.argsort(layer.order) for layer in layers]
-    first = network.rows(X, slice(0, 1))
-    size = _bytes_per_row(network, layers, first)
-    size += sum(2.0 * v.numel() * v.element_size() for v in values)
-    last = channels_last(network, layers, first)
-    for block in blocks(len(X), size, chunk, _MAX_ROWS):
-        x, _, share = network.block(X, y, weight, block)
-        with torch.enable_grad():
-            z, seen = watched(network, layers, x, last=last)
-        root = hessian_root(network, z.detach()) * share.sqrt()[:, None, None]
-        rows = [
-            layers[place].input_rows(a)[..., columns[place]] @ bases[place][1]
-            for place, a, _ in seen
+    beside = sum(2.0 * len(S) * len(A) * S.element_size() for S, A, _ in factors)
+    for _, flows, deltas in _passes(network, layers, data, beside):
+        inputs = [
+            layers[place].input_rows(a)[..., columns[place]] @ factors[place].A
+            for place, a, _ in flows
         ]
-        for column in root.unbind(2):
-            back = differentiate(z, [o for _, _, o in seen], column)
-            for (place, _, _), u, delta in zip(seen, rows, back, strict=True):
-                delta = layers[place].output_rows(delta) @ bases[place][0]
-                values[place] += ((delta.transpose(1, 2) @ u) ** 2).sum(0)
-    return [(S, A, v) for (S, A), v in zip(bases, values, strict=True)]
+        for back in deltas:
+            for (place, _, _), u, delta in zip(flows, inputs, back, strict=True):
+                S, _, eigenvalues = factors[place]
+                rows = layers[place].output_rows(delta) @ S
+                assert eigenvalues is not None
+                eigenvalues += ((rows.transpose(1, 2) @ u) ** 2).sum(0)
+    return factors
 
 
 def _eigenvectors(factor: Tensor) -> Tensor:

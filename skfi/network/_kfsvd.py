@@ -8,6 +8,7 @@ products ``M_i w`` and ``vᵀM_i``, a double backward pass each; the matrix is n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,18 +17,10 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ._curvature import Curvature
-from ._network import (
-    Network,
-    Perturbed,
-    Theta,
-    activations,
-    along,
-    as_numpy,
-    blocks,
-    flat,
-)
+from ._network import Labelled, Network, PerturbedRows, Theta, along, as_numpy, flat
 from ._rows import direct_jacobian, mixed, mixed_transposed, own_jacobian
 
+Seed = int | np.random.RandomState | None
 _OVERSAMPLING = 4
 _ITERATIONS = 3
 
@@ -68,8 +61,7 @@ def low_rank(
         Q = _orthonormal(mixed(network, x, y, back.transpose(1, 2)))
     small = mixed_transposed(network, x, y, Q.transpose(1, 2))
     left, values, Vt = torch.linalg.svd(small, full_matrices=False)
-    kept = slice(0, min(rank, values.shape[1]))
-    return LowRank(Q @ left[:, :, kept], values[:, kept], Vt[:, kept].transpose(1, 2))
+    return LowRank(Q @ left[:, :, :rank], values[:, :rank], Vt[:, :rank].transpose(1, 2))
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:
@@ -77,13 +69,13 @@ def _orthonormal(vectors: Tensor) -> Tensor:
     return torch.linalg.qr(vectors.transpose(1, 2))[0]
 
 
-def start_low_rank(seed) -> torch.Generator:
+def start_low_rank(seed: Seed) -> torch.Generator:
     """Where the iteration starts: the same for all rows, however they are cut in blocks."""
     number = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
     return torch.Generator().manual_seed(number)
 
 
-def move_low_rank(
+def perturb_block(
     network: Network,
     x: Tensor,
     y: Tensor,
@@ -98,31 +90,21 @@ def move_low_rank(
     return M, direct_jacobian(network, x) - share[:, None, None] * M.transposed(V)
 
 
+@torch.no_grad()
 def perturb_low_rank(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    curvature: Curvature,
-    h: Theta,
-    rank: int,
-    seed=None,
-    chunk: int | None = None,
-) -> Perturbed:
-    """`skfi.network._network.perturb_all` with M_i cut to a rank."""
+    network: Network, data: Labelled, curvature: Curvature, h: Theta, rank: int, seed: Seed
+) -> Iterator[PerturbedRows]:
+    """`skfi.network._rows.perturb_all` with M_i cut to a rank."""
     generator = start_low_rank(seed)
     state = generator.get_state()
-    first = network.rows(X, slice(0, 1))
     width = rank + _OVERSAMPLING
-    itemsize = network.like["dtype"].itemsize
-    size = 4.0 * (width + len(network.contrasts)) * network.n_parameters * itemsize
-    size += 8.0 * width * activations(network.module, first)
-    with torch.no_grad():
-        for block in blocks(len(X), size, chunk):
-            x, codes, share = network.block(X, y, weight, block)
-            generator.set_state(state)
-            M, Z = move_low_rank(network, x, codes, share, curvature, rank, generator)
-            direction = flat(h)[None, None].expand(len(x), 1, -1)
-            g = -share[:, None] * M.transposed(direction)[:, 0]
-            change = along(network, x, codes, share, h)
-            yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
+    vectors = (width + len(network.contrasts)) * network.n_parameters
+    beside = 4.0 * vectors * network.like["dtype"].itemsize
+    for block in network.blocks(data.X, 8.0 * width, beside):
+        x, codes, share = network.block(data, block)
+        generator.set_state(state)
+        M, Z = perturb_block(network, x, codes, share, curvature, rank, generator)
+        direction = flat(h.values())[None, None].expand(len(x), 1, -1)
+        g = -share[:, None] * M.transposed(direction)[:, 0]
+        change = along(network, x, codes, share, h)
+        yield PerturbedRows(block, as_numpy(g), as_numpy(change), as_numpy(Z))

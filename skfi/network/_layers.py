@@ -14,21 +14,21 @@ where its eigenvalues are one number for each pair of coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..linear._curvature import inverse_on_range
 from ..linear._kronecker import balance
 from ._curvature import in_precision, network_damping, root_of, weakest_penalty
-from ._factors import eigen_factors, kronecker_factors
+from ._factors import MAX_ROWS, eigen_factors, kronecker_factors
 from ._misuse import check_layers
 from ._network import (
+    Labelled,
     Network,
-    Perturbed,
+    PerturbedRows,
     Theta,
     activations,
     as_numpy,
@@ -37,10 +37,7 @@ from ._network import (
     flat,
     unflat,
 )
-from ._watch import Layer, find_layers, once, watched
-
-# Rows of a block at most: what more of them need falls out of the processor's caches.
-_MAX_ROWS = 256
+from ._watch import Layer, find_layers, forward_with_flows, once
 
 
 def times(M: Tensor, block: Tensor) -> Tensor:
@@ -66,8 +63,8 @@ class KroneckerFactors:
             return self.S @ G @ self.A
         return self.S @ ((self.S.T @ G @ self.A) * self.eigen) @ self.A.T
 
-    def whiten(self, G: Tensor) -> Tensor:
-        """RᵀG, with H⁻¹ = R Rᵀ."""
+    def times_root(self, G: Tensor) -> Tensor:
+        """G by a root R Rᵀ = H⁻¹."""
         if self.eigen is None:
             return root_of(self.S).T @ G @ root_of(self.A)
         return (self.S.T @ G @ self.A) * self.eigen.sqrt()
@@ -126,28 +123,24 @@ class LayerCurvature:
         """H⁻¹ of explicit vectors (…, m)."""
         return self._by_layer(KroneckerFactors.solve, V)
 
-    def whiten(self, V: Tensor) -> Tensor:
-        """RᵀV of explicit vectors (…, m), with H⁻¹ = R Rᵀ."""
-        return self._by_layer(KroneckerFactors.whiten, V)
+    def times_root(self, V: Tensor) -> Tensor:
+        """VR of explicit vectors (…, m), with R Rᵀ = H⁻¹."""
+        return self._by_layer(KroneckerFactors.times_root, V)
 
-    def _by_layer(self, function: Callable, V: Tensor) -> Tensor:
+    def _by_layer(
+        self, function: Callable[[KroneckerFactors, Tensor], Tensor], V: Tensor
+    ) -> Tensor:
         leading = V.dim() - 1
         theta = unflat(self.network, V)
         out: Theta = {}
         for layer, factor in zip(self.layers, self.factors, strict=True):
             G = function(factor, layer.join(theta, leading))
             out |= layer.split(G, self.network.theta)
-        return flat({name: out[name] for name in self.network.theta}, leading)
+        return flat((out[name] for name in self.network.theta), leading)
 
 
 def layer_curvature(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    kind: str,
-    damping: float | str,
-    chunk: int | None = None,
+    network: Network, data: Labelled, kind: str, damping: float | str
 ) -> LayerCurvature:
     """The factors, damped and inverted.
 
@@ -155,28 +148,24 @@ def layer_curvature(
     product; EKFAC is damped exactly, in its eigenvalues.
     """
     layers = find_layers(network)
-    check_layers(network, layers, X)
-    factors: list[tuple[Tensor, ...]]
-    if kind == "ekfac":
-        factors = list(eigen_factors(network, layers, X, y, weight, chunk))
-    else:
-        factors = list(kronecker_factors(network, layers, X, y, weight, chunk))
-    penalty = weakest_penalty(network)
-    total = 0.0
-    for S, A, *eigen in factors:
-        total += float(eigen[0].sum() if eigen else torch.trace(S) * torch.trace(A))
-    used = network_damping(network, damping, total / network.n_parameters)
-    lifted = used + penalty
+    check_layers(network, layers, data.X)
+    build = eigen_factors if kind == "ekfac" else kronecker_factors
+    factors = build(network, layers, data)
+    trace = sum(
+        float(torch.trace(S) * torch.trace(A) if values is None else values.sum())
+        for S, A, values in factors
+    )
+    used = network_damping(network, damping, trace / network.n_parameters)
+    lifted = used + weakest_penalty(network)
     inverses = []
-    for S, A, *eigen in factors:
-        if eigen:
-            inverses.append(KroneckerFactors(S, A, 1.0 / (eigen[0] + lifted)))
+    for S, A, values in factors:
+        if values is not None:
+            inverses.append(KroneckerFactors(S, A, 1.0 / (values + lifted)))
             continue
         pi = balance(*(float(torch.trace(factor)) / len(factor) for factor in (S, A)))
         root = lifted**0.5
-        inverses.append(
-            KroneckerFactors(_inverse(network, S, root / pi), _inverse(network, A, root * pi))
-        )
+        S, A = _inverse(network, S, root / pi), _inverse(network, A, root * pi)
+        inverses.append(KroneckerFactors(S, A))
     return LayerCurvature(network, layers, inverses, used)
 
 
@@ -193,22 +182,15 @@ def _inverse(network: Network, factor: Tensor, damping: float) -> Tensor:
 
 
 def along_layers(
-    curvature: LayerCurvature,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    h: Theta,
-    chunk: int | None = None,
-) -> Perturbed:
+    curvature: LayerCurvature, data: Labelled, h: Theta
+) -> Iterator[PerturbedRows]:
     """`perturb_all` through the layers."""
     network, layers = curvature.network, curvature.layers
     directions = [layer.join(h) for layer in layers]
-    first = network.rows(X, slice(0, 1))
-    size = _bytes_per_row(curvature, first)
-    for block in blocks(len(X), size, chunk, _MAX_ROWS):
-        x, codes, share = network.block(X, y, weight, block)
-        g, change, Z = _block(curvature, x, codes, share, directions)
-        yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
+    size = _bytes_per_row(curvature, network.rows(data.X, slice(0, 1)))
+    for block in blocks(len(data.X), size, MAX_ROWS):
+        g, change, Z = _block(curvature, *network.block(data, block), directions)
+        yield PerturbedRows(block, as_numpy(g), as_numpy(change), as_numpy(Z))
 
 
 @torch.enable_grad()
@@ -217,14 +199,14 @@ def _block(
 ) -> tuple[Tensor, Tensor, Tensor]:
     network = curvature.network
     omega = network.still(x).requires_grad_()
-    z, flows = watched(network, curvature.layers, x, omega, twice=True)
+    z, flows = forward_with_flows(network, curvature.layers, x, omega, twice=True)
     # Only the layers that are used.
-    places = [place for place, _, _ in once(curvature.layers, flows)]
+    places = [flow.place for flow in once(curvature.layers, flows)]
     layers = [curvature.layers[place] for place in places]
     factors = [curvature.factors[place] for place in places]
     directions = [directions[place] for place in places]
-    outputs = [o for _, _, o in flows]
-    u = [layer.inputs(a) for layer, (_, a, _) in zip(layers, flows, strict=True)]
+    outputs = [flow.output for flow in flows]
+    u = [layer.inputs(flow.input) for layer, flow in zip(layers, flows, strict=True)]
     loss = (share * network.row_loss(z, y)).sum()
     errors = differentiate(loss, outputs, create_graph=True)
     e = [layer.outputs(part) for layer, part in zip(layers, errors, strict=True)]
@@ -261,14 +243,14 @@ def _block(
     ready = [f.prepare(*pair) for f, pair in zip(factors, at, strict=True)]
     Z = []
     for k in range(own.shape[1]):
-        up_to_k = own[:, k].sum()
-        delta = torch.autograd.grad(up_to_k, outputs, retain_graph=True, materialize_grads=True)
+        contrast = own[:, k].sum()
+        delta = differentiate(contrast, outputs)
         starts = [
             factor.pull(part, layer.outputs(d))
             for factor, part, layer, d in zip(factors, ready, layers, delta, strict=True)
         ]
         # own - V·∂L: the sign is taken where it is cheapest.
-        back = pull([up for up, _ in starts] + [down for _, down in starts], -up_to_k)
+        back = pull([up for up, _ in starts] + [down for _, down in starts], -contrast)
         Z.append(-back)
     return g.flatten(1), change, torch.stack(Z, 1).flatten(2)
 
@@ -277,7 +259,8 @@ def _bytes_per_row(curvature: LayerCurvature, x: Tensor) -> float:
     """Of all temporaries of `_block`, roughly."""
     network = curvature.network
     with torch.no_grad():
-        flows = watched(network, curvature.layers, x, network.still(x), twice=True)[1]
+        still = network.still(x)
+        _, flows = forward_with_flows(network, curvature.layers, x, still, twice=True)
         numbers = 0.0
         for place, a, o in flows:
             layer = curvature.layers[place]

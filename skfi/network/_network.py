@@ -16,9 +16,10 @@ Hessian or what stands for it, so that ``J_i = -(s_i/n) H⁻¹ M_i``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,9 +33,24 @@ from ..linear._links import Sigmoid, Softmax
 from ..linear._losses import ValidationLoss, checked_loss
 
 Theta = dict[str, Tensor]
-# Blocks of rows with g, the share of the row's loss along h, and Z, as float64.
-Perturbed = Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]
 _MAX_ROWS = 4096
+
+
+class Labelled(NamedTuple):
+    """Rows with their class codes and weights."""
+
+    X: Any  # (n, ...) as the module takes them
+    y: np.ndarray
+    weight: np.ndarray
+
+
+class PerturbedRows(NamedTuple):
+    """What moving each of a block of rows does, in float64."""
+
+    rows: slice
+    g: np.ndarray  # (b, d)
+    change: np.ndarray  # s_i/n h·∂_θL_i (b,)
+    Z: np.ndarray  # of the row's own log-odds, the refit included (b, K - 1, d)
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ class Network:
         return {name: t.detach().requires_grad_() for name, t in self.theta.items()}
 
     @property
-    def like(self) -> dict:
+    def like(self) -> dict[str, Any]:
         """Dtype and device, as keyword arguments."""
         first = next(iter(self.theta.values()))
         return {"dtype": first.dtype, "device": first.device}
@@ -82,14 +98,11 @@ class Network:
         if self.head is None:
             return self._call(theta, x + omega)
 
-        def shift(layer, args):
+        def shift(_: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (args[0] + omega, *args[1:])
 
-        handle = self.module.get_submodule(self.head).register_forward_pre_hook(shift)
-        try:
+        with self.module.get_submodule(self.head).register_forward_pre_hook(shift):
             return self._call(theta, x)
-        finally:
-            handle.remove()
 
     def _call(self, theta: Theta, x: Tensor) -> Tensor:
         with _attributes_kept(self.module):
@@ -107,20 +120,22 @@ class Network:
             loss = (1.0 - smoothing) * loss - smoothing * log_p.mean(1)
         return loss
 
-    def rows(self, X, block: slice) -> Tensor:
+    def rows(self, X: Any, block: slice) -> Tensor:
         """A block of rows on the module's device; integers stay integers."""
         return as_tensor(X[block], **self.like)
 
-    def codes(self, y: np.ndarray, block: slice) -> Tensor:
-        codes = torch.as_tensor(y[block], device=self.like["device"])
-        return codes.to(self.like["dtype"]) if isinstance(self.link, Sigmoid) else codes.long()
-
-    def block(
-        self, X, y: np.ndarray, weight: np.ndarray, block: slice
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def block(self, data: Labelled, block: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, codes and s_i/n of a block."""
-        share = torch.as_tensor(weight[block] / len(X), **self.like)
-        return self.rows(X, block), self.codes(y, block), share
+        codes = torch.as_tensor(data.y[block], device=self.like["device"])
+        binary = isinstance(self.link, Sigmoid)
+        codes = codes.to(self.like["dtype"]) if binary else codes.long()
+        share = torch.as_tensor(data.weight[block] / len(data.X), **self.like)
+        return self.rows(data.X, block), codes, share
+
+    def blocks(self, X: Any, passes: float, beside: float = 0.0) -> Iterator[slice]:
+        """Blocks of rows that take ``passes`` times their activations, and ``beside`` bytes."""
+        size = passes * activations(self.module, self.rows(X, slice(0, 1)))
+        return blocks(len(X), size + beside)
 
     def still(self, x: Tensor) -> Tensor:
         """ω = 0 for a block."""
@@ -144,17 +159,14 @@ def _attributes_kept(module: torch.nn.Module) -> Iterator[None]:
 
 
 def _head_input(network: Network, x: Tensor) -> Tensor:
-    seen = []
+    inputs: list[Tensor] = []
     layer = network.module.get_submodule(str(network.head))
-    handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    try:
+    with layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])):
         network.module(x)
-    finally:
-        handle.remove()
-    return seen[0]
+    return inputs[0]
 
 
-def as_tensor(X, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+def as_tensor(X: Any, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Rows as a tensor of a floating dtype; integers stay integers."""
     if isinstance(X, np.ndarray) and not X.flags.writeable:
         X = X.copy()  # torch has no read-only tensors, and warns
@@ -167,57 +179,48 @@ def as_numpy(t: Tensor) -> np.ndarray:
     return t.detach().double().cpu().numpy()
 
 
-def blocks(
-    n_rows: int, bytes_per_row: float, chunk: int | None = None, largest: int = _MAX_ROWS
-) -> Iterator[slice]:
+def blocks(n_rows: int, bytes_per_row: float, largest: int = _MAX_ROWS) -> Iterator[slice]:
     """Blocks of rows whose temporaries stay under scikit-learn's ``working_memory``."""
-    if chunk is None:
-        chunk = int(get_config()["working_memory"] * 2**20 // max(bytes_per_row, 1))
-        chunk = min(max(chunk, 1), largest)
-    for start in range(0, n_rows, chunk):
-        yield slice(start, min(start + chunk, n_rows))
+    rows = int(get_config()["working_memory"] * 2**20 // max(bytes_per_row, 1))
+    rows = min(max(rows, 1), largest)
+    for start in range(0, n_rows, rows):
+        yield slice(start, min(start + rows, n_rows))
 
 
-def features(network: Network, X, chunk: int | None = None) -> np.ndarray:
+@torch.no_grad()
+def features(network: Network, X: Any) -> np.ndarray:
     """What ω is added to, flat (n, d) in float64."""
     if network.head is None:
         return np.asarray(X, dtype=np.float64).reshape(len(X), -1)
-    parts = []
-    with torch.no_grad():
-        size = 3.0 * activations(network.module, network.rows(X, slice(0, 1)))
-        for block in blocks(len(X), size, chunk):
-            part = _head_input(network, network.rows(X, block))
-            parts.append(part.flatten(1).double().cpu().numpy())
-    return np.concatenate(parts)
+    parts = (_head_input(network, network.rows(X, b)) for b in network.blocks(X, 3.0))
+    return np.concatenate([as_numpy(part.flatten(1)) for part in parts])
 
 
+@torch.no_grad()
 def activations(module: torch.nn.Module, x: Tensor) -> int:
     """Bytes of the input and of all layers' outputs for one row."""
-    total = [x[:1].numel()]
+    sizes = [x[:1].numel()]
 
-    def count(layer, args, output):
+    def count(_: torch.nn.Module, args: object, output: object) -> None:
         if isinstance(output, Tensor):
-            total[0] += output.numel()
+            sizes.append(output.numel())
 
-    handles = [layer.register_forward_hook(count) for layer in module.modules()]
-    try:
-        with torch.no_grad():
-            module(x[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return total[0] * x.element_size()
+    with ExitStack() as hooks:
+        for layer in module.modules():
+            hooks.enter_context(layer.register_forward_hook(count))
+        module(x[:1])
+    return sum(sizes) * x.element_size()
 
 
-def flat(theta: Theta, leading: int = 0) -> Tensor:
-    """Parameters as one vector, behind ``leading`` common dimensions."""
-    return torch.cat([t[..., None].flatten(leading) for t in theta.values()], dim=-1)
+def flat(parts: Iterable[Tensor], leading: int = 0) -> Tensor:
+    """Tensors of all parameters as one vector, behind ``leading`` common dimensions."""
+    return torch.cat([t[..., None].flatten(leading) for t in parts], dim=-1)
 
 
 def unflat(network: Network, vector: Tensor) -> Theta:
     """The other way round; (…, m) becomes a tensor (…, *shape) for each parameter."""
     sizes = [t.numel() for t in network.theta.values()]
-    parts = vector.split(sizes, dim=-1)
+    parts = torch.split(vector, sizes, dim=-1)
     leading = vector.shape[:-1]
     return {
         name: part.reshape((*leading, *t.shape))
@@ -225,22 +228,18 @@ def unflat(network: Network, vector: Tensor) -> Theta:
     }
 
 
-def scores_all(network: Network, X, chunk: int | None = None) -> np.ndarray:
+@torch.no_grad()
+def scores_all(network: Network, X: Any) -> np.ndarray:
     """Z of all rows as float64 (n, n_outputs)."""
-    parts = []
-    with torch.no_grad():
-        size = 3.0 * activations(network.module, network.rows(X, slice(0, 1)))
-        for block in blocks(len(X), size, chunk):
-            z = network.scores(network.theta, network.rows(X, block))
-            parts.append(z.double().cpu().numpy())
-    return np.concatenate(parts)
+    theta = network.theta
+    parts = (network.scores(theta, network.rows(X, b)) for b in network.blocks(X, 3.0))
+    return np.concatenate([as_numpy(z) for z in parts])
 
 
-def _pulled_back(network: Network, X, cotangent: np.ndarray, chunk: int | None) -> Theta:
+def _pulled_back(network: Network, X: Any, cotangent: np.ndarray) -> Theta:
     """Σ_i cotangent_i · ∂_θ z_i, one backward pass a block."""
     total = {name: torch.zeros_like(t) for name, t in network.theta.items()}
-    size = 6.0 * activations(network.module, network.rows(X, slice(0, 1)))
-    for block in blocks(len(X), size, chunk):
+    for block in network.blocks(X, 6.0):
         theta, towards = network.leaves(), torch.as_tensor(cotangent[block], **network.like)
         with torch.enable_grad():
             z = network.scores(theta, network.rows(X, block))
@@ -250,34 +249,24 @@ def _pulled_back(network: Network, X, cotangent: np.ndarray, chunk: int | None) 
     return total
 
 
-def validation_gradient(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    loss: ValidationLoss,
-    chunk: int | None = None,
-) -> Theta:
+def validation_gradient(network: Network, data: Labelled, loss: ValidationLoss) -> Theta:
     """u, the gradient of the weighted mean of the validation loss."""
-    z = scores_all(network, X, chunk)
-    gradient = checked_loss(loss, y, network.link.log_proba(z))
-    cotangent = network.link.pull_back(z, gradient) * (weight / weight.sum())[:, None]
-    return _pulled_back(network, X, cotangent, chunk)
+    z = scores_all(network, data.X)
+    gradient = checked_loss(loss, data.y, network.link.log_proba(z))
+    share = data.weight / data.weight.sum()
+    return _pulled_back(network, data.X, network.link.pull_back(z, gradient) * share[:, None])
 
 
-def objective_gradient(
-    network: Network, X, y: np.ndarray, weight: np.ndarray, chunk: int | None = None
-) -> Theta:
+def objective_gradient(network: Network, data: Labelled) -> Theta:
     """Gradient of the trained objective, which vanishes at an optimum."""
-    z = scores_all(network, X, chunk)
-    residual = network.link.residual(z, y) * (weight / len(weight))[:, None]
-    total = _pulled_back(network, X, residual, chunk)
+    residual = network.link.residual(scores_all(network, data.X), data.y)
+    total = _pulled_back(network, data.X, residual * (data.weight / len(data.X))[:, None])
     return {name: t + network.penalty[name] * network.theta[name] for name, t in total.items()}
 
 
 def inner(a: Theta, b: Theta) -> Tensor:
     """Their inner product."""
-    return sum((a[name] * b[name]).sum() for name in a)  # type: ignore[return-value]
+    return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
 
 
 def differentiate(
@@ -306,7 +295,9 @@ def _check_twice(gradients: Sequence[Tensor]) -> None:
     """Refuse gradients that pass through `once_differentiable`.
 
     Their graph ends in a node that raises, but not where a derivative has no need to visit it:
-    a part of the result would be missing without a word.
+    a part of the result would be missing without a word. torch has no public type for these
+    nodes, and visiting all of them costs another backward pass, so they are known by name;
+    the zoo's "no second derivative" fails where torch renames them.
     """
     todo, known = [t.grad_fn for t in gradients], set()
     while todo:
@@ -326,7 +317,7 @@ def along(
     return _along(network, x, y, share, h, omega)[0]
 
 
-def along_moved(
+def along_perturbed(
     network: Network, x: Tensor, y: Tensor, share: Tensor, h: Theta
 ) -> tuple[Tensor, Tensor]:
     """The gradient g (b, d) of minus `along` in ω, and `along` itself (b,)."""

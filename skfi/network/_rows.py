@@ -9,21 +9,21 @@ without further methods): for the others autograd is asked row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
 from .._utils._warning_scopes import raised
 from ._network import (
+    Labelled,
     Network,
-    Perturbed,
+    PerturbedRows,
     Theta,
     activations,
-    along_moved,
+    along_perturbed,
     as_numpy,
     blocks,
     differentiate,
@@ -34,9 +34,12 @@ from ._network import (
 
 # (b, q, m) vectors of each row -> H⁻¹ times each of them
 Solve = Callable[[Tensor], Tensor]
+_Result = TypeVar("_Result")
 
 
-def batched(network: Network, at_once: Callable, one_by_one: Callable) -> Any:
+def batched(
+    network: Network, at_once: Callable[[], _Result], one_by_one: Callable[[], _Result]
+) -> _Result:
     """What `torch.func` computes at once, or autograd one by one where that fails.
 
     Errors that are not torch.func's come back from autograd.
@@ -56,20 +59,20 @@ def batched_gradients(
 ) -> list[Tensor]:
     """Gradients (c, ...) of ``starts_k · outputs`` for starts (c, ...)."""
 
-    def at_once():
+    def at_once() -> list[Tensor]:
         parts = torch.autograd.grad(
             outputs, inputs, starts, retain_graph=True, is_grads_batched=True, allow_unused=True
         )
         zeros = (t.new_zeros(len(starts), *t.shape) for t in inputs)
         return [zero if part is None else part for zero, part in zip(zeros, parts, strict=True)]
 
-    def one_by_one():
+    def one_by_one() -> list[Tensor]:
         parts = [differentiate(outputs, inputs, start) for start in starts]
         return [torch.stack(each) for each in zip(*parts, strict=True)]
 
     if not outputs.requires_grad:
         return one_by_one()
-    return list(batched(network, at_once, one_by_one))
+    return batched(network, at_once, one_by_one)
 
 
 def score_jacobians(network: Network, x: Tensor, towards: Tensor) -> Tensor:
@@ -79,18 +82,16 @@ def score_jacobians(network: Network, x: Tensor, towards: Tensor) -> Tensor:
         return network.scores(theta, x[None])[0] @ towards
 
     def at_once() -> Tensor:
-        return flat(vmap(jacrev(one), in_dims=(None, 0, 0))(network.theta, x, towards), 2)
+        jacobian = vmap(jacrev(one), in_dims=(None, 0, 0))(network.theta, x, towards)
+        return flat(jacobian.values(), 2)
 
     @torch.enable_grad()
     def one_by_one() -> Tensor:
-        out = []
+        theta, out = network.leaves(), []
         for row, columns in zip(x, towards, strict=True):
-            theta = network.leaves()
             z = network.scores(theta, row[None])[0]
-            parts = [differentiate(z, list(theta.values()), c) for c in columns.T]
-            out.append(
-                torch.stack([flat(dict(zip(theta, part, strict=True))) for part in parts])
-            )
+            parts = [flat(differentiate(z, list(theta.values()), c)) for c in columns.T]
+            out.append(torch.stack(parts))
         return torch.stack(out)
 
     return batched(network, at_once, one_by_one)
@@ -113,78 +114,79 @@ def direct_jacobian(network: Network, x: Tensor) -> Tensor:
 def mixed_transposed(network: Network, x: Tensor, y: Tensor, V: Tensor) -> Tensor:
     """``VᵀM_i`` (b, q, d) for q vectors a row, V (b, q, m)."""
 
-    def one(x, y, omega, v):
-        def directional(omega):
-            def loss(theta):
-                return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
-
-            return inner(grad(loss)(network.theta), v)
+    def one(x: Tensor, y: Tensor, omega: Tensor, v: Theta) -> Tensor:
+        def directional(omega: Tensor) -> Tensor:
+            return inner(grad(_loss_of(network, x, y))(network.theta, omega), v)
 
         return grad(directional)(omega)
 
-    def at_once() -> Tensor:
-        per_vector = vmap(one, in_dims=(None, None, None, 0))
-        return vmap(per_vector)(x, y, network.still(x), unflat(network, V)).flatten(2)
+    def slope(loss: Tensor, theta: Theta, omega: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return flat(differentiate(loss, list(theta.values()), create_graph=True)), [omega]
 
-    @torch.enable_grad()
-    def one_by_one() -> Tensor:
-        out = []
-        for row, code, still, vectors in zip(x, y, network.still(x), V, strict=True):
-            theta, omega, loss = _row_loss(network, row, code, still)
-            slopes = differentiate(loss, list(theta.values()), create_graph=True)
-            slope = flat(dict(zip(theta, slopes, strict=True)))
-            out.append(torch.stack([differentiate(v @ slope, [omega])[0] for v in vectors]))
-        return torch.stack(out).flatten(2)
-
-    return batched(network, at_once, one_by_one)
+    parts = unflat(network, V)
+    return _contract(network, x, y, (one, parts), (slope, V)).flatten(2)
 
 
 def mixed(network: Network, x: Tensor, y: Tensor, W: Tensor) -> Tensor:
     """``M_i w`` (b, q, m) for q vectors a row, W (b, q, d)."""
 
-    def one(x, y, omega, w):
-        def directional(theta):
-            def loss(omega):
-                return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
+    def one(x: Tensor, y: Tensor, omega: Tensor, w: Tensor) -> Tensor:
+        def directional(theta: Theta) -> Tensor:
+            by_omega = grad(_loss_of(network, x, y), argnums=1)
+            return (by_omega(theta, omega).flatten() * w).sum()
 
-            return (grad(loss)(omega) * w).sum()
+        return flat(grad(directional)(network.theta).values())
 
-        return grad(directional)(network.theta)
+    def slope(loss: Tensor, theta: Theta, omega: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return differentiate(loss, [omega], create_graph=True)[0].flatten(), [*theta.values()]
 
+    return _contract(network, x, y, (one, W), (slope, W))
+
+
+def _loss_of(network: Network, x: Tensor, y: Tensor) -> Callable[[Theta, Tensor], Tensor]:
+    """The loss of one row as a function of θ and ω."""
+
+    def loss(theta: Theta, omega: Tensor) -> Tensor:
+        return network.row_loss(network.scores(theta, x[None], omega[None]), y[None])[0]
+
+    return loss
+
+
+def _contract(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    batch: tuple[Callable[..., Tensor], Tensor | Theta],
+    single: tuple[Callable[..., tuple[Tensor, list[Tensor]]], Tensor],
+) -> Tensor:
+    """Products of each row's mixed derivative with vectors of its own.
+
+    ``batch`` has the product of one row with one vector, for `torch.func`; ``single`` a row's
+    first gradient and what its products with vectors are differentiated in, for autograd.
+    """
     omegas = network.still(x)
-    W = W.reshape(*W.shape[:2], *omegas.shape[1:])
 
     def at_once() -> Tensor:
+        one, vectors = batch
         per_vector = vmap(one, in_dims=(None, None, None, 0))
-        return flat(vmap(per_vector)(x, y, omegas, W), 2)
+        return vmap(per_vector)(x, y, omegas, vectors)
 
     @torch.enable_grad()
     def one_by_one() -> Tensor:
-        out = []
-        for row, code, still, vectors in zip(x, y, omegas, W, strict=True):
-            theta, omega, loss = _row_loss(network, row, code, still)
-            (slope,) = differentiate(loss, [omega], create_graph=True)
-            parts = [differentiate((w * slope).sum(), list(theta.values())) for w in vectors]
-            out.append(
-                torch.stack([flat(dict(zip(theta, part, strict=True))) for part in parts])
-            )
+        (gradient, vectors), out = single, []
+        for row, code, omega, own in zip(x, y, omegas, vectors, strict=True):
+            theta, omega = network.leaves(), omega.detach().requires_grad_()
+            first, inputs = gradient(_loss_of(network, row, code)(theta, omega), theta, omega)
+            out.append(torch.stack([flat(differentiate(v @ first, inputs)) for v in own]))
         return torch.stack(out)
 
     return batched(network, at_once, one_by_one)
 
 
-def _row_loss(
-    network: Network, x: Tensor, y: Tensor, still: Tensor
-) -> tuple[Theta, Tensor, Tensor]:
-    """Fresh θ, ω and the loss of one row in them."""
-    theta, omega = network.leaves(), still.detach()[None].requires_grad_()
-    return theta, omega, network.row_loss(network.scores(theta, x[None], omega), y[None])[0]
-
-
-def vector_bytes(network: Network, x: Tensor) -> float:
+def vector_bytes(network: Network, x: Tensor) -> int:
     """Bytes one row takes where each row has vectors of its own."""
     q, itemsize = len(network.contrasts), network.like["dtype"].itemsize
-    return 1.0 * q * (5 * network.n_parameters * itemsize + 8 * activations(network.module, x))
+    return q * (5 * network.n_parameters * itemsize + 8 * activations(network.module, x))
 
 
 def perturb_rows(network: Network, x: Tensor, y: Tensor, share: Tensor, solve: Solve) -> Tensor:
@@ -194,20 +196,14 @@ def perturb_rows(network: Network, x: Tensor, y: Tensor, share: Tensor, solve: S
     return direct_jacobian(network, x) - share[:, None, None] * back
 
 
+@torch.no_grad()
 def perturb_all(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    solve: Solve,
-    h: Theta,
-    chunk: int | None = None,
-) -> Perturbed:
-    """Blocks of rows with g (b, d), ``s_i/n h·∂_θL_i`` (b,) and Z (b, K - 1, d)."""
-    with torch.no_grad():
-        size = vector_bytes(network, network.rows(X, slice(0, 1)))
-        for block in blocks(len(X), size, chunk):
-            x, codes, share = network.block(X, y, weight, block)
-            g, change = along_moved(network, x, codes, share, h)
-            Z = perturb_rows(network, x, codes, share, solve)
-            yield block, as_numpy(g), as_numpy(change), as_numpy(Z)
+    network: Network, data: Labelled, solve: Solve, h: Theta
+) -> Iterator[PerturbedRows]:
+    """Blocks of all rows."""
+    size = vector_bytes(network, network.rows(data.X, slice(0, 1)))
+    for block in blocks(len(data.X), size):
+        x, codes, share = network.block(data, block)
+        g, change = along_perturbed(network, x, codes, share, h)
+        Z = perturb_rows(network, x, codes, share, solve)
+        yield PerturbedRows(block, as_numpy(g), as_numpy(change), as_numpy(Z))

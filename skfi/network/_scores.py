@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,17 +22,16 @@ from ._curvature import (
     cg_curvature,
     dense_curvature,
 )
-from ._kfsvd import perturb_low_rank
+from ._kfsvd import Seed, perturb_low_rank
 from ._layers import LayerCurvature, along_layers, layer_curvature
 from ._misuse import check_layers
 from ._network import (
+    Labelled,
     Network,
-    Perturbed,
+    PerturbedRows,
     Theta,
-    activations,
     along,
     as_numpy,
-    blocks,
     features,
     flat,
     objective_gradient,
@@ -117,9 +116,6 @@ def differentiable_twice(network: Network) -> Iterator[None]:
         ) from error
 
 
-Labelled = tuple[Any, np.ndarray, np.ndarray]  # rows, class codes, weights
-
-
 def curve_network(
     network: Network,
     train: Labelled,
@@ -127,18 +123,16 @@ def curve_network(
     damping: float | str,
     low_rank: bool = False,
     pairs: bool = False,
-    chunk: int | None = None,
-) -> tuple[Curvature, dict]:
-    """The curvature, and what to tell of it; ``pairs`` need the root of its inverse."""
-    if kind == "auto":
-        with differentiable_twice(network):
-            kind = _choose_curvature(network, train[0], low_rank, pairs)
+) -> tuple[Curvature, dict[str, Any]]:
+    """The curvature, and what to report of it; ``pairs`` need the root of its inverse."""
     with differentiable_twice(network):
+        if kind == "auto":
+            kind = _choose_curvature(network, train.X, low_rank, pairs)
         try:
-            curvature = build_curvature(network, *train, kind, damping, chunk)
+            curvature = build_curvature(network, train, kind, damping)
         except KroneckerError as error:
             raise KroneckerError(error.reason, error.names, pairs) from error
-        gradient = flat(objective_gradient(network, *train, chunk))
+        gradient = flat(objective_gradient(network, train).values())
     facts = {
         "curvature": kind,
         "damping": curvature.damping,
@@ -148,7 +142,7 @@ def curve_network(
     return curvature, facts
 
 
-def _choose_curvature(network: Network, X, low_rank: bool, pairs: bool) -> str:
+def _choose_curvature(network: Network, X: Any, low_rank: bool, pairs: bool) -> str:
     m = network.n_parameters
     if m <= _LARGEST_DENSE and not low_rank:
         return "ggn"
@@ -168,100 +162,83 @@ def _choose_curvature(network: Network, X, low_rank: bool, pairs: bool) -> str:
 
 
 def solve_for(
-    network: Network,
-    curvature: Curvature,
-    validation: Labelled,
-    loss: ValidationLoss,
-    chunk: int | None = None,
+    network: Network, curvature: Curvature, validation: Labelled, loss: ValidationLoss
 ) -> Theta:
     """``h = H⁻¹u``, u the gradient of the mean validation loss."""
     with differentiable_twice(network):
-        u = validation_gradient(network, *validation, loss, chunk)
-        return unflat(network, curvature.solve(flat(u)[None])[0])
+        u = flat(validation_gradient(network, validation, loss).values())
+        return unflat(network, curvature.solve(u[None])[0])
 
 
 def build_curvature(
-    network: Network,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
-    kind: str,
-    damping: float | str,
-    chunk: int | None = None,
+    network: Network, data: Labelled, kind: str, damping: float | str
 ) -> Curvature:
-    """What stands for H⁻¹, by name."""
+    """The curvature by name."""
     if kind == "cg":
-        return cg_curvature(network, X, weight, damping, chunk)
-    build: Callable = dense_curvature if kind in ("exact", "ggn") else layer_curvature
-    return build(network, X, y, weight, kind, damping, chunk)
+        return cg_curvature(network, data, damping)
+    if kind in ("exact", "ggn"):
+        return dense_curvature(network, data, kind, damping)
+    return layer_curvature(network, data, kind, damping)
 
 
 def perturbed(
     network: Network,
     curvature: Curvature,
     h: Theta,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
+    data: Labelled,
     rank: int | None = None,
-    seed=None,
-    chunk: int | None = None,
-) -> Perturbed:
-    """Blocks of rows with g, ``s_i/n h·∂_θL_i`` and Z, by the cheapest passes there are."""
+    seed: Seed = None,
+) -> Iterator[PerturbedRows]:
+    """What moving each row does, by the cheapest passes there are."""
     if rank is not None:
-        return perturb_low_rank(network, X, y, weight, curvature, h, rank, seed, chunk)
+        return perturb_low_rank(network, data, curvature, h, rank, seed)
     if isinstance(curvature, LayerCurvature):
-        return along_layers(curvature, X, y, weight, h, chunk)
-    return perturb_all(network, X, y, weight, curvature.solve, h, chunk)
+        return along_layers(curvature, data, h)
+    return perturb_all(network, data, curvature.solve, h)
+
+
+class NetworkScores(NamedTuple):
+    """FI of each row, and the first-order decrease of the validation loss without it."""
+
+    fi: np.ndarray
+    gain: np.ndarray
 
 
 def score_network(
     network: Network,
     curvature: Curvature,
     h: Theta,
-    X,
-    y: np.ndarray,
-    weight: np.ndarray,
+    data: Labelled,
     root: np.ndarray | None = None,
     rank: int | None = None,
-    seed=None,
-    chunk: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """FI of each row, and the first-order decrease of the validation loss when it goes.
+    seed: Seed = None,
+) -> NetworkScores:
+    """Scores of all rows.
 
-    ``weight`` is that of what moves: one copy, or the whole row. ``root`` is that of
+    The weights are those of what moves: one copy, or the whole row. ``root`` is that of
     `skfi.linear._softmax.score_rows`.
     """
-    fi, gain = np.empty(len(X)), np.empty(len(X))
+    fi, gain = np.empty(len(data.X)), np.empty(len(data.X))
     with differentiable_twice(network):
-        log_p = network.link.log_proba(scores_all(network, X, chunk))
-        for block, g, change, Z in perturbed(
-            network, curvature, h, X, y, weight, rank, seed, chunk
-        ):
+        log_p = network.link.log_proba(scores_all(network, data.X))
+        for block, g, change, Z in perturbed(network, curvature, h, data, rank, seed):
             if root is not None:
                 g, Z = g @ root, Z @ root
             fi[block] = fi_multiclass(g, Z, log_p[block])
             gain[block] = -change
-    return fi, gain
+    return NetworkScores(fi, gain)
 
 
-def gain_network(
-    network: Network, h: Theta, X, y: np.ndarray, weight: np.ndarray, chunk: int | None = None
-) -> np.ndarray:
-    """The second of `score_network`'s results by itself, one pass."""
-    gain = np.empty(len(X))
-    size = 10.0 * activations(network.module, network.rows(X, slice(0, 1)))
+def gain_network(network: Network, h: Theta, data: Labelled) -> np.ndarray:
+    """The gain of `score_network` by itself, one pass."""
     with differentiable_twice(network):
-        for block in blocks(len(X), size, chunk):
-            x, codes, share = network.block(X, y, weight, block)
-            gain[block] = -as_numpy(along(network, x, codes, share, h))
-    return gain
+        blocks = network.blocks(data.X, 10.0)
+        parts = [along(network, *network.block(data, block), h) for block in blocks]
+    return -np.concatenate([as_numpy(part) for part in parts])
 
 
-def metric_root(network: Network, X, weight: np.ndarray) -> np.ndarray:
+def metric_root(network: Network, X: Any, weight: np.ndarray) -> np.ndarray:
     """R with R Rᵀ the covariance of what is perturbed."""
     if network.head is None:
-        flat_rows = np.asarray(X).reshape(len(X), -1)
-    else:
-        flat_rows = features(network, X)
-    return covariance_root(flat_rows, weight)
+        return covariance_root(np.asarray(X).reshape(len(X), -1), weight)
+    return covariance_root(features(network, X), weight)

@@ -3,30 +3,33 @@
 A convolution is a linear layer that is applied at each of its positions, so that a layer's
 parameter gradient is a sum of outer products over positions, ``Σ_t δ_t ũ_tᵀ``. Products over
 positions want them as rows of matrices, channels last in memory, which is also what torch's
-convolutions are fastest with. What the module sees keeps the usual layout.
+convolutions are fastest with. The module itself keeps the usual layout where it needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d, pad, unfold
 
-from ._network import Network, Theta
+from ._network import Network, Theta, differentiate
 
 # Under so many input channels a product and a sum over the kernel's places are faster than
 # torch's gradient in a convolution's input.
 _FEW_CHANNELS = 8
-# Operations, by their names in torch's graph, that keep channels where they are.
-_BY_CHANNEL = {"Relu", "LeakyRelu", "Hardtanh", "Elu", "Silu", "Gelu", "Tanh", "Sigmoid"}
-_BY_CHANNEL |= {"Softplus", "MaxPool2DWithIndices", "AvgPool2D", "NativeBatchNorm", "Add"}
-_BY_CHANNEL.add("Clone")
 
 
-Flow = tuple[int, Tensor, Tensor]  # place among the layers, input and output
+class Flow(NamedTuple):
+    """A call of a layer."""
+
+    place: int  # among the layers
+    input: Tensor
+    output: Tensor
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Layer:
         width = inner.numel() if self.weight else 0
         rows = a.new_ones(len(a), *grid, width + self.bias)
         if self.weight:
-            rows[..., :width].unflatten(-1, inner).copy_(u)
+            torch.unflatten(rows[..., :width], -1, inner).copy_(u)
         return rows.flatten(1, -2)
 
     def output_rows(self, o: Tensor) -> Tensor:
@@ -160,7 +163,7 @@ def find_layers(network: Network) -> list[Layer]:
 
 def once(layers: list[Layer], flows: list[Flow]) -> list[Flow]:
     """The flows, refused where a layer is used more than once."""
-    places = [place for place, _, _ in flows]
+    places = [flow.place for flow in flows]
     again = [layer.name for place, layer in enumerate(layers) if places.count(place) > 1]
     if again:
         raise KroneckerError(
@@ -206,14 +209,16 @@ class _Convolution(torch.autograd.Function):
     """A convolution's output, channels last, and a quick gradient in its input alone."""
 
     @staticmethod
-    def forward(ctx, a: Tensor, weight: Tensor, output: Tensor, conv) -> Tensor:
+    def forward(
+        ctx: Any, a: Tensor, weight: Tensor, output: Tensor, conv: torch.nn.Conv2d
+    ) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.conv, ctx.shape, ctx.usual = conv, a.shape, a.is_contiguous()
         return output.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (weight,) = ctx.saved_tensors
         conv = ctx.conv
         grad = grad.contiguous(memory_format=torch.channels_last)
@@ -223,12 +228,12 @@ class _Convolution(torch.autograd.Function):
         else:
             # Not torch's gradient of a convolution: that copies an input it does not need.
             sizes = zip(ctx.shape[2:], grad.shape[2:], _geometry(conv), strict=True)
-            left = [
+            uncovered = [
                 size + 2 * margin - apart * (extent - 1) - 1 - step * (positions - 1)
                 for size, positions, (margin, extent, step, apart) in sizes
             ]
             out = conv_transpose2d(
-                grad, weight, None, conv.stride, _padding(conv), left, 1, conv.dilation
+                grad, weight, None, conv.stride, _padding(conv), uncovered, 1, conv.dilation
             )
         return out.contiguous() if ctx.usual else out, None, None, None
 
@@ -237,14 +242,17 @@ class _Usual(torch.autograd.Function):
     """A copy in torch's usual layout, whose gradient has channels last again."""
 
     @staticmethod
-    def forward(ctx, output: Tensor, conv) -> Tensor:
-        ctx.conv = conv
+    def forward(ctx: Any, output: Tensor) -> Tensor:
         return output.clone(memory_format=torch.contiguous_format)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
-        return grad.contiguous(memory_format=torch.channels_last), None
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad.contiguous(memory_format=torch.channels_last)
+
+
+_with_channels_last: Callable[..., Tensor] = _Convolution.apply
+_usual: Callable[..., Tensor] = _Usual.apply
 
 
 def _plain_convolution(module: torch.nn.Module) -> bool:
@@ -256,7 +264,7 @@ def _plain_convolution(module: torch.nn.Module) -> bool:
     )
 
 
-def watched(
+def forward_with_flows(
     network: Network,
     layers: list[Layer],
     x: Tensor,
@@ -265,84 +273,64 @@ def watched(
     last: Collection[torch.nn.Module] = (),
     twice: bool = False,
 ) -> tuple[Tensor, list[Flow]]:
-    """Scores, and what went into and came out of each layer, in the order of their use.
+    """Scores, and the layers' calls in their order.
 
     Gradients may be taken ``twice``, or once by quicker convolutions. The outputs of those in
     ``last`` have channels last also for what follows, see `channels_last`.
     """
-    seen: list[Flow] = []
+    flows: list[Flow] = []
     places = {layer.module: place for place, layer in enumerate(layers)}
 
-    def watch(module, args, output):
+    def note(module: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
         quick = not twice and _plain_convolution(module)
         if quick:
-            output = _Convolution.apply(args[0], module.weight, output.detach(), module)
+            output = _with_channels_last(args[0], module.weight, output.detach(), module)
         if module in places:
             if not output.requires_grad:
                 output.requires_grad_()  # nothing before it depends on ω
-            seen.append((places[module], args[0], output))
-        if quick and module not in last:
-            return _Usual.apply(output, module)
-        return output.clone()  # what follows may work in place
+            flows.append(Flow(places[module], args[0], output))
+        # A copy in any case: what follows may work in place.
+        return output.clone() if not quick or module in last else _usual(output)
 
-    handles = [
-        module.register_forward_hook(watch)
-        for module in network.module.modules()
-        if module in places or (not twice and _plain_convolution(module))
-    ]
-    try:
+    with ExitStack() as hooks:
+        for module in network.module.modules():
+            if module in places or (not twice and _plain_convolution(module)):
+                hooks.enter_context(module.register_forward_hook(note))
         z = network.scores(network.theta, x, omega)  # detached: no gradients of weights
-    finally:
-        for handle in handles:
-            handle.remove()
-    return z, seen
+    return z, flows
 
 
-@torch.enable_grad()
 def channels_last(
     network: Network, layers: list[Layer], x: Tensor
 ) -> frozenset[torch.nn.Module]:
-    """Convolutions whose output reaches others without being reshaped, found by a row.
+    """Convolutions whose outputs may keep channels last for what follows.
 
-    Between them the layout need not change to and fro.
+    Between them the layout need not change to and fro. Some modules need torch's usual one (a
+    view, memory that is read as it lies): scores and gradients of a row must not change.
     """
-    found = set()
-    omega = network.still(x).requires_grad_()
-    todo = []
 
-    def note(module, args):
-        todo.append(args[0].grad_fn)
+    @torch.enable_grad()
+    def derivatives(last: frozenset[torch.nn.Module]) -> list[Tensor]:
+        z, flows = forward_with_flows(network, layers, x, last=last)
+        towards = torch.linspace(1.0, 2.0, z.numel(), **network.like).reshape(z.shape)
+        return [z.detach(), *differentiate(z, [flow.output for flow in flows], towards)]
 
-    handles = [
-        module.register_forward_pre_hook(note)
-        for module in network.module.modules()
-        if _plain_convolution(module)
-    ]
-    try:
-        watched(network, layers, x, omega)
-    finally:
-        for handle in handles:
-            handle.remove()
-    while todo:
-        node = todo.pop()
-        if operation(node) == f"{_Usual.__name__}Backward":
-            found.add(node.conv)
-        elif operation(node) in _BY_CHANNEL:
-            todo.extend(before for before, _ in node.next_functions)
-    try:
-        watched(network, layers, x, omega, last=found)
-    except RuntimeError:  # a view of the usual layout, beside
-        return frozenset()
-    return frozenset(found)
+    def same(last: frozenset[torch.nn.Module]) -> bool:
+        try:
+            pairs = list(zip(derivatives(last), usual, strict=True))
+        except Exception:  # of torch's, or of the module's own
+            return False
+        close = torch.finfo(network.like["dtype"]).eps ** 0.5
+        return all((a - b).abs().max() <= close * b.abs().max() for a, b in pairs)
 
-
-def operation(node) -> str:
-    """What a node of torch's graph differentiates: "Relu" of ReluBackward0.
-
-    Operations of one's own have no digit there, and keep their names: they may be called Relu.
-    """
-    if node is None:
-        return ""
-    whole = type(node).__name__  # torch 2.4 has no name() for operations of one's own
-    name, _, digits = whole.partition("Backward")
-    return name if digits.isdigit() else whole
+    convolutions = [m for m in network.module.modules() if _plain_convolution(m)]
+    kept, every = frozenset[torch.nn.Module](), frozenset(convolutions)
+    if not every:
+        return every
+    usual = derivatives(kept)
+    if same(every):
+        return every
+    for convolution in convolutions:
+        if same(kept | {convolution}):
+            kept |= {convolution}
+    return kept

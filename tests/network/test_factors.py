@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import config_context
 
 torch = pytest.importorskip("torch")
 
@@ -11,7 +12,12 @@ from skfi.bridge import bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
 from skfi.network._curvature import hessian_root  # noqa: E402
 from skfi.network._factors import kronecker_factors  # noqa: E402
-from skfi.network._watch import channels_last, find_layers, watched  # noqa: E402
+from skfi.network._network import Labelled  # noqa: E402
+from skfi.network._watch import (  # noqa: E402
+    channels_last,
+    find_layers,
+    forward_with_flows,
+)
 from tests.network.test_layers import (  # noqa: E402
     PARAMS,
     Shared,
@@ -62,6 +68,19 @@ def stacked(outputs=3, seed=0):
     return module, X, y, V, w
 
 
+def strided():
+    """Memory that is read as it lies."""
+
+    class Strided(torch.nn.Module):
+        def forward(self, X):
+            channels, height, width = X.shape[1:]
+            strides = channels * height * width, height * width, width, 1
+            return X.as_strided(X.shape, strides)
+
+    module, *data = stacked()
+    return module.insert(1, Strided()), *data
+
+
 def network_of(module, X, params="all"):
     return bridge(classifier(module)).network(Choices(params, "input"), X)
 
@@ -94,8 +113,8 @@ def factors_by_curvlinops(network, layers, X, y):
 
 
 def assert_same(ours, others):
-    for pair, expected in zip(ours, others, strict=True):
-        for factor, other in zip(pair, expected, strict=True):
+    for (S, A, *_), expected in zip(ours, others, strict=True):
+        for factor, other in zip((S, A), expected[:2], strict=True):
             torch.testing.assert_close(factor, other, rtol=1e-10, atol=1e-14)
 
 
@@ -106,7 +125,7 @@ def test_against_curvlinops(make, outputs, params):
     module, X, y, _, _ = make(outputs)
     network = network_of(module, X, PARAMS[params])
     layers = find_layers(network)
-    ours = kronecker_factors(network, layers, X, y, np.ones(len(X)))
+    ours = kronecker_factors(network, layers, Labelled(X, y, np.ones(len(X))))
     assert_same(ours, factors_by_curvlinops(network, layers, X, y))
 
 
@@ -118,18 +137,19 @@ def test_modules_of_ones_own(make):
     module[-1].out_features = 3
     network = network_of(module, X)
     layers = find_layers(network)
-    ours = kronecker_factors(network, layers, X, y, np.ones(len(X)))
+    ours = kronecker_factors(network, layers, Labelled(X, y, np.ones(len(X))))
     assert_same(ours, factors_by_curvlinops(network, layers, X, y))
 
 
 @pytest.mark.parametrize("make", [perceptron, convolutional])
-def test_any_chunk_size(make):
+def test_blocks_of_rows_change_nothing(make):
     module, X, y, _, _ = make()
     network = network_of(module, X)
     layers = find_layers(network)
-    weight = np.random.default_rng(0).random(len(X))
-    whole = kronecker_factors(network, layers, X, y, weight)
-    assert_same(kronecker_factors(network, layers, X, y, weight, chunk=5), whole)
+    data = Labelled(X, y, np.random.default_rng(0).random(len(X)))
+    whole = kronecker_factors(network, layers, data)
+    with config_context(working_memory=0):  # a row a block
+        assert_same(kronecker_factors(network, layers, data), whole)
 
 
 def test_every_row_may_have_a_weight_of_its_own():
@@ -141,11 +161,12 @@ def test_every_row_may_have_a_weight_of_its_own():
     layers = find_layers(network)
     weight = count / count.mean()
     again = np.repeat(np.arange(80), count)
-    repeated = kronecker_factors(network, layers, X[again], y[again], np.ones(len(again)))
-    assert_same(kronecker_factors(network, layers, X, y, weight), repeated)
+    copies = Labelled(X[again], y[again], np.ones(len(again)))
+    repeated = kronecker_factors(network, layers, copies)
+    assert_same(kronecker_factors(network, layers, Labelled(X, y, weight)), repeated)
     # In units of the mean loss: S carries the weights' sum, A is a mean.
-    doubled = kronecker_factors(network, layers, X, y, 2 * weight)
-    assert_same(doubled, [(2 * S, A) for S, A in repeated])
+    doubled = kronecker_factors(network, layers, Labelled(X, y, 2 * weight))
+    assert_same(doubled, [(2 * S, A) for S, A, _ in repeated])
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 5])
@@ -165,27 +186,28 @@ def test_root_of_the_hessian(outputs):
     torch.testing.assert_close(root @ root.transpose(1, 2), expected, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("make", [stacked, convolutional, viewed])
+@pytest.mark.parametrize("make", [stacked, convolutional, viewed, strided])
 def test_quick_gradients_are_torchs(make):
     module, X, _, _, _ = make()
     network = network_of(module, X)
     layers = find_layers(network)
     x = torch.as_tensor(X)
     last = channels_last(network, layers, x[:1])
-    found = {stacked: [module[0]], convolutional: [module[0]], viewed: []}[make]
-    assert [m.in_channels for m in last] == [m.in_channels for m in found]
+    plain = {m for m in network.module.modules() if isinstance(m, torch.nn.Conv2d)}
+    usual = {viewed: plain, strided: {network.module[0]}}
+    assert last == plain - usual.get(make, set())
     towards = torch.randn(len(x), 3, dtype=torch.float64)
     parts = []
     for options in ({"last": last}, {}, {"twice": True}):
         omega = network.still(x).requires_grad_()
-        z, seen = watched(network, layers, x, omega, **options)
-        back = torch.autograd.grad(z, [omega, *(o for _, _, o in seen)], towards)
-        parts.append([z.detach(), *(a.detach() for _, a, _ in seen), *back])
+        z, flows = forward_with_flows(network, layers, x, omega, **options)
+        back = torch.autograd.grad(z, [omega, *(flow.output for flow in flows)], towards)
+        parts.append([z.detach(), *(flow.input.detach() for flow in flows), *back])
     for ours, other, torchs in zip(*parts, strict=True):
         torch.testing.assert_close(ours, torchs, rtol=1e-10, atol=1e-14)
         torch.testing.assert_close(other, torchs, rtol=1e-10, atol=1e-14)
-    for (place, a, o), (_, _, usual) in zip(seen, seen, strict=True):
+    for place, a, o in flows:
         layer = layers[place]
         rows = layer.input_rows(a)
         torch.testing.assert_close(rows, layer.inputs(a).transpose(1, 2)[..., layer.order])
-        torch.testing.assert_close(layer.output_rows(o), layer.outputs(usual).transpose(1, 2))
+        torch.testing.assert_close(layer.output_rows(o), layer.outputs(o).transpose(1, 2))

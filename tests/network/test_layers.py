@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import config_context
 
 torch = pytest.importorskip("torch")
 
@@ -11,7 +12,7 @@ from skfi import fi_util  # noqa: E402
 from skfi.bridge import TorchClassifier, bridge  # noqa: E402
 from skfi.bridge._network import Choices  # noqa: E402
 from skfi.network._layers import along_layers, layer_curvature  # noqa: E402
-from skfi.network._network import flat, unflat  # noqa: E402
+from skfi.network._network import Labelled, flat, unflat  # noqa: E402
 from skfi.network._rows import perturb_all  # noqa: E402
 from tests.network_reference import make_network  # noqa: E402
 
@@ -105,7 +106,7 @@ def dense_inverse(curvature):
                 basis = torch.kron(factor.S, factor.A)
                 H = basis @ torch.diag(factor.eigen.flatten()) @ basis.T
             out |= layer.split((H @ G.flatten()).reshape(G.shape), network.theta)
-        columns.append(flat({name: out[name] for name in network.theta}))
+        columns.append(flat(out[name] for name in network.theta))
     return torch.stack(columns)
 
 
@@ -124,15 +125,19 @@ PARAMS = {
 def test_against_the_dense_matrix(make, params, perturbation, kind):
     module, X, y, _, _ = make()
     network = bridge(classifier(module)).network(Choices(PARAMS[params], perturbation), X)
-    weight = np.ones(len(X))
-    curvature = layer_curvature(network, X, y, weight, kind, 0.1)
+    curvature = layer_curvature(network, Labelled(X, y, np.ones(len(X))), kind, 0.1)
     inverse = dense_inverse(curvature)
     u = torch.randn(network.n_parameters, dtype=torch.float64)
     torch.testing.assert_close(curvature.solve(u[None])[0], inverse @ u, rtol=1e-9, atol=1e-12)
     h = unflat(network, inverse @ u)
-    moved = np.linspace(0.5, 2.0, len(X))
-    through = list(along_layers(curvature, X, y, moved, h, chunk=5))
-    general = list(perturb_all(network, X, y, moved, lambda V: V @ inverse, h, chunk=5))
+    data = Labelled(X, y, np.linspace(0.5, 2.0, len(X)))
+    assert_same_rows(
+        along_layers(curvature, data, h),
+        perturb_all(network, data, lambda V: V @ inverse, h),
+    )
+
+
+def assert_same_rows(through, general):
     for (rows, *ours), (same, *dense) in zip(through, general, strict=True):
         assert rows == same
         for part, expected in zip(ours, dense, strict=True):
@@ -157,14 +162,15 @@ def test_layers_used_in_any_order_against_the_dense_matrix(name, kind):
     network = bridge(classifier(module)).network(Choices("all", "input"), X)
     if name == "branching":
         X[::3, 0] *= -1
-    curvature = layer_curvature(network, X, y, np.ones(len(X)), kind, 0.1, chunk=1)
-    inverse = dense_inverse(curvature)
-    h = unflat(network, torch.randn(network.n_parameters, dtype=torch.float64))
-    through = along_layers(curvature, X, y, np.ones(len(X)), h, chunk=1)
-    general = perturb_all(network, X, y, np.ones(len(X)), lambda V: V @ inverse, h, chunk=1)
-    for (_, *ours), (_, *dense) in zip(through, general, strict=True):
-        for part, expected in zip(ours, dense, strict=True):
-            np.testing.assert_allclose(part, expected, rtol=1e-7, atol=1e-11)
+    data = Labelled(X, y, np.ones(len(X)))
+    with config_context(working_memory=0):  # a row a block
+        curvature = layer_curvature(network, data, kind, 0.1)
+        inverse = dense_inverse(curvature)
+        h = unflat(network, torch.randn(network.n_parameters, dtype=torch.float64))
+        assert_same_rows(
+            along_layers(curvature, data, h),
+            perturb_all(network, data, lambda V: V @ inverse, h),
+        )
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -174,7 +180,7 @@ def test_two_classes(make, outputs):
     y, w = y % 2, w % 2
     settings = {"params": "all", "perturbation": "input", "curvature": "kfac", "damping": 0.1}
     network = bridge(classifier(module)).network(Choices("all", "input"), X)
-    curvature = layer_curvature(network, X, y, np.ones(len(X)), "kfac", 0.1)
+    curvature = layer_curvature(network, Labelled(X, y, np.ones(len(X))), "kfac", 0.1)
     inverse = dense_inverse(curvature)
     assert torch.linalg.eigvalsh(inverse)[0] > 0
     fi = fi_util(classifier(module), X, y, V, w, **settings)
@@ -185,14 +191,14 @@ def test_two_classes(make, outputs):
 def test_ekfac_is_nearer_to_gauss_newton_than_kfac():
     """In Frobenius norm, by construction: George et al. 2018, Theorem 1."""
     module, X, y, _, _ = perceptron(seed=1)
-    weight = np.ones(len(X))
     network = bridge(classifier(module, decay=0.0)).network(Choices("all", "input"), X)
     from skfi.network._curvature import _gauss_newton
 
-    exact = torch.as_tensor(_gauss_newton(network, X, weight, None))
+    data = Labelled(X, y, np.ones(len(X)))
+    exact = torch.as_tensor(_gauss_newton(network, data))
     error = {}
     for kind in ("kfac", "ekfac"):
-        tiny = layer_curvature(network, X, y, weight, kind, 1e-14)
+        tiny = layer_curvature(network, data, kind, 1e-14)
         H = torch.linalg.inv(dense_inverse(tiny))
         blocks = torch.zeros_like(H)
         for part in (slice(0, 25), slice(25, None)):  # the two layers

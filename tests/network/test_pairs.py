@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import config_context
 
 torch = pytest.importorskip("torch")
 
@@ -13,6 +14,7 @@ from skfi.bridge._network import Choices  # noqa: E402
 from skfi.linear._geometry import fi_multiclass, fisher_factors  # noqa: E402
 from skfi.linear._losses import log_loss  # noqa: E402
 from skfi.network._kfsvd import low_rank, start_low_rank  # noqa: E402
+from skfi.network._network import Labelled  # noqa: E402
 from skfi.network._pairs import CountSketch, cotangents  # noqa: E402
 from skfi.network._pairs import fi_pairs as pairs_of  # noqa: E402
 from skfi.network._scores import build_curvature  # noqa: E402
@@ -40,17 +42,18 @@ def prepared(outputs=3, curvature="ggn", perturbation="input", make=make_network
     network = bridge(model).network(Choices("all", perturbation), X)
     weight = np.linspace(0.5, 1.5, len(X)) if curvature != "ekfac" else np.ones(len(X))
     weight /= weight.mean()
-    built = build_curvature(network, X, y, weight, curvature, damping)
-    return model, network, built, (X, y, weight), V, w
+    train = Labelled(X, y, weight)
+    return model, network, build_curvature(network, train, curvature, damping), train, V, w
 
 
 @pytest.mark.parametrize("perturbation", ["input", "features"])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_pairs_against_the_definition(outputs, perturbation):
-    _, network, curvature, (X, y, weight), V, w = prepared(outputs, "ggn", perturbation)
+    _, network, curvature, train, V, w = prepared(outputs, "ggn", perturbation)
+    X, y, weight = train
     dense = dense_of(make_network(outputs)[0], "all", perturbation, damping=0.1)
     inverse = torch.linalg.inv(dense.gauss_newton(tensors(X), weight))
-    pairs = fi_pairs(network, curvature, (X, y, weight), V, w)
+    pairs = fi_pairs(network, curvature, train, V, w)
     for j in range(3):
         u = dense.validation_gradient(tensors(V[j : j + 1]), w[j : j + 1])
         expected = dense.fi(inverse, u, tensors(X), y, weight)
@@ -63,10 +66,10 @@ def test_pairs_through_the_layers(make, curvature):
     _, network, built, train, V, w = prepared(3, curvature, make=make)
     pairs = fi_pairs(network, built, train, V, w)
     assert pairs.shape == (len(V), len(train[0]))
-    np.testing.assert_allclose(
-        pairs, fi_pairs(network, built, train, V, w, chunk=4), rtol=1e-9, atol=1e-20
-    )
-    root = built.whiten(torch.eye(network.n_parameters))
+    with config_context(working_memory=0):  # a row a block
+        cut = fi_pairs(network, built, train, V, w)
+    np.testing.assert_allclose(pairs, cut, rtol=1e-9, atol=1e-20)
+    root = built.times_root(torch.eye(network.n_parameters))
     torch.testing.assert_close(root @ root.T, dense_inverse(built), rtol=1e-8, atol=1e-9)
 
 
@@ -146,8 +149,6 @@ def test_kfsvd_of_full_rank_is_exact_and_of_low_rank_is_not(perturbation):
 
 
 def test_kfsvd_does_not_depend_on_the_blocks():
-    from sklearn import config_context
-
     module, X, y, V, w, _ = make_network(3)
     settings = {"params": "all", "approximation": "kfsvd", "n_components": 2, "random_state": 3}
     whole = fi_util(classifier(module), X, y, V, w, **settings)
@@ -206,7 +207,7 @@ def test_a_longer_sketch_is_nearer():
         for size in (8, 512)
     }
     assert errors[512] < 0.35 * errors[8]
-    again = [
-        fi_pairs(network, built, train, V, w, sketch=8, seed=1, chunk=c) for c in (3, None)
-    ]
-    np.testing.assert_allclose(*again, rtol=1e-9)
+    with config_context(working_memory=0):
+        cut = fi_pairs(network, built, train, V, w, sketch=8, seed=1)
+    whole = fi_pairs(network, built, train, V, w, sketch=8, seed=1)
+    np.testing.assert_allclose(cut, whole, rtol=1e-9)
