@@ -125,7 +125,13 @@ study-cnn: .venv-test/ready
 # Forty minutes on two cores.
 study-queries: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --group ablation
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --group others
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --batch 5
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --batch 50
 	.venv-test/bin/python benchmarks/query_study.py report > benchmarks/query_study.md
+	.venv-test/bin/python benchmarks/query_stopping.py run
+	.venv-test/bin/python benchmarks/query_stopping.py report > benchmarks/query_stopping.md
 
 # The rule by which the command line chooses the budget; a quarter of an hour on one core.
 study-cli: .venv-test/ready

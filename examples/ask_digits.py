@@ -4,7 +4,7 @@ Which digits to label next
 
 Twenty digits are labelled, about 1,200 are not. The paper's FI^active asks for the rows that
 score highest: near-duplicates, and digits on which the model is merely lost. The sampler's
-default sets FI against the margin and spreads the batch out. The first picture shows what each
+default sets FI against the margin and covers the pool. The first picture shows what each
 asks for in the first round, the second what ten rounds of ten labels are worth.
 """
 
