@@ -279,8 +279,8 @@ def report(args) -> None:
     print(
         "Heights are mean accuracies in percent over the curve. Tests are Wilcoxon's, paired "
         "over the draws; Holm's correction is over the lines of a table. The worst set is the "
-        "data set with the smallest mean difference. A p above 0.05 is called level. Seconds of a "
-        "query are those of a busy machine; `make bench-cover` times them in turn.\n"
+        "data set with the smallest mean difference. A p above 0.05 is called level. Seconds "
+        "of a query are those of a busy machine; `make bench-cover` times them in turn.\n"
     )
     print(f"## Against margin\n\n{', '.join(main.data)}; {main.seeds()}.\n")
     main.against(REFERENCE)
