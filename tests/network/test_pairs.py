@@ -1,4 +1,4 @@
-"""Pairs of rows, the paper's low-rank form, and the sketch."""
+"""Pairs of rows, and the paper's low-rank form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skfi.linear._geometry import fi_multiclass, fisher_factors  # noqa: E402
 from skfi.linear._losses import log_loss  # noqa: E402
 from skfi.network._kfsvd import low_rank, start_low_rank  # noqa: E402
 from skfi.network._network import Labelled  # noqa: E402
-from skfi.network._pairs import CountSketch, cotangents  # noqa: E402
+from skfi.network._pairs import cotangents  # noqa: E402
 from skfi.network._pairs import fi_pairs as pairs_of  # noqa: E402
 from skfi.network._scores import build_curvature  # noqa: E402
 from tests.network.test_layers import convolutional, dense_inverse  # noqa: E402
@@ -164,50 +164,3 @@ def test_pairs_by_kfsvd():
     np.testing.assert_allclose(full, exact, rtol=1e-6)
     one = fi_pairs(network, built, train, V, w, rank=1)
     assert np.abs(one - exact).sum() > 0.05 * exact.sum()
-
-
-def test_the_sketch_keeps_inner_products_on_average():
-    rng = np.random.default_rng(0)
-    a, b = torch.as_tensor(rng.normal(size=(2, 50)))
-    found = np.array(
-        [
-            float(CountSketch(50, 20, seed)(a) @ CountSketch(50, 20, seed)(b))
-            for seed in range(2000)
-        ]
-    )
-    spread = float(a.norm() * b.norm()) / np.sqrt(20)
-    assert abs(found.mean() - float(a @ b)) < 4 * spread / np.sqrt(2000)
-    assert found.std() < 1.6 * spread
-
-
-def test_sketched_scores_are_right_on_average():
-    """The square of a noisy product is too large by its variance, which is taken off."""
-    _, network, built, train, V, w = prepared(1, "kfac", perturbation="features")
-    exact = fi_pairs(network, built, train, V, w)
-    found = np.mean(
-        [fi_pairs(network, built, train, V, w, sketch=200, seed=s) for s in range(60)], axis=0
-    )
-    np.testing.assert_allclose(found.sum(), exact.sum(), rtol=0.15)
-    large = np.argsort(-exact.ravel())[:10]  # small ones feel the cut at 0
-    np.testing.assert_allclose(found.ravel()[large].sum(), exact.ravel()[large].sum(), rtol=0.1)
-
-
-def test_a_longer_sketch_is_nearer():
-    _, network, built, train, V, w = prepared(3, "kfac", make=convolutional)
-    exact = fi_pairs(network, built, train, V, w)
-    errors = {
-        size: np.mean(
-            [
-                np.abs(
-                    fi_pairs(network, built, train, V, w, sketch=size, seed=seed) - exact
-                ).sum()
-                for seed in range(6)
-            ]
-        )
-        for size in (8, 512)
-    }
-    assert errors[512] < 0.35 * errors[8]
-    with config_context(working_memory=0):
-        cut = fi_pairs(network, built, train, V, w, sketch=8, seed=1)
-    whole = fi_pairs(network, built, train, V, w, sketch=8, seed=1)
-    np.testing.assert_allclose(cut, whole, rtol=1e-9)
