@@ -5,10 +5,16 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 # Tests run side by side in so many processes; those that share what they build, in one.
 JOBS ?= logical
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup
+QUICK = -m "not slow"
+# Tests whose results cannot differ on the oldest packages, for the reasons in docs/contributing.md.
+SAME = packaging docs paper test_examples.py test_docstrings.py test_package.py \
+	_utils/test_checkpoint.py _utils/test_progress.py cli/test_memory.py cli/test_screen.py \
+	outofcore/test_memory.py outofcore/test_resume.py
 # More for pytest, e.g. what is to be left out.
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-oldest test-oldest-torch test-install docs lint bench \
+.PHONY: demo test test-slow test-oldest test-oldest-quick test-oldest-torch test-install coverage \
+	docs lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
 	figure-approximation study study-cnn study-queries study-cli paper paper-quick browser clean
@@ -17,13 +23,26 @@ demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
 
 test: .venv-test/ready
-	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE) $(QUICK) $(PYTEST_FLAGS)
+
+test-slow: .venv-test/ready
+	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE) -m slow $(PYTEST_FLAGS)
+
+# All tests, with the share of the package's lines that they run; sys.monitoring from Python 3.12.
+COVERED ?= 95
+coverage: .venv-test/ready
+	OMP_NUM_THREADS=1 .venv-test/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS) \
+		--cov skfi --cov-report term:skip-covered --cov-fail-under $(COVERED)
 
 # The oldest supported scikit-learn, numpy and scipy; no torch.
 test-oldest: .venv-oldest/ready
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
-# The same beside the oldest torch and skorch: gigabytes, where torch has CUDA.
+test-oldest-quick: .venv-oldest/ready
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(SIDE_BY_SIDE) $(QUICK) \
+		$(addprefix --ignore tests/,$(SAME)) $(PYTEST_FLAGS)
+
+# All tests beside the oldest torch and skorch: gigabytes, where torch has CUDA.
 test-oldest-torch: .venv-oldest-torch/ready
 	OMP_NUM_THREADS=1 .venv-oldest-torch/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 

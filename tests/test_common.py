@@ -40,9 +40,12 @@ PLAIN_SGD = "SGDClassifier itself visits repeated rows more often and fails this
 ESTIMATORS = [
     FITrimmer(LogisticRegression(), budget=0.1, validation=0.3, step=None, random_state=0),
     FITrimmer(LogisticRegression(), budget=0.1, validation=3),
-    FITrimmer(LogisticRegression(), budget=1, validation_loss="log_loss", influence="fi"),
     FITrimmer(
-        LogisticRegression(solver="liblinear"), budget=0.1, validation=0.2, random_state=0
+        LogisticRegression(solver="liblinear"),
+        budget=1,
+        influence="fi",
+        validation_loss="log_loss",
+        random_state=0,
     ),
     FITrimmer(SGDClassifier(loss="log_loss", random_state=0), budget=0.1, random_state=0),
     FITrimmer(
@@ -52,7 +55,7 @@ ESTIMATORS = [
         random_state=0,
     ),
     FITrimmer(LogisticRegression(), budget=0, random_state=0),
-    FITrimmerCV(LogisticRegression(), budgets=(0, 0.1, 0.2), cv=3, validation=3),
+    FITrimmerCV(LogisticRegression(), budgets=(0, 0.1), cv=2, validation=2),
     FITrimmerCV(
         GaussianNB(),
         influence_estimator=LogisticRegression(),

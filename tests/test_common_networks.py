@@ -50,7 +50,6 @@ def expected_failures(trimmer):
 
 @parametrize_with_checks(
     [
-        FITrimmer(logits(), **ONCE),
         FITrimmer(probabilities(), influence_params=DEEP, **ONCE),
         FITrimmer(binary(), **ONCE),
         FITrimmerCV(

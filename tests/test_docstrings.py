@@ -38,6 +38,7 @@ MODULES = [
     "skfi.inspection",
     "skfi.outofcore",
     "skfi.passes",
+    "skfi.review",
     *(
         f"skfi.integrations.{m.name}"
         for m in pkgutil.iter_modules(skfi.integrations.__path__)

@@ -21,7 +21,7 @@ from skfi import (
     baselines,
     queries,
 )
-from tests.conftest import make_split
+from tests.data import make_split
 
 X, Y, X_VAL, Y_VAL, _ = make_split()
 MODEL = LogisticRegression().fit(X, Y)

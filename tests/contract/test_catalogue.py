@@ -1,18 +1,11 @@
-"""Every public name has a recipe for calling it."""
+"""Every public name has a recipe for calling it; test_inputs.py calls them all."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.contract import catalogue
-from tests.contract.catalogue import EXEMPT, NoRecipe, calls, public, values_of
-
-pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.mark.parametrize("call", calls(), ids=str)
-def test_a_public_name_can_be_called(call, tmp_path):
-    assert call.run(values_of(call, folder=tmp_path))
+from tests.contract.catalogue import EXEMPT, NoRecipe, public, values_of
 
 
 def test_a_new_name_fails_until_it_has_a_recipe():

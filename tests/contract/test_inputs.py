@@ -75,7 +75,7 @@ def test_what_was_passed_stays_as_it_was(call, tmp_path):
             with pytest.raises((TypeError, ValueError, AttributeError), match=message):
                 call.run(values)
         else:
-            call.run(values)
+            assert call.run(values)
         after = {name: frozen(value) for name, value in values.items()}
         changed += [f"{form}, {model}: {n}" for n in before if before[n] != after[n]]
     assert not changed

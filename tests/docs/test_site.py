@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.data import ROOT
 
 DOCS = ROOT / "docs"
 

@@ -1,17 +1,13 @@
-"""Every page's code runs as it stands, in an empty folder, and prints what it says."""
+"""Every page's code runs as it is written, in an empty folder, and prints what it says."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.docs.pages import PAGES, blocks, printed
-from tests.packaging.installing import STRICT
-from tests.packaging.test_with_extras import PAGES as FROM_WHEEL
+from tests.docs.pages import FROM_WHEEL, PAGES, blocks, check
+from tests.running import STRICT, Forks
 
 # What a page needs beside scikit-learn.
 NEEDS = {
@@ -25,39 +21,28 @@ NEEDS = {
     "docs/how-to/skorch.md": ["skorch"],
     "docs/how-to/text.md": ["pandas", "jinja2"],
 }
-# Pages with a test of their own: one runs commands, and the others are run from an
-# installed wheel.
+# Pages with a test of their own: one runs commands, and tests/packaging runs the others.
 ELSEWHERE = {"docs/command-line.md", *FROM_WHEEL}
-WITH_CODE = {
-    path.relative_to(ROOT).as_posix(): path
-    for path in PAGES
-    if blocks(path) and path.relative_to(ROOT).as_posix() not in ELSEWHERE
-}
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
-def test_runs(name, tmp_path):
+@pytest.fixture(scope="module")
+def forks():
+    forks = Forks(sys.executable, *STRICT)
+    yield forks
+    forks.close()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if blocks(name) and name not in ELSEWHERE]
+)
+def test_runs(name, tmp_path, forks):
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
-    code = "\n".join(blocks(WITH_CODE[name]))
-    expected = printed(code)
-    assert expected, "a page that prints nothing shows nothing"
-    assert code.count("\nprint(") + code.startswith("print(") == len(expected)
-    result = subprocess.run(
-        [sys.executable, *STRICT, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"MPLBACKEND": "Agg"},
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == expected
+    check(name, forks.run, tmp_path)
 
 
-def test_no_code_that_is_not_run():
-    """Indented blocks look like code and are tested by nobody."""
-    for path in PAGES:
-        text = path.read_text("utf-8")
-        assert "\n\n    from " not in text, path
-        assert "\n\n    import " not in text, path
+@pytest.mark.parametrize("name", PAGES)
+def test_no_code_that_is_not_run(name):
+    """Indented blocks look like code, and no test runs them."""
+    assert "\n\n    from " not in PAGES[name]
+    assert "\n\n    import " not in PAGES[name]

@@ -51,10 +51,14 @@ def built(tree, tmp_path_factory):
 @pytest.fixture(scope="session")
 def plain(built, tmp_path_factory):
     """An environment with skfi and without any extra."""
-    return install(built.wheel, tmp_path_factory.mktemp("plain") / "venv")
+    made = install(built.wheel, tmp_path_factory.mktemp("plain") / "venv")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
 def full(built, tmp_path_factory):
     """An environment with skfi and all extras that are installed where the tests run."""
-    return install(built.wheel, tmp_path_factory.mktemp("full") / "venv", ("all",))
+    made = install(built.wheel, tmp_path_factory.mktemp("full") / "venv", ("all",))
+    yield made
+    made.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -13,8 +12,8 @@ from pathlib import PurePosixPath
 import pytest
 
 import skfi
-from tests.conftest import ROOT
-from tests.packaging.installing import build, copy_sources, environment, git, told
+from tests.data import ROOT
+from tests.packaging.installing import build, copy_sources, git, output
 
 # Bytes; a result or a data set among the sources would be more.
 MOST = 1_000_000
@@ -67,18 +66,18 @@ def test_wheel_holds_the_package_whole_and_nothing_else(built, tree, wheel):
 
 
 def test_metadata(built, wheel):
-    told = metadata_of(wheel)
-    assert (told["Name"], told["Version"]) == ("skfi", built.version)
-    assert told["License-Expression"] == "BSD-3-Clause"
-    assert "Typing :: Typed" in told.get_all("Classifier")
+    metadata = metadata_of(wheel)
+    assert (metadata["Name"], metadata["Version"]) == ("skfi", built.version)
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert "Typing :: Typed" in metadata.get_all("Classifier")
     needed = {
         re.split(r"[^\w-]", text)[0]
-        for text in told.get_all("Requires-Dist")
+        for text in metadata.get_all("Requires-Dist")
         if "extra ==" not in text
     }
     assert needed == {"numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl"}
-    assert {"all", "torch", "plot", "pandas", "cli"} <= set(told.get_all("Provides-Extra"))
-    assert told.get_payload() == (ROOT / "README.md").read_text("utf-8")
+    assert {"all", "torch", "plot", "pandas", "cli"} <= set(metadata.get_all("Provides-Extra"))
+    assert metadata.get_payload() == (ROOT / "README.md").read_text("utf-8")
 
 
 def test_source_distribution_builds_and_tests_the_package(built, sdist, wheel):
@@ -104,12 +103,13 @@ def test_source_distribution_is_small(built, sdist):
     assert max(sdist.values()) < MOST / 5
 
 
+@pytest.mark.slow
 def test_tests_of_the_source_distribution_find_what_they_import(built, tmp_path):
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
     options = ("--collect-only", "--quiet", "-p", "no:cacheprovider")
-    assert "tests collected" in told(
+    assert "tests collected" in output(
         *(sys.executable, "-m", "pytest", *options, "tests"), cwd=folder
     )
 
@@ -138,7 +138,7 @@ def test_without_git(built, sdist, wheel, tmp_path):
 
 
 def version_of(tree):
-    return told(sys.executable, "-m", "setuptools_scm", cwd=tree).strip()
+    return output(sys.executable, "-m", "setuptools_scm", cwd=tree).strip()
 
 
 def test_versions_are_those_of_tags(tmp_path):
@@ -174,12 +174,5 @@ sys.meta_path = [f for f in sys.meta_path if not f.__module__.startswith("__edit
 import skfi
 print("skfi", skfi.__version__)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "skfi 0+unknown\n"
+    done = output(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done == "skfi 0+unknown\n"

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from skfi import fi_util
 from skfi._utils._extras import EXTRAS, missing, require
-from tests.conftest import ROOT, make_split
+from tests.data import ROOT, make_split
 
 # Name of import -> name of the distribution, where they differ.
 DISTRIBUTIONS = {"skactiveml": "scikit-activeml"}

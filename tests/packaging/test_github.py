@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.data import ROOT
 
 yaml = pytest.importorskip("yaml")
 
@@ -120,6 +120,12 @@ def test_targets_of_make_exist():
     assert {"lint", "test", "test-oldest", "docs"} <= asked
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert asked <= set(re.findall(r"^([\w-]+):", makefile, re.M))
+
+
+def test_what_the_oldest_packages_leave_out_exists():
+    makefile = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    (names,) = re.findall(r"^SAME = (.+)$", makefile, re.M)
+    assert all((ROOT / "tests" / name).exists() for name in names.split())
 
 
 def test_every_python_that_is_promised_is_tested():

@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.packaging.installing import Installed, told
+from tests.data import ROOT
+from tests.packaging.installing import Installed, output
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("SKFI_TEST_INSTALL") != "1",
@@ -30,7 +30,7 @@ except ImportError as error:
 
 def test_the_build_takes_what_it_declares_and_no_more(built, tmp_path):
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    told(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, built.sdist, cwd=tmp_path)
+    output(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, built.sdist, cwd=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as ours, zipfile.ZipFile(built.wheel) as expected:
         assert sorted(ours.namelist()) == sorted(expected.namelist())
@@ -41,18 +41,18 @@ def test_the_line_of_a_refusal_installs_what_is_missing(built, tmp_path):
     clean = Installed(tmp_path / "venv")
     pip = (clean.python, "-m", "pip", "--disable-pip-version-check")
     pinned = ("--quiet", "--constraint", ROOT / "constraints.txt")
-    told(*pip, "install", *pinned, built.wheel, cwd=tmp_path)
+    output(*pip, "install", *pinned, built.wheel, cwd=tmp_path)
     there = {
         package["name"].lower()
-        for package in json.loads(told(*pip, "list", "--format", "json", cwd=tmp_path))
+        for package in json.loads(output(*pip, "list", "--format", "json", cwd=tmp_path))
     }
     assert {"numpy", "scipy", "scikit-learn", "skfi"} <= there
     assert not there & {"matplotlib", "pandas", "torch", "tqdm", "jinja2"}
-    assert told(clean.skfi, "--version", cwd=tmp_path) == f"skfi {built.version}\n"
+    assert output(clean.skfi, "--version", cwd=tmp_path) == f"skfi {built.version}\n"
     assert clean.run(DRAW, tmp_path) == (
         "TrimmingCurveDisplay.plot needs matplotlib, which is not installed: "
         'pip install "skfi[plot]"\n'
     )
-    told(*pip, "install", *pinned, f"{built.wheel}[plot]", cwd=tmp_path)
+    output(*pip, "install", *pinned, f"{built.wheel}[plot]", cwd=tmp_path)
     assert clean.run(DRAW, tmp_path) == "drawn\n"
-    told(*pip, "check", cwd=tmp_path)
+    output(*pip, "check", cwd=tmp_path)

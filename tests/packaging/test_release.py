@@ -12,7 +12,7 @@ from datetime import date
 import pytest
 from packaging.version import Version
 
-from tests.conftest import ROOT
+from tests.data import ROOT
 
 yaml = pytest.importorskip("yaml")
 

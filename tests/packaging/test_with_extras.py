@@ -7,20 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.docs.pages import blocks, printed
-from tests.packaging.installing import told
-
-# Page -> packages that it needs, by name of import.
-PAGES = {
-    "README.md": ["pandas", "jinja2"],
-    "docs/getting-started.md": ["pandas"],
-    "docs/guide.md": [],
-    "docs/active.md": [],
-    "docs/datasets.md": [],
-    "docs/networks.md": ["torch", "skorch"],
-    "docs/report.md": ["pandas", "jinja2", "matplotlib"],
-}
+from tests.docs.pages import FROM_WHEEL, check
+from tests.packaging.installing import output
 
 
 def skip_without(full, packages):
@@ -34,37 +22,22 @@ def test_it_is_the_wheel_that_runs(full, tmp_path):
     assert Path(file) == full.site / "skfi" / "__init__.py"
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", FROM_WHEEL)
 def test_page_runs(full, name, tmp_path):
-    skip_without(full, PAGES[name])
-    code = "\n".join(blocks(ROOT / name))
-    expected = printed(code)
-    if not code:
-        pytest.skip(f"{name} has no code")
-    assert expected
-    assert full.run(code, tmp_path).splitlines() == expected
+    skip_without(full, FROM_WHEEL[name])
+    check(name, full.run, tmp_path)
 
 
 def test_command(full, built, tmp_path):
     skip_without(full, ["pandas", "jinja2"])
-    assert told(full.skfi, "--version", cwd=tmp_path) == f"skfi {built.version}\n"
+    assert output(full.skfi, "--version", cwd=tmp_path) == f"skfi {built.version}\n"
     code = """
 from sklearn.datasets import load_breast_cancer
 load_breast_cancer(as_frame=True).frame.iloc[:200].to_csv("train.csv", index=False)
 """
     full.run(code, tmp_path)
-    files = ("--out", "kept.csv", "--report", "page.html")
-    told(
-        full.skfi,
-        "trim",
-        "train.csv",
-        "--target",
-        "target",
-        "--budget",
-        "10",
-        *files,
-        cwd=tmp_path,
-    )
+    options = ("--target", "target", "--budget", "10", "--out", "kept.csv")
+    output(full.skfi, "trim", "train.csv", *options, "--report", "page.html", cwd=tmp_path)
     assert len((tmp_path / "kept.csv").read_text().splitlines()) == 191
     page = (tmp_path / "page.html").read_text("utf-8")
     assert re.search(rf"skfi\b.*\b{re.escape(built.version)}\b", page)

@@ -1,10 +1,8 @@
 """All tables and figures: their cells, and the page that was committed."""
 
 import json
-import os
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +17,8 @@ from examples.paper._experiment import Options
 from examples.paper._report import write_report
 from examples.paper._runner import EXPERIMENTS
 from examples.paper._store import read
+from tests.data import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "docs" / "reproduction"
 OF_THE_PAPER = {
     *("table1", "table2", "table7", "theorem1"),  # Figures 1 and 9 are in Tables 1 and 2
@@ -93,17 +91,12 @@ def test_links_of_the_page_lead_somewhere():
 
 
 @pytest.mark.parametrize(("module", "data"), [(figure4, "MNIST"), (figure2, "adult")])
-def test_a_cell_on_real_data_is_the_same_twice(module, data, monkeypatch):
-    folder = Path(os.environ.get("SKFI_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"needs the data sets in {folder}; SKFI_DATA names another folder")
-    monkeypatch.setenv("SKFI_DATA", str(folder))
-    cell = next(
-        c for c in module.EXPERIMENT.settings(Options(2, quick=True)) if c["data"] == data
+def test_a_cell_on_real_data_is_the_same_twice(module, data, monkeypatch, data_folder):
+    monkeypatch.setenv("SKFI_DATA", str(data_folder))
+    settings = module.EXPERIMENT.settings(Options(2, quick=True))
+    cell = next(cell for cell in settings if cell["data"] == data)
+    first, second = (
+        [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
+        for rows in (module.EXPERIMENT.run(cell) for _ in range(2))
     )
-    first, second = (module.EXPERIMENT.run(cell) for _ in range(2))
-
-    def kept(rows):
-        return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
-
-    assert kept(first) == kept(second)
+    assert first == second

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
-from examples.paper._pairs import PairScores, fi_joint, fi_paired
+from examples.paper._pairs import PairScores, _Binary, _joint_by_svd, fi_joint, fi_paired
 from skfi import fi_util
 from skfi.bridge import bridge
 from skfi.linear._losses import log_loss
 from skfi.linear._objective import fit_curvature
 from skfi.linear._softmax import validation_gradient
-from tests.conftest import make_split
+from tests.data import TIGHT, fitted_split, make_split
 from tests.reference import definition_of
-
-TIGHT = dict(solver="newton-cholesky", tol=1e-14, max_iter=1000)
 
 
 def all_pairs(naive, X, y, weight, moved, u, root=None):
@@ -45,17 +41,18 @@ def all_pairs(naive, X, y, weight, moved, u, root=None):
     return out
 
 
-def best_other(pairs, again=None):
-    pairs = pairs.copy()
-    diagonal = np.diagonal(pairs).copy()
-    np.fill_diagonal(pairs, 0 if again is None else np.where(again, diagonal, 0))
+def best_other(pairs, again=False):
+    np.fill_diagonal(pairs, np.where(again, np.diagonal(pairs).copy(), 0))
     return pairs.max(axis=1)
 
 
-def expected_scores(model, X, y, X_val, y_val, root=None, loss="log_loss"):
+def assert_is_definition(model, X, y, X_val, y_val, root=None, rtol=1e-6, **options):
     naive, one = definition_of(model, len(X)), np.ones(len(X))
+    loss = options.get("validation_loss", "log_loss")
     u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)), loss)
-    return best_other(all_pairs(naive, X, y, one, one, u, root))
+    expected = best_other(all_pairs(naive, X, y, one, one, u, root))
+    actual = fi_paired(model, X, y, X_val, y_val, **options)
+    np.testing.assert_allclose(actual, expected, rtol=rtol)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
@@ -65,8 +62,7 @@ def test_equals_definition(n_classes, fit_intercept, C):
     X, y, X_val, y_val, _ = make_split(n_classes, n=24, d=4)
     y[:n_classes] = np.arange(n_classes)
     model = LogisticRegression(C=C, fit_intercept=fit_intercept, **TIGHT).fit(X, y)
-    expected = expected_scores(model, X, y, X_val, y_val)
-    np.testing.assert_allclose(fi_paired(model, X, y, X_val, y_val), expected, rtol=1e-6)
+    assert_is_definition(model, X, y, X_val, y_val)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -76,9 +72,8 @@ def test_equals_definition_mahalanobis(n_classes, loss):
     X, X_val = X * [10, 1, 0.1, 1], X_val * [10, 1, 0.1, 1]
     model = LogisticRegression(**TIGHT).fit(X, y)
     root = np.linalg.cholesky(np.cov(X.T, bias=True))
-    expected = expected_scores(model, X, y, X_val, y_val, root, loss)
-    actual = fi_paired(model, X, y, X_val, y_val, metric="mahalanobis", validation_loss=loss)
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    options = {"metric": "mahalanobis", "validation_loss": loss}
+    assert_is_definition(model, X, y, X_val, y_val, root, **options)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -111,14 +106,11 @@ def test_weights_are_copies(n_classes):
     np.testing.assert_allclose(actual.repeat(copies), expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # the default schedule stops early
 def test_one_versus_rest():
     X, y, X_val, y_val, _ = make_split(3, n=24, d=4)
     model = SGDClassifier(loss="log_loss", alpha=0.05, random_state=0).fit(X, y)
-    expected = expected_scores(model, X, y, X_val, y_val)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the default schedule stops early
-        actual = fi_paired(model, X, y, X_val, y_val)
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    assert_is_definition(model, X, y, X_val, y_val)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -128,8 +120,7 @@ def test_twins(n_classes):
     X[10:14], y[10:14] = X[3], y[3]
     X[14], y[14] = X[4], 1 - y[4] % 2
     model = LogisticRegression(**TIGHT).fit(X, y)
-    expected = expected_scores(model, X, y, X_val, y_val)
-    np.testing.assert_allclose(fi_paired(model, X, y, X_val, y_val), expected, rtol=1e-6)
+    assert_is_definition(model, X, y, X_val, y_val)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
@@ -139,13 +130,11 @@ def test_dependent_rows_take_the_pseudo_inverse(n_classes):
     y[:n_classes] = np.arange(n_classes)
     X, X_val = X[:, :1], X_val[:, :1]
     model = LogisticRegression(**TIGHT).fit(X, y)
-    expected = expected_scores(model, X, y, X_val, y_val)
-    np.testing.assert_allclose(fi_paired(model, X, y, X_val, y_val), expected, rtol=1e-5)
+    assert_is_definition(model, X, y, X_val, y_val, rtol=1e-5)
 
 
 def pairs_of(model, X, y, X_val, y_val, root=None):
-    fitted = bridge(model)
-    linear = fitted.make_model(len(X))
+    linear = bridge(model).make_model(len(X))
     curvature = fit_curvature(linear, X, y, np.ones(len(X))).hessian.invert(linear)
     u = validation_gradient(linear, X_val, y_val, np.ones(len(y_val)), log_loss)
     again = np.zeros(len(X), dtype=bool)
@@ -154,11 +143,8 @@ def pairs_of(model, X, y, X_val, y_val, root=None):
 
 @pytest.mark.parametrize("whitened", [False, True])
 def test_fast_form_for_two_classes_equals_the_explicit_one(whitened):
-    from examples.paper._pairs import _Binary
-
-    X, y, X_val, y_val, _ = make_split(n=60, d=5)
     root = np.diag([1.0, 2.0, 3.0, 0.5, 0.1]) if whitened else None
-    pairs = pairs_of(LogisticRegression(**TIGHT).fit(X, y), X, y, X_val, y_val, root)
+    pairs = pairs_of(*fitted_split(n=60), root)
     first, second = slice(0, 25), slice(10, 60)
     fast, full = _Binary(pairs).block(first, second), pairs.explicit(first, second)
     np.testing.assert_allclose(fast, full, rtol=1e-8)
@@ -173,15 +159,13 @@ def test_fast_form_for_two_classes_equals_the_explicit_one(whitened):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("side", [1, 7, 30, 100])
 def test_any_block_size(n_classes, side):
-    X, y, X_val, y_val, _ = make_split(n_classes, n=30, d=4)
-    pairs = pairs_of(LogisticRegression(**TIGHT).fit(X, y), X, y, X_val, y_val)
+    pairs = pairs_of(*fitted_split(n_classes, n=30, d=4))
     np.testing.assert_allclose(pairs.maxima(side), pairs.maxima(), rtol=1e-8)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_order_memory_and_sparsity_change_nothing(n_classes):
-    X, y, X_val, y_val, _ = make_split(n_classes, n=40, d=4)
-    model = LogisticRegression(**TIGHT).fit(X, y)
+    model, X, y, X_val, y_val = fitted_split(n_classes, n=40, d=4)
     expected = fi_paired(model, X, y, X_val, y_val)
     order = np.random.default_rng(0).permutation(len(X))
     actual = fi_paired(model, X[order], y[order], X_val, y_val)
@@ -196,28 +180,24 @@ def test_both_pseudo_inverses_agree():
     rng = np.random.default_rng(0)
     g, Z = rng.standard_normal((6, 8)), rng.standard_normal((6, 4, 8))
     log_p = np.log(rng.dirichlet(np.ones(3), size=(6, 2)))
-    from examples.paper._pairs import _joint_by_svd
-
     np.testing.assert_allclose(fi_joint(g, Z, log_p), _joint_by_svd(g, Z, log_p), rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore")  # the coefficients are not at a minimum
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_sure_rows_stay_finite(n_classes):
     X, y, X_val, y_val, _ = make_split(n_classes, n=40, d=4)
     X[0] *= 1e3
     model = LogisticRegression(C=1e3, **TIGHT).fit(X, y)
     model.coef_ *= 50
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        score = fi_paired(model, X, y, X_val, y_val)
+    score = fi_paired(model, X, y, X_val, y_val)
     assert np.isfinite(score).all()
     assert (score >= 0).all()
 
 
 def test_far_rows_have_about_their_own_fi():
     """With many rows a second one moves little of the first: FI_ij is near FI_i + FI_j."""
-    X, y, X_val, y_val, _ = make_split(n=800, d=3, n_val=100)
-    model = LogisticRegression(**TIGHT).fit(X, y)
+    model, X, y, X_val, y_val = fitted_split(n=800, d=3, n_val=100)
     alone, paired = (f(model, X, y, X_val, y_val) for f in (fi_util, fi_paired))
     best = np.argmax(alone)
     others = np.delete(np.arange(len(X)), best)
@@ -225,11 +205,10 @@ def test_far_rows_have_about_their_own_fi():
     assert np.median(np.abs(ratio - 1)) < 0.1
 
 
+@pytest.mark.filterwarnings("ignore")  # nor is it the minimum of this row
 def test_rows_without_a_partner_are_refused():
     X, y, X_val, y_val, weight = make_split()
     weight[1:], weight[0] = 0, 1
     model = LogisticRegression().fit(X, y, weight + 1e-6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is not the optimum of this row either
-        with pytest.raises(ValueError, match="needs two"):
-            fi_paired(model, X, y, X_val, y_val, sample_weight=weight)
+    with pytest.raises(ValueError, match="needs two"):
+        fi_paired(model, X, y, X_val, y_val, sample_weight=weight)

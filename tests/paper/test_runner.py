@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -23,8 +22,7 @@ from examples.paper._experiment import Claim, Experiment, Options
 from examples.paper._report import write_report
 from examples.paper._runner import EXPERIMENTS, run
 from examples.paper._store import Store, read
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.data import ROOT
 
 
 def _settings(options):
@@ -47,14 +45,8 @@ def _claims(frame, seconds):
 
 
 TOY = Experiment(
-    name="toy",
-    title="A toy",
-    about="Nothing.",
-    settings=_settings,
-    run=_run,
-    draw=_draw,
-    claims=_claims,
-    seeds=4,
+    **{"name": "toy", "title": "A toy", "about": "Nothing.", "seeds": 4},
+    **{"settings": _settings, "run": _run, "draw": _draw, "claims": _claims},
 )
 
 
@@ -80,9 +72,8 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path):
     run(TOY, tmp_path / "halves", n_jobs=1)
     names = ["results/toy.csv", "images/toy.png"]
     for name in names:
-        assert (tmp_path / "halves" / name).read_bytes() == (
-            tmp_path / "whole" / name
-        ).read_bytes()
+        halves, whole = (tmp_path / folder / name for folder in ("halves", "whole"))
+        assert halves.read_bytes() == whole.read_bytes()
     run(replace(TOY, run=_forbidden), tmp_path / "halves", n_jobs=1)  # nothing is done again
 
 
@@ -196,6 +187,7 @@ def _start(output):
     )
 
 
+@pytest.mark.slow  # test_a_stopped_run_goes_on_and_ends_the_same is its quick form
 def test_a_killed_run_of_table1(tmp_path):
     killed = _start(tmp_path / "killed")
     cells = tmp_path / "killed" / "cells" / "table1"
