@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
 from .._utils._checks import check_sliceable
 from ..linear._aggregate import resolve_aggregate
+from ..linear._losses import ValidationLoss
 from ._measure import Measure
 from ._pairing import LinearReader, NetworkPairing, pair_fitted, row_batches
 
@@ -16,25 +18,25 @@ __all__ = ["fi_active", "fi_pairwise"]
 
 
 def fi_pairwise(
-    estimator,
-    X,
-    y,
-    X_query,
-    y_query=None,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_query: Any,
+    y_query: Any = None,
     *,
-    sample_weight=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    unit="copy",
-    params="last_layer",
-    perturbation="features",
-    curvature="auto",
-    damping="auto",
-    approximation=None,
-    n_components=None,
-    dtype=None,
-    random_state=None,
-):
+    sample_weight: Any = None,
+    validation_loss: str | ValidationLoss = "log_loss",
+    metric: str = "euclidean",
+    unit: str = "copy",
+    params: Any = "last_layer",
+    perturbation: str = "features",
+    curvature: str = "auto",
+    damping: float | str = "auto",
+    approximation: str | None = None,
+    n_components: int | None = None,
+    dtype: str | None = None,
+    random_state: Any = None,
+) -> np.ndarray:
     """Influence of each training row on the loss of each of some other rows.
 
     How fast could the loss of row j change if the features of training row i moved a little
@@ -52,32 +54,21 @@ def fi_pairwise(
     y : array-like of shape (n,)
         Training labels.
     X_query : {array-like, sparse matrix} of shape (n_query, n_features)
-        Rows that are looked at.
+        Rows whose loss is followed.
     y_query : array-like of shape (n_query,), default=None
         Their labels; None takes those the classifier predicts, as active learning has it.
     sample_weight : array-like of shape (n,), default=None
         Weights the estimator was fitted with.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="log_loss"
-        Loss on the rows that are looked at, as in `skfi.fi_util`.
-    metric : {"euclidean", "mahalanobis"}, default="euclidean"
-        Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
-    unit : {"copy", "row"}, default="copy"
-        What is perturbed where rows are weighted, as in `skfi.fi_util`.
-    params, perturbation, curvature, damping : default="last_layer", "features", "auto", "auto"
-        How a network is differentiated, and what stands for the Hessian, as in
-        `skfi.fi_util`. For a linear classifier of many classes ``curvature="kfac"`` brings the
-        cost of a pair from O(d K²) down to O(d + K²). "cg" has no root of the Hessian, which
-        pairs need, and is refused.
-    approximation : {None, "kfsvd"}, default=None
-        For networks: "kfsvd" is the paper's (see `skfi.fi_util`).
-    n_components : int, default=None
-        Its rank.
-    dtype : {None, "float32", "float64"}, default=None
-        Precision of a network's derivatives; None is the network's own. The products over
-        pairs, and linear classifiers, are in float64.
-    random_state : int, RandomState instance or None, default=None
-        Start of the power iteration.
+        Loss on these rows, as in `skfi.fi_util`.
+    metric, unit, params, perturbation, curvature, damping : \
+            default="euclidean", "copy", "last_layer", "features", "auto", "auto"
+        As in `skfi.fi_util`. For a linear classifier of many classes ``curvature="kfac"``
+        brings the cost of a pair from O(d K²) down to O(d + K²). "cg" has no root of the
+        Hessian, which pairs need, and is refused.
+    approximation, n_components, dtype, random_state : default=None, None, None, None
+        As in `skfi.fi_util`. The products over pairs are in float64.
 
     Returns
     -------
@@ -133,25 +124,25 @@ def fi_pairwise(
 
 
 def fi_active(
-    estimator,
-    X,
-    y,
-    X_pool,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_pool: Any,
     *,
-    aggregate="trimmed_mean",
-    sample_weight=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    unit="copy",
-    params="last_layer",
-    perturbation="features",
-    curvature="auto",
-    damping="auto",
-    approximation=None,
-    n_components=None,
-    dtype=None,
-    random_state=None,
-):
+    aggregate: str | Callable = "trimmed_mean",
+    sample_weight: Any = None,
+    validation_loss: str | ValidationLoss = "log_loss",
+    metric: str = "euclidean",
+    unit: str = "copy",
+    params: Any = "last_layer",
+    perturbation: str = "features",
+    curvature: str = "auto",
+    damping: float | str = "auto",
+    approximation: str | None = None,
+    n_components: int | None = None,
+    dtype: str | None = None,
+    random_state: Any = None,
+) -> np.ndarray:
     """Influence of the training rows on the prediction for each unlabelled row, FI^active.
 
     A row scores high when small moves of many training rows would change the loss of the
@@ -247,7 +238,7 @@ def fi_active(
 
 
 def score_pool(
-    pairing: LinearReader | NetworkPairing, X_pool, score: Callable, name: str = "X_pool"
+    pairing: LinearReader | NetworkPairing, X_pool: Any, score: Callable, name: str = "X_pool"
 ) -> np.ndarray:
     """A function of features over a pool of any size, batch by batch."""
     if not isinstance(X_pool, Iterator):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -204,7 +205,7 @@ def warn_of_cost(model: SoftmaxLinear, n_rows: int) -> None:
         )
 
 
-def check_width(model: SoftmaxLinear, X, name: str) -> None:
+def check_width(model: SoftmaxLinear, X: Any, name: str) -> None:
     """Refuse rows of other columns than the model was fitted on."""
     if X.shape[1] != model.n_features:
         raise ValueError(
@@ -270,7 +271,7 @@ class CurvedLinear:
         """The training covariance, in which Mahalanobis' lengths are measured."""
         return Whitening(self.train.X, self.train.weight)
 
-    def moved(self, unit: str) -> np.ndarray:
+    def perturbed_weight(self, unit: str) -> np.ndarray:
         """Weights of what is perturbed: one copy of each row, or the row with all of them."""
         return self.copy if unit == "copy" else self.weight
 
@@ -307,23 +308,23 @@ class SolvedLinear:
         """FI of each row."""
         curved, train = self.curved, self.curved.train
         whitening = curved.whitening if metric == "mahalanobis" else None
-        data = curved.model, train.X, train.codes, curved.moved(unit)
+        data = curved.model, train.X, train.codes, curved.perturbed_weight(unit)
         with one_blas_thread(unless=curved.large):
             return curved.curvature.influence(*data, self.h, whitening)
 
     def influence_and_gain(self, metric: str, unit: str) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row, and what the removal of what moves gains."""
         with one_blas_thread(unless=self.curved.large):
-            return self.influence(metric, unit), self.gain(self.curved.moved(unit))
+            return self.influence(metric, unit), self.gain(self.curved.perturbed_weight(unit))
 
-    def gain(self, moved: np.ndarray | None = None) -> np.ndarray:
+    def gain(self, weight: np.ndarray | None = None) -> np.ndarray:
         """First-order decrease of the validation loss when each row goes."""
         curved = self.curved
-        moved = curved.copy if moved is None else moved
-        return removal_all(curved.model, curved.train.X, curved.train.codes, moved, self.h)
+        weight = curved.copy if weight is None else weight
+        return removal_all(curved.model, curved.train.X, curved.train.codes, weight, self.h)
 
 
-def own_class(estimator) -> str:
+def own_class(estimator: Any) -> str:
     """Name of a classifier that is not scikit-learn's; empty for those that are."""
     inner = innermost(estimator)
     while isinstance(inner, FrozenEstimator):

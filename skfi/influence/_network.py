@@ -75,6 +75,10 @@ class CurvedNetwork:
     curvature: NetworkCurvature
     details: InfluenceDetails
 
+    def perturbed_weight(self, unit: str) -> np.ndarray:
+        """Weights of what is perturbed: one copy of each row, or the row with all of them."""
+        return self.copy if unit == "copy" else self.weight
+
     def root(self) -> np.ndarray:
         """R with R Rᵀ the covariance of what is perturbed."""
         from ..network._scores import metric_root
@@ -116,7 +120,7 @@ class SolvedNetwork:
             curved.network,
             curved.curvature,
             self.h,
-            Labelled(train.X, train.codes, curved.copy if unit == "copy" else curved.weight),
+            Labelled(train.X, train.codes, curved.perturbed_weight(unit)),
             curved.root() if metric == "mahalanobis" else None,
             rank=choices.n_components if choices.approximation else None,
             seed=choices.random_state,

@@ -9,6 +9,7 @@ memory all at once unless they are already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread
 from ..bridge import Bridge
 from ..bridge._network import SPARSE_LAYER, linear_part
 from ..linear._active import LinearPairs
-from ..linear._aggregate import QUADRATIC, aggregate_rows, row_shares
+from ..linear._aggregate import aggregate_rows, row_shares
 from ..linear._losses import ValidationLoss, resolve_validation_loss
-from ..linear._pool_gradients import finish, looked_gradient
+from ..linear._pool_gradients import finish, score_gradient
 from ..linear._quadratic import Quadratic, cheaper_by_root, principal_root
 from ..linear._softmax import SoftmaxLinear
 from ..linear._vectors import DenseVectors, FactoredVectors
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What a softmax-linear model makes of a block of other rows."""
+class PoolGradients:
+    """Gradients of a block of other rows, and what the model predicts for them."""
 
     c: np.ndarray  # u = c ⊗ x̃ (b, n_outputs)
     log_p: np.ndarray  # (b, K)
@@ -63,49 +64,56 @@ class LinearReader:
         return self.model.n_features + 4 * self.model.link.n_classes
 
     @property
-    def _one_thread(self):
+    def _one_thread(self) -> AbstractContextManager[None]:
         return one_blas_thread(unless=self.model.beta.size > LARGE)
 
-    def features(self, X, name: str):
+    def features(self, X: Any, name: str) -> Any:
         """Rows where the model sees them (b, d), checked; CSR stays CSR."""
         check_names(self.names, X, name)
         X = linear_features(self.fitted, X, name)
         check_width(self.model, X, name)
         return X
 
-    def codes(self, y, name: str) -> np.ndarray:
+    def codes(self, y: Any, name: str) -> np.ndarray:
         return encode_labels(column_or_1d(y, warn=True), self.fitted.classes, name)
 
-    def look(self, X: np.ndarray, codes: np.ndarray | None, score: str = "fi") -> Looked:
+    def gradients_of(
+        self, X: np.ndarray, codes: np.ndarray | None, score: str = "fi"
+    ) -> PoolGradients:
         """Gradients at features X, for labels or for those that the model predicts."""
         model = self.model
         z = model.scores(X)
         log_p = model.link.log_proba(z)
-        c = model.link.pull_back(z, looked_gradient(score, log_p, codes, self.loss))
-        return Looked(c, log_p)
+        c = model.link.pull_back(z, score_gradient(score, log_p, codes, self.loss))
+        return PoolGradients(c, log_p)
 
     def _map(
-        self, function: Callable, X, codes=None, size: int | None = None, score: str = "fi"
+        self,
+        function: Callable,
+        X: Any,
+        codes: np.ndarray | None = None,
+        size: int | None = None,
+        score: str = "fi",
     ) -> np.ndarray:
-        """``function(x̃, Looked)`` of blocks of features, stacked."""
+        """``function(x̃, PoolGradients)`` of blocks of features, stacked."""
         model = self.model
         if size is None:
             size = block_rows(2 * model.n_features + 8 * model.link.n_classes)
 
         def part(rows: slice) -> np.ndarray:
             block = dense_rows(X, rows)
-            seen = self.look(block, None if codes is None else codes[rows], score)
-            return function(model.extended(block), seen)
+            pool = self.gradients_of(block, None if codes is None else codes[rows], score)
+            return function(model.extended(block), pool)
 
         with self._one_thread:
             return np.concatenate(list(map_blocks(part, X.shape[0], size)))
 
-    def log_proba(self, X) -> np.ndarray:
+    def log_proba(self, X: Any) -> np.ndarray:
         """Log-probabilities of features X (b, K)."""
-        return self._map(lambda x, seen: seen.log_p, X)
+        return self._map(lambda x, pool: pool.log_p, X)
 
     def mapped(self, function: Callable, doubles_per_row: int) -> Callable[[Any], np.ndarray]:
-        """Function of features (b, d) out of one of blocks ``(x̃, Looked)``."""
+        """Function of features (b, d) out of one of blocks ``(x̃, PoolGradients)``."""
         return lambda X: self._map(function, X, size=block_rows(doubles_per_row))
 
 
@@ -132,20 +140,20 @@ class LinearPairing(LinearReader):
     @cached_property
     def pairs(self) -> LinearPairs:
         curved, train = self.curved, self.curved.train
-        moved = curved.copy if self.unit == "copy" else curved.weight
+        weight = curved.perturbed_weight(self.unit)
         every = len(self.present) == self.n_rows
         rows = slice(None) if every else self.present
         root = curved.whitening.root if self.metric == "mahalanobis" else None
-        data = train.X[rows], train.codes[rows], moved[rows]
+        data = train.X[rows], train.codes[rows], weight[rows]
         return curved.curvature.pairs(self.model, *data, root)
 
-    def shares(self, aggregate) -> np.ndarray:
+    def shares(self, aggregate: str) -> np.ndarray:
         """What each training row counts in a quadratic form."""
         if aggregate == "mean":
             return row_shares("mean", self.weight, self.weight)
         return row_shares("row_trimmed_mean", self.pairs.expected, self.weight)
 
-    def quadratic(self, aggregate) -> Quadratic:
+    def quadratic(self, aggregate: str) -> Quadratic:
         """``uᵀCu`` the mean of FI, over all training rows or the middle of them; kept."""
         if aggregate not in self.forms:
             outputs = self.model.link.n_outputs
@@ -154,7 +162,7 @@ class LinearPairing(LinearReader):
                 self.forms[aggregate] = Quadratic(outputs, C, L)
         return self.forms[aggregate]
 
-    def _matrix(self, aggregate) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _matrix(self, aggregate: str) -> tuple[np.ndarray | None, np.ndarray | None]:
         """C, or a root of it where that has few columns."""
         rank = len(self.present) * (self.model.link.n_classes - 1)
         share = self.shares(aggregate)
@@ -162,49 +170,51 @@ class LinearPairing(LinearReader):
             return None, self.pairs.stacked(share)
         return self.pairs.quadratic(share), None
 
-    def root(self, aggregate) -> tuple[np.ndarray, np.ndarray]:
+    def root(self, aggregate: str) -> tuple[np.ndarray, np.ndarray]:
         """L (m, rank) with L Lᵀ = C, and the variance of each coordinate of ``Lᵀu``."""
         with self._one_thread:
             C, L = self._matrix(aggregate)
             return principal_root(C, L, *self.curved.curvature.root())
 
-    def pairwise(self, X, codes: np.ndarray | None) -> np.ndarray:
+    def pairwise(self, X: Any, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""
         pairs = self.pairs.keep()
-        found = self._map(lambda x, seen: pairs.pairs(x, seen.c), X, codes, pairs.other_rows())
+        fi = self._map(lambda x, pool: pairs.pairs(x, pool.c), X, codes, pairs.other_rows())
         if len(self.present) == self.n_rows:
-            return found
+            return fi
         out = np.zeros((X.shape[0], self.n_rows))
-        out[:, self.present] = found
+        out[:, self.present] = fi
         return out
 
-    def active(self, aggregate, score: str = "fi") -> Callable[[Any], np.ndarray]:
+    def active(
+        self, aggregate: str | Callable, score: str = "fi"
+    ) -> Callable[[Any], np.ndarray]:
         """Function of features (b, d) that returns their scores (b,)."""
-        if isinstance(aggregate, str) and aggregate in QUADRATIC:
+        if isinstance(aggregate, str):
             quadratic = self.quadratic(aggregate)
             size = block_rows(2 * self.model.beta.shape[1] + quadratic.doubles_per_row)
 
-            def from_form(x: np.ndarray, seen: Looked) -> np.ndarray:
-                return finish(score, quadratic(x, seen.c), seen.log_p)
+            def from_form(x: np.ndarray, pool: PoolGradients) -> np.ndarray:
+                return finish(score, quadratic(x, pool.c), pool.log_p)
 
             return lambda X: self._map(from_form, X, None, size, score)
         pairs, weight = self.pairs.keep(), None if self.even else self.weight
 
-        def from_pairs(x: np.ndarray, seen: Looked) -> np.ndarray:
-            fi = aggregate_rows(aggregate, pairs.pairs(x, seen.c), weight)
-            return finish(score, fi, seen.log_p)
+        def from_pairs(x: np.ndarray, pool: PoolGradients) -> np.ndarray:
+            fi = aggregate_rows(aggregate, pairs.pairs(x, pool.c), weight)
+            return finish(score, fi, pool.log_p)
 
         size = pairs.other_rows()
         return lambda X: self._map(from_pairs, X, None, size, score)
 
-    def vectors(self, X, aggregate, score: str = "fi") -> FactoredVectors:
+    def vectors(self, X: Any, aggregate: str | Callable, score: str = "fi") -> FactoredVectors:
         """Vectors of features X in which FI, or the gradient's own length, is a length.
 
         For the flip ratio, whose gradients say nothing of what kind of row it is, those of the
         predicted label's loss, as BADGE has them.
         """
         model = self.model
-        c = self._map(lambda x, seen: seen.c, X)
+        c = self._map(lambda x, pool: pool.c, X)
         form = None if score == "flip_ratio" else self.quadratic(_quadratic_of(aggregate))
         return FactoredVectors(X, c, model.fit_intercept, form)
 
@@ -232,7 +242,7 @@ class NetworkPairing:
         row = int(np.prod(self.curved.train.X.shape[1:]))
         return row + 3 * self.n_rows
 
-    def features(self, X, name: str):
+    def features(self, X: Any, name: str) -> Any:
         """Rows as the module takes them."""
         check_names(self.names, X, name)
         X = through_steps(self.curved.fitted.transform, X, name)
@@ -247,7 +257,7 @@ class NetworkPairing:
             )
         return X
 
-    def codes(self, y, name: str) -> np.ndarray:
+    def codes(self, y: Any, name: str) -> np.ndarray:
         return encode_labels(column_or_1d(y, warn=True), self.curved.fitted.classes, name)
 
     @property
@@ -255,9 +265,9 @@ class NetworkPairing:
         from ..network._network import Labelled
 
         curved, rows = self.curved, self.present
-        moved = curved.copy if self.unit == "copy" else curved.weight
+        weight = curved.perturbed_weight(self.unit)
         # s_i/n is that of all training rows, also where some have no weight.
-        share = moved[rows] * (len(rows) / self.n_rows)
+        share = weight[rows] * (len(rows) / self.n_rows)
         return Labelled(curved.train.X[rows], curved.train.codes[rows], share)
 
     @property
@@ -269,14 +279,14 @@ class NetworkPairing:
             "root": self.curved.root() if self.metric == "mahalanobis" else None,
         }
 
-    def log_proba(self, X) -> np.ndarray:
+    def log_proba(self, X: Any) -> np.ndarray:
         """Log-probabilities of rows X (b, K)."""
         from ..network._network import scores_all
 
         network = self.curved.network
         return network.link.log_proba(scores_all(network, X))
 
-    def pairwise(self, X, codes: np.ndarray | None, score: str = "fi") -> np.ndarray:
+    def pairwise(self, X: Any, codes: np.ndarray | None, score: str = "fi") -> np.ndarray:
         """FI of rows X through each training row (b, n)."""
         from ..network._pairs import cotangents, fi_pairs
 
@@ -292,20 +302,24 @@ class NetworkPairing:
         )
         return out
 
-    def active(self, aggregate, score: str = "fi") -> Callable[[Any], np.ndarray]:
+    def active(
+        self, aggregate: str | Callable, score: str = "fi"
+    ) -> Callable[[Any], np.ndarray]:
         """Function of rows (b, ...) that returns their scores (b,)."""
         weight = None if self.even else self.weight
-        named = isinstance(aggregate, str) and aggregate in QUADRATIC
-        share = self.shares(aggregate) if named else None
+        share = self.shares(aggregate) if isinstance(aggregate, str) else None
 
-        def function(X) -> np.ndarray:
+        def function(X: Any) -> np.ndarray:
             pairs = self.pairwise(X, None, score)[:, self.present]
-            fi = aggregate_rows(aggregate, pairs, weight) if share is None else pairs @ share
+            if isinstance(aggregate, str):
+                fi = pairs @ share
+            else:
+                fi = aggregate_rows(aggregate, pairs, weight)
             return finish(score, fi, self.log_proba(X))
 
         return function
 
-    def shares(self, aggregate) -> np.ndarray:
+    def shares(self, aggregate: str) -> np.ndarray:
         """What each training row of positive weight counts in a mean over them."""
         from ..network._pairs import expected_fi
 
@@ -315,7 +329,7 @@ class NetworkPairing:
         expected = expected_fi(curved.network, curved.curvature, self._train, **self._settings)
         return row_shares("row_trimmed_mean", expected, self.weight)
 
-    def vectors(self, X, aggregate, score: str = "fi") -> DenseVectors:
+    def vectors(self, X: Any, aggregate: str | Callable, score: str = "fi") -> DenseVectors:
         """Vectors of rows X whose squared lengths are their mean FI, n (K - 1) long.
 
         For every score: gradients of all parameters are too long to keep.
@@ -323,7 +337,7 @@ class NetworkPairing:
         from ..network._pairs import cotangents, pair_vectors
 
         curved = self.curved
-        moved = pair_vectors(
+        vectors = pair_vectors(
             curved.network,
             curved.curvature,
             self._train,
@@ -332,10 +346,10 @@ class NetworkPairing:
             self.shares(_quadratic_of(aggregate)),
             **self._settings,
         )
-        return DenseVectors(moved)
+        return DenseVectors(vectors)
 
 
-def _quadratic_of(aggregate) -> str:
+def _quadratic_of(aggregate: str | Callable) -> str:
     """The quadratic form that stands in for an aggregate of pairs."""
     return "mean" if aggregate == "mean" else "row_trimmed_mean"
 
@@ -360,7 +374,7 @@ def pair_fitted(
     return LinearPairing(curved.fitted, curved.model, loss, names, curved, *settings)
 
 
-def read_linear(estimator, X, validation_loss) -> LinearReader:
+def read_linear(estimator: Any, X: Any, validation_loss: str | ValidationLoss) -> LinearReader:
     """A fitted classifier, of a network its last layer; X are rows to try a network on."""
     fitted = linear_part(estimator, X)
     model = fitted.make_model(1)  # penalties alone know of the number of rows
@@ -368,7 +382,7 @@ def read_linear(estimator, X, validation_loss) -> LinearReader:
     return LinearReader(fitted, model, resolve_validation_loss(validation_loss), names)
 
 
-def row_batches(X, doubles_per_row: int) -> Iterator[Any]:
+def row_batches(X: Any, doubles_per_row: int) -> Iterator[Any]:
     """Rows in batches under scikit-learn's ``working_memory``; an iterator has its own."""
     if isinstance(X, Iterator):
         yield from X

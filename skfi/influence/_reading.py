@@ -96,7 +96,7 @@ def curve_fitted(
     return read_fitted(estimator, training, choices, pairs=pairs).curve()
 
 
-def _with_prepared(fitted: _AnyBridge, estimator, X, prepared) -> _AnyBridge:
+def _with_prepared(fitted: _AnyBridge, estimator: Any, X: Any, prepared: Any) -> _AnyBridge:
     """The bridge, with the rows that the last step was fitted on in place of X."""
     if prepared is None:
         return fitted
@@ -107,7 +107,7 @@ def _with_prepared(fitted: _AnyBridge, estimator, X, prepared) -> _AnyBridge:
         inner = inner.steps[-1][1]
     before = fitted.steps[:n_steps]
 
-    def prepare(rows):
+    def prepare(rows: Any) -> Any:
         if rows is X:
             return prepared
         for step in before:

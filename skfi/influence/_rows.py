@@ -36,13 +36,13 @@ class Rows:
     weight: np.ndarray  # sample weights (n,)
 
 
-def linear_rows(fitted: Bridge, X, y, sample_weight, suffix: str = "") -> Rows:
+def linear_rows(fitted: Bridge, X: Any, y: Any, sample_weight: Any, suffix: str = "") -> Rows:
     """Rows as a softmax-linear model sees them."""
     X = linear_features(fitted, X, f"X{suffix}")
     return labelled(X, y, sample_weight, fitted.classes, suffix)
 
 
-def linear_features(fitted: Bridge, X, name: str):
+def linear_features(fitted: Bridge, X: Any, name: str) -> Any:
     """Features as a softmax-linear model sees them (n, d), checked; CSR stays CSR."""
     names = None if fitted.steps else _get_feature_names(X)
     X = check_array(
@@ -55,7 +55,7 @@ def linear_features(fitted: Bridge, X, name: str):
     return X
 
 
-def check_magnitude(X, name: str, names: np.ndarray | None = None) -> None:
+def check_magnitude(X: Any, name: str, names: np.ndarray | None = None) -> None:
     """Refuse values whose squares overflow; rows are dense or CSR (n, d)."""
     values = X.data if sparse.issparse(X) else X
     if not values.size or max(float(values.max()), -float(values.min())) <= LARGEST:
@@ -70,7 +70,7 @@ def check_magnitude(X, name: str, names: np.ndarray | None = None) -> None:
     )
 
 
-def through_steps(transform: Callable[[Any], Any], X, name: str):
+def through_steps(transform: Callable[[Any], Any], X: Any, name: str) -> Any:
     """Rows as the model sees them; what a step refuses is said of the argument."""
     try:
         return transform(X)
@@ -80,7 +80,7 @@ def through_steps(transform: Callable[[Any], Any], X, name: str):
         raise ValueError(f"{name} was refused. {error}") from error
 
 
-def labelled(X, y, sample_weight, classes: np.ndarray, suffix: str) -> Rows:
+def labelled(X: Any, y: Any, sample_weight: Any, classes: np.ndarray, suffix: str) -> Rows:
     """Rows with their labels encoded and their weights checked."""
     check_in_memory(y, f"y{suffix}")
     y = column_or_1d(y, warn=True)
@@ -102,7 +102,7 @@ def check_same_columns(train: Rows, validation: Rows) -> None:
     raise ValueError(f"Rows of X_val have shape {other}, but those of X {own}.")
 
 
-def check_columns(estimator, X, name: str) -> None:
+def check_columns(estimator: Any, X: Any, name: str) -> None:
     """Refuse rows of other columns than the estimator was fitted on.
 
     Unless the steps of its fitted Pipeline, which may find their columns by name, take them.
@@ -126,7 +126,7 @@ def check_columns(estimator, X, name: str) -> None:
         ) from error
 
 
-def _steps_take(model, X) -> bool:
+def _steps_take(model: Any, X: Any) -> bool:
     """Whether a fitted Pipeline has steps, and these transform a row of X."""
     model = getattr(model, "estimator", model) if isinstance(model, FrozenEstimator) else model
     model = getattr(model, "best_estimator_", model)
@@ -139,7 +139,7 @@ def _steps_take(model, X) -> bool:
     return True
 
 
-def column_names(estimator) -> np.ndarray | None:
+def column_names(estimator: Any) -> np.ndarray | None:
     """Names of the columns the classifier was fitted on, where it sees them itself.
 
     Steps before it know their own columns, and may put them in another order.
@@ -147,11 +147,11 @@ def column_names(estimator) -> np.ndarray | None:
     return None if pipelines_of(estimator) else getattr(estimator, "feature_names_in_", None)
 
 
-def check_names(names: np.ndarray | None, X, name: str) -> None:
+def check_names(names: np.ndarray | None, X: Any, name: str) -> None:
     """Refuse a DataFrame whose columns are others, or in another order."""
-    given = None if names is None else _get_feature_names(X)
-    if names is not None and given is not None and not np.array_equal(names, given):
+    own = None if names is None else _get_feature_names(X)
+    if names is not None and own is not None and not np.array_equal(names, own):
         raise ValueError(
             f"{name} must have the columns that the classifier was fitted on, in the same "
-            f"order: {list(names[:10])}; got {list(given[:10])}."
+            f"order: {list(names[:10])}; got {list(own[:10])}."
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..linear._losses import resolve_validation_loss
+from ..linear._losses import ValidationLoss, resolve_validation_loss
 from ._curved import InfluenceDetails
 from ._measure import NETWORK_CHOICES, Measure
 from ._reading import read_fitted
@@ -25,41 +25,38 @@ class Scores:
 
 
 def fi_util(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
     *,
-    sample_weight=None,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    unit="copy",
-    params="last_layer",
-    perturbation="features",
-    curvature="auto",
-    damping="auto",
-    approximation=None,
-    n_components=None,
-    dtype=None,
-    random_state=None,
-    return_details=False,
-):
+    sample_weight: Any = None,
+    sample_weight_val: Any = None,
+    validation_loss: str | ValidationLoss = "log_loss",
+    metric: str = "euclidean",
+    unit: str = "copy",
+    params: Any = "last_layer",
+    perturbation: str = "features",
+    curvature: str = "auto",
+    damping: float | str = "auto",
+    approximation: str | None = None,
+    n_components: int | None = None,
+    dtype: str | None = None,
+    random_state: Any = None,
+    return_details: bool = False,
+) -> Any:
     """Influence of each training row on the loss over a validation set, FI^util.
 
-    How fast could the mean validation loss change if the row's features moved a
-    little and the classifier were fitted again? The derivative of that loss is
-    measured against how far the same move shifts the row's own predicted
-    probabilities (their Fisher information). Rows with a high score have much more
-    say over the validation set than their own prediction accounts for; the paper
-    trims these first.
+    How fast could the mean validation loss change if the row's features moved a little and the
+    classifier were fitted again? The derivative of that loss is measured against how far the
+    same move shifts the row's own predicted probabilities (their Fisher information). The paper
+    trims the rows with the highest scores.
 
-    The score is exact for the fitted classifier: its whole objective, penalty and
-    weights included, and no pseudo-inverse of d×d matrices. The cost is two products
-    of X with d×d matrices (of size d(K-1) for K classes); for two classes, an L2 penalty
-    and fewer rows than columns it is a matrix of n×n instead, and X stays sparse; for more
-    classes that takes ``curvature="kfac"``, an approximation.
+    The score is exact for the fitted classifier: its whole objective, penalty and weights
+    included. The cost is two products of X with d×d matrices (of size d(K-1) for K classes);
+    with an L2 penalty and fewer rows than columns it is a matrix of n×n instead, for two
+    classes or with ``curvature="kfac"``, and X stays sparse.
 
     Parameters
     ----------
@@ -90,55 +87,44 @@ def fi_util(
         Loss on the validation rows: the paper's log loss; ``1 - P(y|x)``, in which
         no single validation label can dominate; or between them the generalised
         cross-entropy ``(1 - P(y|x)^q) / q`` with q = 0.5 (another q:
-        `skfi.GeneralizedCrossEntropy(q)`). A callable
+        `skfi.GeneralizedCrossEntropy`). A callable
         ``(y, log_proba) -> (loss, gradient)`` gets class codes (b,) and log
         probabilities (b, K), which are also valid logits, and returns the loss (b,)
         and its gradient in them (b, K).
     metric : {"euclidean", "mahalanobis"}, default="euclidean"
-        Coordinates in which the pseudo-inverse of the metric tensor is taken: the
-        features as they are (the paper), or whitened by the training covariance,
-        which makes the score the same in all affine coordinates of the features (for
-        a penalised model the penalty must be mapped along).
+        Coordinates in which the metric tensor is inverted: the features as they are (the
+        paper), or whitened by the training covariance, which makes the score the same in
+        all affine coordinates of the features.
     unit : {"copy", "row"}, default="copy"
         What is perturbed where rows are weighted: one copy of a row of weight w, so
-        that weights and repetition give the same scores, or the row with its whole
-        weight. Without `sample_weight` there is no difference.
+        that weights and repetition give the same scores, or the row with its whole weight.
     params : {"last_layer", "all"}, list of str or callable, default="last_layer"
         Parameters of a network that follow a perturbed row: those of its last linear
         layer, all that are not frozen, those of the given names, or those for whose
-        name a function returns True. The cost of each pass grows with what lies
-        behind the first of them.
+        name a function returns True.
     perturbation : {"features", "input"}, default="features"
         What is perturbed in a row: the last layer's input, or the network's own. With
-        ``params="last_layer"`` the former has a closed form and costs one forward pass
-        and the products of a linear classifier; all else takes K backward passes and
-        as many double ones for each row.
+        ``params="last_layer"`` the former has a closed form; all else takes K backward
+        passes and as many double ones for each row.
     curvature : {"auto", "exact", "ggn", "kfac", "ekfac", "cg"}, default="auto"
-        What stands for the Hessian. "exact": the Hessian itself, an m×m matrix; away
-        from a minimum it may be indefinite, about which a warning tells. "ggn": the
-        generalised Gauss-Newton matrix, which leaves out the curvature of the scores,
-        is never negative, and is the Hessian itself for a linear model or last layer;
-        m×m too, n·K backward passes. "kfac": one Kronecker product a layer, K passes
-        over the rows and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues
-        of their own, more passes. "cg": conjugate gradients on Gauss-Newton products,
-        one pass over all rows an iteration and K solves a row, for few rows. "auto" is
-        exact for a linear classifier, unless that costs more than the fit (many classes and
-        columns): then K-FAC has the metric, and the sign and the removal gain come from one
-        exact solve by conjugate gradients (`InfluenceDetails` has the reason and the residual).
-        For a network it is exact or "ggn" up to 1,000 parameters, then "kfac", or "cg" where
-        there are layers that K-FAC does not know.
-        With an L2 penalty and more columns than rows, the exact Hessian of two classes, and
-        K-FAC's of any number, is inverted through a matrix of rows by rows, to the same
-        scores. Where that loses digits, the Hessian itself is inverted if it fits into memory.
+        What stands for the Hessian of m parameters. "exact": the Hessian itself, m×m.
+        "ggn": the generalised Gauss-Newton matrix, which is never negative, and is the
+        Hessian for a linear model or last layer; m×m too. "kfac": one Kronecker product a
+        layer, and no m×m matrix. "ekfac": the same eigenvectors with eigenvalues of their
+        own. "cg": conjugate gradients on Gauss-Newton products, K solves a row, for few
+        rows. "auto" is exact for a linear classifier, unless that costs more than the fit
+        (many classes and columns): then K-FAC has the metric, and the sign and the removal
+        gain come from one exact solve by conjugate gradients (`InfluenceDetails` has the
+        reason and the residual). For a network it is exact or "ggn" up to 1,000 parameters,
+        then "kfac", or "cg" where there are layers that K-FAC does not know.
     damping : float or "auto", default="auto"
-        Added to the Hessian of the mean loss. "auto": nothing for a linear classifier;
-        for a network what lifts the weakest penalty to a tenth of the curvature's mean
-        eigenvalue. K-FAC has it in both factors, which keeps the product a product.
+        Added to the Hessian of the mean loss, in K-FAC to both factors. "auto": nothing for
+        a linear classifier; for a network what lifts the weakest penalty to a tenth of the
+        curvature's mean eigenvalue.
     approximation : {None, "kfsvd"}, default=None
-        "kfsvd" is the paper's: K-FAC, and each row's mixed derivative ``∂_x∂_θL`` (m×d)
-        cut to rank `n_components` by randomised power iteration. Neither faster nor
-        better than the exact products, which need no such matrix; here to check the
-        paper.
+        "kfsvd" is the paper's: K-FAC, and each row's mixed derivative ``∂_x∂_θL`` cut to
+        rank `n_components` by randomised power iteration. The exact products are faster and
+        better.
     n_components : int, default=None
         Rank of the approximation.
     dtype : {None, "float32", "float64"}, default=None
@@ -152,13 +138,10 @@ def fi_util(
     Returns
     -------
     influence : ndarray of shape (n,)
-        FI^util of each row, non-negative: squared change of the mean validation loss
-        per unit of squared Fisher length. It has no sign: a large score tells that
-        the row matters much, not in which direction. 0 for rows of weight 0.
+        FI^util of each row, non-negative: squared change of the mean validation loss per unit
+        of squared Fisher length. It has no sign. 0 for rows of weight 0.
     details : InfluenceDetails
-        Only if `return_details`: the curvature and damping that were used, the number
-        of parameters, the norm of the objective's gradient, and the relative error of solves
-        through the rows.
+        Only if `return_details`.
 
     Raises
     ------
@@ -168,22 +151,19 @@ def fi_util(
         NaN or infinity, widths that differ, labels the classifier does not know, or
         no weight at all; a network that is no function of each row by itself.
     MemoryError
-        Neither the Hessian nor a matrix of rows by rows fits into memory; the message
-        names the Hessian's size and what to do.
+        Neither the Hessian nor a matrix of rows by rows fits into memory.
     numpy.linalg.LinAlgError
-        There are more columns than rows, solving through the rows lost all digits (columns of
-        very different scales do that), and the Hessian does not fit into memory.
+        Solving through the rows lost all digits (columns of very different scales do that),
+        and the Hessian does not fit into memory.
 
     Warns
     -----
     UserWarning
-        With more columns than rows and a Hessian too large for memory, solving through the
-        rows left a relative error of more than 1e-8.
+        Solving through the rows left a relative error of more than 1e-8, and the Hessian does
+        not fit into memory.
     ConvergenceWarning
-        The objective's gradient at the fitted coefficients is not near zero, either
-        because the solver stopped early or because `X`, `y` or the weights are not
-        those the classifier was fitted on. Not for networks, which never are: see
-        Notes.
+        The gradient of a linear classifier's objective is not near zero: the solver stopped
+        early, or `X`, `y` or the weights are not those the classifier was fitted on.
 
     See Also
     --------
@@ -191,13 +171,10 @@ def fi_util(
 
     Notes
     -----
-    A network is not trained to a strict minimum, and its Hessian then has directions of
-    negative curvature, along which no refit would settle. The scores of a network
-    describe the quadratic model of its objective around the parameters as they are:
-    where would it settle if one row moved, with the Gauss-Newton matrix and damping in
-    place of the Hessian? ``return_details=True`` reports the gradient's norm and the
-    damping. Networks are read in evaluation mode (dropout off, batch statistics frozen),
-    from a copy.
+    A network is not trained to a strict minimum. Its scores describe the quadratic model of its
+    objective around the parameters as they are, with the Gauss-Newton matrix and damping in
+    place of the Hessian; ``return_details=True`` reports the gradient's norm and the damping.
+    Networks are read in evaluation mode (dropout off, batch statistics frozen), from a copy.
 
     References
     ----------
@@ -231,18 +208,18 @@ def fi_util(
 
 
 def fi_signed(
-    estimator,
-    X,
-    y,
-    X_val,
-    y_val,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
     *,
-    sample_weight=None,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    **params,
-):
+    sample_weight: Any = None,
+    sample_weight_val: Any = None,
+    validation_loss: str | ValidationLoss = "log_loss",
+    metric: str = "euclidean",
+    **params: Any,
+) -> np.ndarray:
     """FI^util with a direction: its root times what removing the row gains.
 
     FI has no sign, so rows that hold the model up score as high as rows that pull it down.

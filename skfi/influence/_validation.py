@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +29,7 @@ _BLOCK = 2**20  # numbers that are compared at once
 Split = tuple[np.ndarray, np.ndarray]
 
 
-def unpack(value, name: str):
+def unpack(value: Any, name: str) -> Any:
     """The array in ``(array,)``.
 
     GridSearchCV slices every fit parameter that is as long as X. A tuple of one is
@@ -44,14 +45,14 @@ def unpack(value, name: str):
     return value
 
 
-def check_given(X_val, y_val, sample_weight_val):
+def check_given(X_val: Any, y_val: Any, sample_weight_val: Any) -> tuple[Any, Any, Any]:
     """The user's validation set, unpacked, or three times None."""
     X_val = unpack(X_val, "X_val")
     y_val = unpack(y_val, "y_val")
     sample_weight_val = unpack(sample_weight_val, "sample_weight_val")
     if (X_val is None) != (y_val is None):
-        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-        raise ValueError(f"{given} was passed without {missing}; pass both or neither.")
+        passed, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{passed} was passed without {missing}; pass both or neither.")
     if X_val is None:
         if sample_weight_val is not None:
             raise ValueError(
@@ -72,7 +73,7 @@ def check_given(X_val, y_val, sample_weight_val):
     return X_val, y_val, sample_weight_val
 
 
-def check_splitter(value, name: str) -> None:
+def check_splitter(value: Any, name: str) -> None:
     """Refuse rows where a splitter, or a list of splits, is to stand."""
     if isinstance(value, (Real, str)):
         return
@@ -88,13 +89,13 @@ def check_splitter(value, name: str) -> None:
     )
 
 
-def _is_split(pair) -> bool:
+def _is_split(pair: Any) -> bool:
     if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
         return False
     return all(np.ndim(rows) == 1 and np.asarray(rows).dtype.kind in "iub" for rows in pair)
 
 
-def fixed_splits(value, n_rows: int, name: str) -> list[Split] | None:
+def fixed_splits(value: Any, n_rows: int, name: str) -> list[Split] | None:
     """Splits that are fixed beforehand, as positions; None for a number or another splitter."""
     check_splitter(value, name)
     if isinstance(value, (PredefinedSplit, _CVIterableWrapper)):
@@ -104,7 +105,7 @@ def fixed_splits(value, n_rows: int, name: str) -> list[Split] | None:
     return checked_splits(value, n_rows, name)
 
 
-def checked_splits(splits, n_rows: int, name: str) -> list[Split]:
+def checked_splits(splits: Any, n_rows: int, name: str) -> list[Split]:
     """Pairs of positions in ``n_rows`` rows, of pairs of positions or boolean masks."""
     checked = [
         (_positions(fit_rows, n_rows, name), _positions(score_rows, n_rows, name))
@@ -117,7 +118,7 @@ def checked_splits(splits, n_rows: int, name: str) -> list[Split]:
     return checked
 
 
-def _positions(rows, n_rows: int, name: str) -> np.ndarray:
+def _positions(rows: Any, n_rows: int, name: str) -> np.ndarray:
     rows = np.asarray(rows)
     if rows.dtype == bool:
         if len(rows) != n_rows:
@@ -135,7 +136,7 @@ def _positions(rows, n_rows: int, name: str) -> np.ndarray:
     return np.where(rows < 0, rows + n_rows, rows)
 
 
-def check_columns_alike(X, X_val, estimator) -> None:
+def check_columns_alike(X: Any, X_val: Any, estimator: Any) -> None:
     """Refuse validation rows of other columns than the training rows.
 
     The steps of a Pipeline see the rows first, and may find their columns by name: they
@@ -169,7 +170,7 @@ def check_columns_alike(X, X_val, estimator) -> None:
         )
 
 
-def warn_if_same_rows(X, X_val) -> None:
+def warn_if_same_rows(X: Any, X_val: Any) -> None:
     """Warn where the training rows are passed as their own validation set."""
     if _same_rows(X, X_val):
         warnings.warn(
@@ -182,7 +183,7 @@ def warn_if_same_rows(X, X_val) -> None:
         )
 
 
-def _same_rows(X, X_val) -> bool:
+def _same_rows(X: Any, X_val: Any) -> bool:
     if X is X_val:
         return True
     if type(X) is not type(X_val) or getattr(X, "shape", ()) != getattr(X_val, "shape", ()):
@@ -201,7 +202,14 @@ def _same_rows(X, X_val) -> bool:
 
 
 def make_splits(
-    validation, X, codes, weight, random_state, split_params, rows=None, n_passed=None
+    validation: Any,
+    X: Any,
+    codes: np.ndarray,
+    weight: np.ndarray,
+    random_state: Any,
+    split_params: Any,
+    rows: Any = None,
+    n_passed: Any = None,
 ) -> list[Split]:
     """Pairs of (rows to fit and score, rows to score against).
 
@@ -251,7 +259,7 @@ def make_splits(
     return _usable([(present[a], present[b]) for a, b in splits], codes, validation)
 
 
-def _usable(splits, codes: np.ndarray, validation) -> list[Split]:
+def _usable(splits: Any, codes: np.ndarray, validation: Any) -> list[Split]:
     """Splits without validation rows of classes that their training rows lack."""
     usable = []
     for k, (fit_rows, score_rows) in enumerate(splits, start=1):
@@ -274,12 +282,12 @@ def _usable(splits, codes: np.ndarray, validation) -> list[Split]:
     return usable
 
 
-def shown_splitter(value) -> str:
+def shown_splitter(value: Any) -> str:
     """What an error calls a splitter: its repr, unless that is a list of positions."""
     return repr(value) if isinstance(value, Real) or hasattr(value, "split") else "the splits"
 
 
-def hold_out(share: float, y: np.ndarray, random_state, name: str) -> Split:
+def hold_out(share: float, y: np.ndarray, random_state: Any, name: str) -> Split:
     """A stratified share of the rows; classes of a single row stay on the fitting side."""
     codes, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
     single = counts[codes] < 2
@@ -296,7 +304,7 @@ def hold_out(share: float, y: np.ndarray, random_state, name: str) -> Split:
     return np.sort(fit_rows), np.sort(shared[score_rows])
 
 
-def warn_if_out_of_scale(X, X_val) -> None:
+def warn_if_out_of_scale(X: Any, X_val: Any) -> None:
     """Warn where validation columns lie far from the training columns' scale.
 
     In a Pipeline without metadata routing ``step__X_val`` arrives as it was passed,

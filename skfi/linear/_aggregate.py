@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TrimmedMean:
         if not 0 <= self.trim < 1:
             raise ValueError(f"trim={self.trim} must be in [0, 1): the share left out.")
 
-    def __call__(self, scores, weight: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, scores: Any, weight: np.ndarray | None = None) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)
         if weight is not None:
             weight = as_copies(weight)
@@ -93,7 +94,7 @@ class Quantile:
         if not 0 <= self.q <= 1:
             raise ValueError(f"q={self.q} must be in [0, 1].")
 
-    def __call__(self, scores, weight: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, scores: Any, weight: np.ndarray | None = None) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)
         if weight is None:
             place = self.q * (scores.shape[1] - 1)
@@ -148,7 +149,7 @@ QUADRATIC = ("mean", "row_trimmed_mean")
 _ROW_TRIM = 0.2
 
 
-def resolve_aggregate(aggregate) -> Callable | str:
+def resolve_aggregate(aggregate: str | Callable) -> Callable | str:
     """The function behind a name; "mean" and "row_trimmed_mean" stay names."""
     if isinstance(aggregate, str):
         if aggregate in QUADRATIC:

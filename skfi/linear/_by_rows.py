@@ -53,7 +53,7 @@ from ._softmax import SoftmaxLinear, float_rows, weight_columns
 _LEAST_Q = 1e-150
 # Rows whose solves are checked, and the steps that refine H⁻¹u at most.
 _CHECKED_ROWS, _REFINEMENTS = 16, 3
-_SOLVED = 4 * np.finfo(np.float64).eps  # what is left of u then is rounding
+_SOLVED = 4 * np.finfo(np.float64).eps  # the rest of u then is rounding
 _GRAM_ROWS = 256
 # Bytes of a matrix that LAPACK may factor by several threads.
 _MOST_SHARED = 2**31
@@ -73,12 +73,12 @@ class CountedRows:
     columns: Any  # positions of columns that are not empty, or all as a slice
 
     @cached_property
-    def filled(self):
+    def filled(self) -> Any:
         """X, of the columns that are not empty: in others τ is zero."""
         return self.X[:, self.columns] if sparse.issparse(self.X) else self.X
 
     @cached_property
-    def transposed(self):
+    def transposed(self) -> Any:
         """Xᵀ, of the columns that are not empty."""
         return self.filled.T.tocsr() if sparse.issparse(self.X) else self.X.T
 
@@ -89,7 +89,7 @@ class CountedRows:
         return out
 
 
-def _counted(model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray) -> CountedRows:
+def _counted(model: SoftmaxLinear, X: Any, y: np.ndarray, weight: np.ndarray) -> CountedRows:
     n_all, X = len(y), float_rows(X)
     columns: Any = slice(None)
     if sparse.issparse(X):  # most columns of a hashed vocabulary are empty
@@ -158,7 +158,7 @@ class RowHessian:
 
 def sum_by_rows(
     model: SoftmaxLinear,
-    X,
+    X: Any,
     y: np.ndarray,
     weight: np.ndarray,
     kronecker: bool = False,
@@ -208,7 +208,7 @@ class RefinedCurvature(ProductCurvature):
     def refined(self, u: np.ndarray) -> Solution:
         """H⁻¹u by steps of refinement.
 
-        The residual is the larger of what is left of u and of `error_of_rows`.
+        The residual is the larger of what the solve leaves of u and of `error_of_rows`.
         """
         target = self.outputs @ u
         h = self.inputs_times(target)
@@ -303,7 +303,7 @@ class RowCurvature(RefinedCurvature):
     def influence(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         h: np.ndarray,
@@ -332,7 +332,7 @@ def _invert_rows(
     return RowCurvature(hessian, mean_S, outputs, of_weights, of_intercept, P, own, e, sigma)
 
 
-def dots(X, dense: np.ndarray) -> np.ndarray:
+def dots(X: Any, dense: np.ndarray) -> np.ndarray:
     """Row by row inner products."""
     if sparse.issparse(X):
         return np.asarray(X.multiply(dense).sum(axis=1)).ravel()

@@ -39,7 +39,7 @@ class Moments:
         )
 
 
-def moments(X, weight: np.ndarray, chunk: int | None = None) -> Moments:
+def moments(X: Any, weight: np.ndarray, chunk: int | None = None) -> Moments:
     """`Moments` of rows, in blocks."""
     d = X.shape[1]
     if chunk is None:
@@ -60,7 +60,7 @@ def moments(X, weight: np.ndarray, chunk: int | None = None) -> Moments:
     return total
 
 
-def covariance_root(X, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
+def covariance_root(X: Any, weight: np.ndarray, chunk: int | None = None) -> np.ndarray:
     """R (d, rank) with R Rᵀ the weighted covariance of the rows."""
     return root_of(moments(X, weight, chunk))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -182,7 +183,7 @@ class KroneckerCurvature(ProductCurvature):
     def pairs(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         root: np.ndarray | None = None,

@@ -140,14 +140,14 @@ class KroneckerRows:
     def _written_out(self, rows: _Rows) -> np.ndarray:
         """FI of each row from the whole of Z."""
         few = self.W.shape[1] < self.link.n_classes
-        left, W = (self.O, self.W) if few else (self.to_contrasts, self.contrasts)
+        outputs, W = (self.O, self.W) if few else (self.to_contrasts, self.contrasts)
         SW = self.W - np.matmul(rows.p[:, None], self.W)
         SW *= (-rows.scale * rows.p)[:, :, None]
         SW[np.arange(len(SW)), rows.top] -= SW.sum(axis=1)  # as `curve` does
-        Z = np.matmul(left, SW)
+        Z = np.matmul(outputs, SW)
         del SW
         Z += W
-        Z -= (rows.sr @ left.T)[:, :, None] * rows.t[:, None, :]
+        Z -= (rows.sr @ outputs.T)[:, :, None] * rows.t[:, None, :]
         return (fi_few_columns if few else fi_multiclass)(rows.g, Z, rows.log_p)
 
     def _by_least_squares(

@@ -24,6 +24,7 @@ confident rows divide one tiny number by another.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,23 +54,35 @@ def curve(p: np.ndarray, top: np.ndarray, v: np.ndarray) -> np.ndarray:
     return v
 
 
-@dataclass(frozen=True)
-class Sigmoid:
-    """One score z; P(1) = sigmoid(z)."""
+class _Sigmoids(ABC):
+    """Scores through a sigmoid each, in which the training loss is a sum."""
 
-    n_classes: int = 2
-    n_outputs: int = 1
-    coupled: bool = False  # is S more than its diagonal?
+    coupled = False  # is S more than its diagonal?
+
+    @abstractmethod
+    def _sign(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """-1 where an output should say yes, else 1; broadcasts to z."""
 
     def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return -log_expit(np.where(y == 1, z[:, 0], -z[:, 0]))
+        return -log_expit(-self._sign(z, y) * z)  # one column an output
 
     def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        sign = np.where(y == 1, -1.0, 1.0)[:, None]
+        sign = self._sign(z, y)
         return sign * expit(sign * z)  # p - y
 
     def curvature(self, z: np.ndarray) -> np.ndarray:
         return expit(z) * expit(-z)  # p (1 - p)
+
+
+@dataclass(frozen=True)
+class Sigmoid(_Sigmoids):
+    """One score z; P(1) = sigmoid(z)."""
+
+    n_classes: int = 2
+    n_outputs: int = 1
+
+    def _sign(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(y == 1, -1.0, 1.0)[:, None]
 
     def log_proba(self, z: np.ndarray) -> np.ndarray:
         return np.concatenate([log_expit(-z), log_expit(z)], axis=1)
@@ -183,11 +196,10 @@ class Softmax:
 
 
 @dataclass(frozen=True)
-class OneVsRest:
+class OneVsRest(_Sigmoids):
     """K independent sigmoids; P is their normalised value."""
 
     n_classes: int
-    coupled: bool = False
     helmert: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -201,16 +213,6 @@ class OneVsRest:
         sign = np.ones_like(z)
         sign[np.arange(len(y)), y] = -1.0
         return sign
-
-    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return -log_expit(-self._sign(z, y) * z)  # one column an output
-
-    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        sign = self._sign(z, y)
-        return sign * expit(sign * z)
-
-    def curvature(self, z: np.ndarray) -> np.ndarray:
-        return expit(z) * expit(-z)
 
     def log_proba(self, z: np.ndarray) -> np.ndarray:
         return _log_softmax(log_expit(z))
@@ -227,7 +229,7 @@ class OneVsRest:
 
 
 @dataclass(frozen=True)
-class OneVsOne:
+class OneVsOne(_Sigmoids):
     """A sigmoid for every pair of classes; ``P_c ∝ Π_b sigmoid(c against b)``.
 
     Output k is the score of class j against class i for the k-th pair i < j in
@@ -238,7 +240,6 @@ class OneVsOne:
     """
 
     n_classes: int
-    coupled: bool = False
     first: np.ndarray = field(init=False, repr=False)  # class i of each pair
     second: np.ndarray = field(init=False, repr=False)  # class j
     helmert: np.ndarray = field(init=False, repr=False)
@@ -253,18 +254,8 @@ class OneVsOne:
     def n_outputs(self) -> int:
         return len(self.first)
 
-    def _sign(self, y: np.ndarray) -> np.ndarray:
+    def _sign(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.where(y[:, None] == self.second, -1.0, 1.0)
-
-    def loss(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return -log_expit(-self._sign(y) * z)  # one column an output
-
-    def residual(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        sign = self._sign(y)
-        return sign * expit(sign * z)
-
-    def curvature(self, z: np.ndarray) -> np.ndarray:
-        return expit(z) * expit(-z)
 
     def log_proba(self, z: np.ndarray) -> np.ndarray:
         classes = np.arange(self.n_classes)

@@ -70,7 +70,7 @@ class GeneralizedCrossEntropy:
                 "the expected error."
             )
 
-    def __call__(self, y: np.ndarray, log_proba: np.ndarray):
+    def __call__(self, y: np.ndarray, log_proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.arange(len(y))
         p_q = np.exp(self.q * log_proba[rows, y])
         gradient = np.zeros_like(log_proba)

@@ -6,6 +6,7 @@ Sums of blocks are sums over all rows, wherever the blocks are; the penalty come
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ._softmax import SoftmaxLinear, weight_columns
 
 def fit_curvature(
     model: SoftmaxLinear,
-    X,
+    X: Any,
     y: np.ndarray,
     weight: np.ndarray,
     chunk: int | None = None,
@@ -50,7 +51,12 @@ def fit_curvature(
 
 
 def _sum_block(
-    model: SoftmaxLinear, X, y: np.ndarray, weight: np.ndarray, kronecker: bool, rows: slice
+    model: SoftmaxLinear,
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray,
+    kronecker: bool,
+    rows: slice,
 ) -> CurvatureSum:
     """Loss, gradient and Hessian of ``Σ_i s_i L_i`` over some rows, without penalty."""
     X, y, weight = dense_rows(X, rows), y[rows], weight[rows]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -147,7 +147,7 @@ class Curvature(ABC):
     def influence(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         h: np.ndarray,
@@ -163,7 +163,7 @@ class Curvature(ABC):
     def pairs(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         root: np.ndarray | None = None,

@@ -1,4 +1,4 @@
-"""What of an unlabelled row is looked at, and how its influence becomes a score.
+"""Which gradient of an unlabelled row is scored, and how its influence becomes a score.
 
 Three readings of "the prediction hangs on the training set", each a gradient in log P and a
 last step:
@@ -20,10 +20,10 @@ SCORES = ("fi", "fi_margin", "flip_ratio")
 _TINY, _MAX = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
-def looked_gradient(
+def score_gradient(
     score: str, log_p: np.ndarray, codes: np.ndarray | None, loss: ValidationLoss
 ) -> np.ndarray:
-    """Derivative in log P of what is looked at (b, K); without codes at the predicted label."""
+    """Derivative in log P of what a score measures (b, K); without codes of the prediction."""
     if score == "flip_ratio":
         first, second = _two(log_p)
         gradient = np.zeros_like(log_p)
@@ -37,7 +37,7 @@ def looked_gradient(
 
 
 def finish(score: str, fi: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """From FI of what is looked at to the score (b,)."""
+    """From FI of that gradient to the score (b,)."""
     if score == "fi":
         return fi
     rows = np.arange(len(log_p))

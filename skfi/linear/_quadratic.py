@@ -89,9 +89,9 @@ class Quadratic:
         products = np.empty((size, wide))
         for rows in row_blocks(len(X), size):
             x, own = X[rows], c[rows]
-            moved = np.matmul(x, self.table, out=products[: len(x)])
-            moved = moved.reshape(len(x), len(first), -1)
-            forms = np.matmul(moved, x[:, :, None])[:, :, 0]
+            Cx = np.matmul(x, self.table, out=products[: len(x)])
+            Cx = Cx.reshape(len(x), len(first), -1)
+            forms = np.matmul(Cx, x[:, :, None])[:, :, 0]
             forms *= own[:, first] * own[:, second]
             out[rows] = forms.sum(axis=1)
         return out

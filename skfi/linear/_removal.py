@@ -9,6 +9,7 @@ mean validation loss by ``uᵀH⁻¹ ∂_θL_i``, and everything is a product wi
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ._softmax import SoftmaxLinear, doubles_of_row, float_rows, weight_columns
 
 def removal_all(
     model: SoftmaxLinear,
-    X,
+    X: Any,
     y: np.ndarray,
     weight: np.ndarray,
     h: np.ndarray,

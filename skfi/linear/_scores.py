@@ -15,7 +15,7 @@ run the same.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def score_binary(
 
 def score_all(
     model: SoftmaxLinear,
-    X,
+    X: Any,
     y: np.ndarray,
     weight: np.ndarray,
     curvature: Curvature,

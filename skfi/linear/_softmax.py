@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -61,10 +62,10 @@ class SoftmaxLinear:
             return X
         return np.concatenate([X, np.ones((len(X), 1))], axis=1)
 
-    def scores(self, X) -> np.ndarray:
+    def scores(self, X: Any) -> np.ndarray:
         return self.affine(X, self.beta.T)
 
-    def affine(self, X, M: np.ndarray) -> np.ndarray:
+    def affine(self, X: Any, M: np.ndarray) -> np.ndarray:
         """x̃ M for every row; M is (p, anything)."""
         if not self.fit_intercept:
             return X @ M
@@ -80,7 +81,7 @@ class SoftmaxLinear:
             out += T[:, d]
         return out
 
-    def moment(self, X, a: np.ndarray) -> np.ndarray:
+    def moment(self, X: Any, a: np.ndarray) -> np.ndarray:
         """Σ_i a_i ⊗ x̃_i, of shape (columns of a, p)."""
         if not self.fit_intercept:
             return a.T @ X
@@ -92,21 +93,21 @@ def weight_columns(weight: np.ndarray) -> np.ndarray:
     return weight if weight.ndim == 2 else weight[:, None]
 
 
-def float_rows(X, rows: slice | None = None):
+def float_rows(X: Any, rows: slice | None = None) -> Any:
     """Rows as float64, sparse ones as CSR. No copy where none is needed."""
     if sparse.issparse(X):
         return sparse.csr_array(X if rows is None else X[rows], dtype=np.float64)
     return dense_rows(X, slice(None) if rows is None else rows)
 
 
-def doubles_of_row(X) -> int:
+def doubles_of_row(X: Any) -> int:
     """Numbers that a row of X holds, of sparse rows on average."""
     return X.nnz // max(1, X.shape[0]) + 1 if sparse.issparse(X) else X.shape[1]
 
 
 def validation_gradient(
     model: SoftmaxLinear,
-    X,
+    X: Any,
     y: np.ndarray,
     weight: np.ndarray,
     loss: ValidationLoss,

@@ -9,6 +9,7 @@ Columns without an entry know of the penalty alone, and are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -25,7 +26,7 @@ from ._sparse_inverse import sparse_inverse
 _SPARSE = 10
 
 
-def sparse_width(model: SoftmaxLinear, X, n_rows: int) -> int:
+def sparse_width(model: SoftmaxLinear, X: Any, n_rows: int) -> int:
     """Columns that are not empty, where sparse products with them cost less; otherwise 0."""
     if not (sparse.issparse(X) and one_l2_penalty(model, kronecker=False)):
         return 0
@@ -71,7 +72,7 @@ class SparseCurvature(RefinedCurvature):
     def influence(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         h: np.ndarray,

@@ -11,6 +11,8 @@ Sets are eliminated while they are large; LAPACK inverts what is left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -19,7 +21,7 @@ from scipy import sparse
 _SMALLEST_SHARE, _MOST_MET = 0.1, 200
 
 
-def sparse_inverse(H: sparse.csr_array, invert_in_place) -> tuple[np.ndarray, np.ndarray]:
+def sparse_inverse(H: sparse.csr_array, invert_in_place: Any) -> tuple[np.ndarray, np.ndarray]:
     """H⁻¹ (p, p), dense, in another order of columns, of which the last stays last; the order.
 
     ``invert_in_place`` inverts a dense matrix.

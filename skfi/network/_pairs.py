@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..linear._geometry import fisher_factors
 from ..linear._losses import ValidationLoss
-from ..linear._pool_gradients import looked_gradient
+from ..linear._pool_gradients import score_gradient
 from ._curvature import Curvature
 from ._kfsvd import Seed, perturb_block, start_low_rank
 from ._network import Labelled, Network, as_numpy, blocks, scores_all, unflat
@@ -80,7 +80,7 @@ def cotangents(
 ) -> np.ndarray:
     """Derivative in z (b, n_outputs) of what a score differentiates, see `looked_gradient`."""
     z = scores_all(network, X)
-    gradient = looked_gradient(score, network.link.log_proba(z), y, loss)
+    gradient = score_gradient(score, network.link.log_proba(z), y, loss)
     return network.link.pull_back(z, gradient)
 
 
