@@ -78,7 +78,7 @@ def _factors(Z: np.ndarray, log_p: np.ndarray, root: np.ndarray | None) -> np.nd
 def cotangents(
     network: Network, X: Any, y: np.ndarray | None, loss: ValidationLoss, score: str = "fi"
 ) -> np.ndarray:
-    """Derivative in z (b, n_outputs) of what a score differentiates, see `looked_gradient`."""
+    """Derivative in z (b, n_outputs) of what a score differentiates, see `score_gradient`."""
     z = scores_all(network, X)
     gradient = score_gradient(score, network.link.log_proba(z), y, loss)
     return network.link.pull_back(z, gradient)

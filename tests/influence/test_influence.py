@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -34,6 +35,12 @@ def problem(request):
     return model, X, y, X_val, y_val
 
 
+def by_definition(model, X, y, X_val, y_val, **settings):
+    naive, one = definition_of(model, len(X)), np.ones(len(X))
+    u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
+    return naive.fi(X, y, one, one, u, **settings)
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"])
 def test_every_solver_gives_the_same(problem, solver):
     model, X, y, X_val, y_val = problem
@@ -53,12 +60,10 @@ def test_l1_is_scored_on_active_coefficients(n_classes, l1_ratio):
     model = LogisticRegression(l1_ratio=l1_ratio, **settings).fit(X, y)
     assert (model.coef_ == 0).any()
     assert (model.coef_ != 0).any()
-    naive, one = definition_of(model, len(X)), np.ones(len(X))
+    naive, rows = definition_of(model, len(X)), (model, X, y, X_val, y_val)
     assert naive.l2 == pytest.approx((1 - l1_ratio) / 0.03)
-    u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
-    active = (naive.beta != 0).ravel()
-    expected = naive.fi(X, y, one, one, u, active=active)
-    np.testing.assert_allclose(fi_util(model, X, y, X_val, y_val), expected, rtol=1e-6)
+    expected = by_definition(*rows, active=(naive.beta != 0).ravel())
+    np.testing.assert_allclose(fi_util(*rows), expected, rtol=1e-6)
 
 
 def test_logistic_regression_cv_reads_the_chosen_penalty():
@@ -229,14 +234,16 @@ class TestDegenerate:
         assert np.isfinite(influence).all()
         assert (influence >= 0).all()
 
-    @pytest.mark.parametrize("n_classes", [2, 3])
-    def test_fewer_rows_than_columns(self, n_classes):
-        X, y, X_val, y_val, _ = make_split(n_classes, n=30, d=60)
-        model = LogisticRegression(C=0.1, **EXACT).fit(X, y)
-        naive, one = definition_of(model, len(X)), np.ones(len(X))
-        u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
-        expected = naive.fi(X, y, one, one, u)
-        np.testing.assert_allclose(fi_util(model, X, y, X_val, y_val), expected, rtol=1e-6)
+    @pytest.mark.parametrize(
+        ("n_classes", "n", "d", "columns", "C"),
+        [(2, 30, 60, 60, 0.1), (3, 30, 60, 60, 0.1), (6, 140, 6, 2, 1.0)],
+        ids=["wide", "wide, three classes", "fewer features than contrasts"],
+    )
+    def test_few_rows_or_columns(self, n_classes, n, d, columns, C):
+        X, y, X_val, y_val, _ = make_split(n_classes, n=n, d=d)
+        X, X_val = X[:, :columns], X_val[:, :columns]
+        rows = LogisticRegression(C=C, **EXACT).fit(X, y), X, y, X_val, y_val
+        np.testing.assert_allclose(fi_util(*rows), by_definition(*rows), rtol=1e-6)
 
     @pytest.mark.parametrize("C", [1.0, np.inf])
     @pytest.mark.parametrize("n_classes", [2, 3])
@@ -244,21 +251,10 @@ class TestDegenerate:
         X, y, X_val, y_val, _ = make_split(n_classes)
         X, X_val = (np.column_stack([x, x[:, 0], np.zeros(len(x))]) for x in (X, X_val))
         model = LogisticRegression(C=C, tol=1e-12, max_iter=10_000).fit(X, y)
-        naive, one = definition_of(model, len(X)), np.ones(len(X))
-        u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
-        expected = naive.fi(X, y, one, one, u)
-        np.testing.assert_allclose(fi_util(model, X, y, X_val, y_val), expected, rtol=1e-6)
+        rows = model, X, y, X_val, y_val
+        np.testing.assert_allclose(fi_util(*rows), by_definition(*rows), rtol=1e-6)
         whitened = fi_util(model, X, y, X_val, y_val, metric="mahalanobis")
         assert np.isfinite(whitened).all()
-
-    def test_fewer_features_than_contrasts(self):
-        X, y, X_val, y_val, _ = make_split(6, d=6)
-        X, X_val = X[:, :2], X_val[:, :2]
-        model = LogisticRegression(**EXACT).fit(X, y)
-        naive, one = definition_of(model, len(X)), np.ones(len(X))
-        u = naive.validation_gradient(X_val, y_val, np.ones(len(y_val)))
-        expected = naive.fi(X, y, one, one, u)
-        np.testing.assert_allclose(fi_util(model, X, y, X_val, y_val), expected, rtol=1e-6)
 
     def test_zero_weights_are_absent_rows(self):
         X, y, X_val, y_val, weight = make_split()
@@ -287,27 +283,23 @@ class TestRefusals:
     def args(self, problem):
         return list(problem)
 
-    def test_no_bridge(self, problem):
-        _, X, y, X_val, y_val = problem
-        forest = RandomForestClassifier(5).fit(X, y)
-        with pytest.raises(TypeError, match=r"LogisticRegression, .*bridge\.register"):
-            fi_util(forest, X, y, X_val, y_val)
-
-    def test_hinge_loss(self, problem):
-        _, X, y, X_val, y_val = problem
-        with pytest.raises(TypeError, match='loss="log_loss"'):
-            fi_util(SGDClassifier().fit(X, y), X, y, X_val, y_val)
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            (RandomForestClassifier(5), r"LogisticRegression, .*bridge\.register"),
+            (SGDClassifier(), 'loss="log_loss"'),
+            (GridSearchCV(LogisticRegression(), {"C": [1.0]}, refit=False), "refit=True"),
+        ],
+        ids=["forest", "hinge loss", "search without refit"],
+    )
+    def test_models(self, args, model, message):
+        with pytest.raises(TypeError, match=message):
+            fi_util(clone(model).fit(args[1], args[2]), *args[1:])
 
     def test_not_fitted(self, args):
         for unfitted in (LogisticRegression(), make_pipeline(LogisticRegression())):
             with pytest.raises(NotFittedError):
                 fi_util(unfitted, *args[1:])
-
-    def test_search_without_refit(self, args):
-        search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, refit=False)
-        search.fit(args[1], args[2])
-        with pytest.raises(TypeError, match="refit=True"):
-            fi_util(search, *args[1:])
 
     @pytest.mark.parametrize(("position", "name"), [(1, "X"), (3, "X_val")])
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -325,33 +317,32 @@ class TestRefusals:
         with pytest.raises(ValueError, match="the model was fitted on 5"):
             fi_util(*args)
 
-    def test_unseen_label(self, args):
-        args[4] = args[4].copy()
-        args[4][0] = 7
+    def test_labels(self, args):
+        *rest, y_val = args
         with pytest.raises(ValueError, match=r"y_val has labels .* never saw: \[7\]"):
-            fi_util(*args)
-
-    def test_lengths(self, args):
-        args[4] = args[4][:-1]
+            fi_util(*rest, np.append(y_val[1:], 7))
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-            fi_util(*args)
+            fi_util(*rest, y_val[:-1])
 
-    def test_names_of_options(self, args):
-        with pytest.raises(ValueError, match=r"metric='cosine'.*mahalanobis"):
-            fi_util(*args, metric="cosine")
-        with pytest.raises(ValueError, match="validation_loss='hinge'"):
-            fi_util(*args, validation_loss="hinge")
-        with pytest.raises(ValueError, match="unit='both'"):
-            fi_util(*args, unit="both")
-
-    def test_weights(self, args):
-        n, n_val = len(args[2]), len(args[4])
-        with pytest.raises(ValueError, match="sample_weight is zero for every row"):
-            fi_util(*args, sample_weight=np.zeros(n))
-        with pytest.raises(ValueError, match="sample_weight_val is zero"):
-            fi_util(*args, sample_weight_val=np.zeros(n_val))
-        with pytest.raises(ValueError, match=r"[Nn]egative"):
-            fi_util(*args, sample_weight=-np.ones(n))
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"metric": "cosine"}, r"metric='cosine'.*mahalanobis"),
+            ({"validation_loss": "hinge"}, "validation_loss='hinge'"),
+            ({"unit": "both"}, "unit='both'"),
+            ({"sample_weight": 0.0}, "sample_weight is zero for every row"),
+            ({"sample_weight_val": 0.0}, "sample_weight_val is zero"),
+            ({"sample_weight": -1.0}, r"[Nn]egative"),
+        ],
+    )
+    def test_options(self, args, settings, message):
+        length = {"sample_weight": len(args[2]), "sample_weight_val": len(args[4])}
+        settings = {
+            name: np.full(length[name], value) if name in length else value
+            for name, value in settings.items()
+        }
+        with pytest.raises(ValueError, match=message):
+            fi_util(*args, **settings)
 
     @pytest.mark.parametrize(
         ("loss", "message"),
