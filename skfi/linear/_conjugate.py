@@ -8,6 +8,7 @@ with a matrix of K columns, as a step of the fit does; K-FAC's inverse is the pr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -84,7 +85,7 @@ class ConjugateCurvature(Curvature):
     def influence(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         h: np.ndarray,
@@ -95,7 +96,7 @@ class ConjugateCurvature(Curvature):
     def pairs(
         self,
         model: SoftmaxLinear,
-        X,
+        X: Any,
         y: np.ndarray,
         weight: np.ndarray,
         root: np.ndarray | None = None,
@@ -106,7 +107,9 @@ class ConjugateCurvature(Curvature):
 class _HessianProduct:
     """Products of a softmax's Hessian, penalty and damping included, with (n_outputs, p)."""
 
-    def __init__(self, model: SoftmaxLinear, X, weight: np.ndarray, damping: float) -> None:
+    def __init__(
+        self, model: SoftmaxLinear, X: Any, weight: np.ndarray, damping: float
+    ) -> None:
         assert isinstance(model.link, Softmax)
         self.model, self.X, self.weight = model, X, weight.ravel()
         self.link = model.link
@@ -116,7 +119,7 @@ class _HessianProduct:
         kept = 8 * n * n_classes <= get_config()["working_memory"] * _MEGABYTE / 2
         self.proba = [self._proba(at) for at in self.rows] if kept else None
 
-    def _block(self, at: slice):
+    def _block(self, at: slice) -> Any:
         X = self.X[at]
         return X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
 
