@@ -118,6 +118,13 @@ def _calls(name: str, value) -> list[Call]:
     return [Call(name, "rows", value, partial(_call, value, None))]
 
 
+def numbers(results: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays of scores and positions among the results of a call."""
+    names = ("result", "batch", "utilities", "scores", "support_", "trimmed_indices_")
+    kept = {name: results.get(name) for name in (*names, "influence_")}
+    return {name: value for name, value in kept.items() if isinstance(value, np.ndarray)}
+
+
 def arguments(function, values: dict) -> dict[str, Any]:
     """Values of a function's arguments, by name."""
     chosen = {}

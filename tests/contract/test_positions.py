@@ -14,18 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from skfi import FITrimmer, FITrimmerCV
 from skfi.queries import Margin
 from tests.contract import data
-from tests.contract.catalogue import calls, values_of
+from tests.contract.catalogue import calls, numbers, values_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-RESULTS = (
-    "result",
-    "batch",
-    "utilities",
-    "scores",
-    "support_",
-    "trimmed_indices_",
-    "influence_",
-)
 # Functions of a classifier and its training rows.
 SCORES = [
     call
@@ -35,29 +26,12 @@ SCORES = [
 ]
 
 
-def numbers(call, result) -> dict[str, np.ndarray]:
-    """Results that are arrays."""
-    return {k: v for k, v in result.items() if k in RESULTS and isinstance(v, np.ndarray)}
-
-
-@pytest.mark.parametrize("call", calls(), ids=str)
-def test_labels_of_a_frames_rows_are_no_positions(call, tmp_path):
-    pytest.importorskip("pandas")
-    if "dask" in call.name:
-        pytest.skip("Dask arrays have no labels")
-    array = numbers(call, call.run(values_of(call, "C", folder=tmp_path)))
-    frame = numbers(call, call.run(values_of(call, "frame", folder=tmp_path)))
-    assert array.keys() == frame.keys()
-    for name, expected in array.items():
-        np.testing.assert_allclose(frame[name], expected, rtol=1e-6, atol=1e-9, err_msg=name)
-
-
 def _scores(call, order=None, seed=0):
     values = values_of(call) | {"random_state": seed}
     if order is not None:
         for name in ("X", "y", "sample_weight"):
             values[name] = values[name][order]
-    return numbers(call, call.run(values)).get("result")
+    return numbers(call.run(values)).get("result")
 
 
 @pytest.mark.parametrize("call", SCORES, ids=str)

@@ -35,17 +35,18 @@ def noisy():
 
 class TestIsTheGridSearch:
     @pytest.mark.parametrize(
-        "params",
+        ("params", "n_jobs"),
         [
-            PAPER,
-            {"step": 0.03, "validation": 3},
-            {"step": 7, "validation": 0.3, "influence": "iv"},
-            {"step": 0.1, "influence": "loss"},
-            {"step": 0.1, "influence": "random"},
+            (PAPER, None),
+            (PAPER, 2),
+            ({"step": 0.03, "validation": 3}, None),
+            ({"step": 7, "validation": 0.3, "influence": "iv"}, None),
+            ({"step": 0.1, "influence": "loss"}, None),
+            ({"step": 0.1, "influence": "random"}, None),
+            ({"step": 0.1, "influence": "random"}, 2),
         ],
-        ids=["paper", "steps", "counted steps", "loss", "random"],
+        ids=str,
     )
-    @pytest.mark.parametrize("n_jobs", [None, 2])
     def test_same_scores_choice_and_fit(self, noisy, params, n_jobs):
         X, y, X_val, _ = noisy
         ours = FITrimmerCV(budgets=BUDGETS, cv=3, random_state=0, n_jobs=n_jobs, **params)
