@@ -28,6 +28,11 @@ class StablePredictions:
         Most unlabelled rows that `active_learning_curve` draws to predict, once for each
         repeat.
 
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+
     See Also
     --------
     skfi.active_learning_curve : Takes the rule as its `stopping`.

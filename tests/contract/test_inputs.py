@@ -31,7 +31,7 @@ CASES = [
 # Names, forms and classifiers that are refused, and why: all other calls must succeed.
 REFUSED = [
     (
-        r"skfi\.(queries\.(?!Random)|FIActiveSampler|FIEmbedding|active_learning_curve)"
+        r"skfi\.(queries\.(?!Random|StablePredictions)|FIActiveSampler|FIEmbedding|active_learning_curve)"
         r"|(TrimmingCurve|ActiveLearningCurve)Display|(Query|Influence)Display.from_estimator"
         r"|SkactivemlStrategy|to_label_studio",
         "",
