@@ -85,10 +85,6 @@ class SkactivemlStrategy(QueryStrategy):
     }
     _selects_by_score = False
 
-    @property
-    def _needs_proba(self) -> bool:  # type: ignore[override]
-        return "clf" in inspect.signature(self.query_strategy.query).parameters
-
     def __init__(
         self,
         query_strategy,
@@ -124,6 +120,13 @@ class SkactivemlStrategy(QueryStrategy):
                 "query_params."
             )
 
+    def _asks_classifier(self) -> bool:
+        return "clf" in inspect.signature(self.query_strategy.query).parameters
+
+    def _check_proba(self, estimator) -> None:
+        if self._asks_classifier():
+            super()._check_proba(estimator)
+
     def _score(self, X_pool) -> np.ndarray:
         _, utilities = self._ask(X_pool, 1, check_random_state(self.random_state))
         return utilities[0]
@@ -142,7 +145,7 @@ class SkactivemlStrategy(QueryStrategy):
             random_state=rng.randint(np.iinfo(np.int32).max)
         )
         classifier = {}
-        if self._needs_proba:
+        if self._asks_classifier():
             fitted = _Fitted(_predictor(self.estimator_, X_pool), len(self.classes_))
             classifier = {"clf": fitted, "fit_clf": False}
         chosen, utilities = strategy.query(

@@ -1,8 +1,7 @@
-"""BALD: rows on whose label classifiers that are all possible disagree."""
+"""BALD: rows whose label classifiers drawn from the posterior disagree about."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -13,14 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._base import QueryStrategy, pool_blocks
-from ._posterior import POSTERIORS, Reader, draw_posterior
+from ._posterior import POSTERIORS, draw_posterior
 
-# Information (in nats) below which it is rounding, and rows are equals.
-_NOTHING = 1e-12
+_ROUNDING = 1e-12  # nats; rows whose information is smaller tie
 
 
 class BALD(QueryStrategy):
-    """Rows whose label tells most about the classifier's parameters.
+    """Rows whose label would be most informative about the classifier's parameters.
 
     The score is the mutual information of label and parameters given the labelled rows,
     ``H[E P(·|x, θ)] - E H[P(·|x, θ)]``: high where each draw of the parameters is sure and
@@ -30,10 +28,8 @@ class BALD(QueryStrategy):
     Parameters
     ----------
     estimator : estimator, default=None
-        Classifier with `predict_proba`; a clone of it is fitted on the labelled rows. A
-        `FrozenEstimator` around a trained one is used as it is (members of a committee are
-        new fits of what is inside). None is `LogisticRegression()`. A skorch net is wrapped
-        in a `skfi.bridge.SkorchClassifier`.
+        Classifier with `predict_proba`, as in `QueryStrategy`. Members of a committee are new
+        fits of it, also where it is a `FrozenEstimator`.
     posterior : {"auto", "dropout", "laplace", "committee"}, default="auto"
         Where draws of the parameters come from.
 
@@ -51,25 +47,13 @@ class BALD(QueryStrategy):
           there is a linear model of at most 2,000 columns to read, else a committee.
     n_draws : int, default=20
         Draws of the parameters, at least 2.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        Draws of the parameters, and the order of ties. With an int each query of the same
-        pool is the same.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`; `random_state` also draws the parameters.
 
     Attributes
     ----------
     posterior_ : {"dropout", "laplace", "committee"} or None
         Where the draws came from; None where there is no classifier.
-    estimator_ : estimator or None
-        The fitted classifier; None where the labelled rows are of one class and it could not
-        be fitted.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
 
     Notes
     -----
@@ -126,18 +110,13 @@ class BALD(QueryStrategy):
 
     def _score(self, X_pool) -> np.ndarray:
         read = self._posterior.reader(self.estimator_, X_pool)
-        scores = np.empty(_num_samples(X_pool))
-        for rows, proba in self._draws(read, X_pool):
-            scores[rows] = mutual_information(proba)
-        return scores
-
-    def _draws(self, read: Reader, X_pool) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of the pool with their probabilities (n_draws, b, K)."""
         shape = getattr(X_pool, "shape", (1, 1))
         width = 4 * int(np.prod(shape[1:], dtype=np.int64)) + 16
         width += 5 * self.n_draws * len(self.classes_)
+        scores = np.empty(_num_samples(X_pool))
         for rows, part in pool_blocks(X_pool, width):
-            yield rows, read(part)
+            scores[rows] = mutual_information(read(part))
+        return scores
 
 
 def mutual_information(proba: np.ndarray) -> np.ndarray:
@@ -146,8 +125,5 @@ def mutual_information(proba: np.ndarray) -> np.ndarray:
     As the mean divergence from the mean, which does not cancel.
     """
     divergence = rel_entr(proba, proba.mean(axis=0)).sum(axis=2)
-    return _without_rounding(divergence.mean(axis=0))
-
-
-def _without_rounding(information: np.ndarray) -> np.ndarray:
-    return np.where(information > _NOTHING, information, 0.0)
+    information = divergence.mean(axis=0)
+    return np.where(information > _ROUNDING, information, 0.0)

@@ -1,8 +1,7 @@
-"""The contract of all query strategies: fitted on labelled rows, asked for rows of a pool.
+"""The contract of query strategies: fitted on labelled rows, queried for rows of a pool.
 
-What a strategy adds is how rows are scored (`_score`) and, where the best scores alone make
-no good batch, how a batch is chosen (`_select`). Everything a user can get wrong is checked
-here, once.
+A strategy adds how rows are scored (`_score`) and, if its batch is not the highest scores, how
+a batch is chosen (`_select`). Arguments are checked here, once.
 """
 
 from __future__ import annotations
@@ -70,10 +69,8 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         be fitted.
     classes_ : ndarray of shape (K,)
         Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (`n_features_in_`,)
+        Features seen in `fit`, and their names, where `X` has string column names.
 
     Examples
     --------
@@ -91,10 +88,9 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         "random_state": ["random_state"],
     }
     _prepared: frozenset[str] = frozenset()  # what `_prepare` sets
-    # Does the strategy ask the classifier anything at all, and for probabilities?
-    _needs_model = True
-    _needs_proba = True
-    # Does `_select` read the scores? Else a query makes them only if they are asked for.
+    _needs_model = True  # whether the strategy reads the classifier
+    _needs_proba = True  # whether it reads probabilities
+    # Whether `_select` reads the scores; if not, a query computes them only to return them.
     _selects_by_score = True
 
     def __init__(self, estimator=None, *, batch_size=1, random_state=None):
@@ -103,7 +99,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         self.random_state = random_state
 
     def fit(self, X, y):
-        """Fit the classifier on the labelled rows, and what scores stand on.
+        """Fit the classifier on the labelled rows, and compute what scores need of them.
 
         Parameters
         ----------
@@ -133,25 +129,10 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         check_classifier(self.estimator, "estimator")
         self._validate_params()
         self._check_settings()
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the "
-                "target y is None."
-            )
-        check_in_memory(X, "X")
-        check_in_memory(y, "y")
-        X, y = indexable(sliceable(X), y)
-        if _num_samples(X) == 0:
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape={getattr(X, 'shape', ())}) while a "
-                "minimum of 1 is required."
-            )
-        check_consistent_length(X, y)
         remedy = (
             "fit takes the labelled rows alone; those without a label are the pool of query."
         )
-        y = checked_labels(y, self, remedy)
-        check_classification_targets(y)
+        X, y = check_labelled(self, X, y, remedy)
         with keep_trained_rows():
             model = self._fitted_model(X, y)
             cold = model is None and self._needs_model
@@ -329,6 +310,27 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         tags.target_tags.required = True
         tags.input_tags.sparse = True
         return tags
+
+
+def check_labelled(estimator, X, y, remedy: str) -> tuple[Any, np.ndarray]:
+    """Labelled rows and their labels, checked; `remedy` is for labels that are missing."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the "
+            "target y is None."
+        )
+    check_in_memory(X, "X")
+    check_in_memory(y, "y")
+    X, y = indexable(sliceable(X), y)
+    if _num_samples(X) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={getattr(X, 'shape', ())}) while a "
+            "minimum of 1 is required."
+        )
+    check_consistent_length(X, y)
+    y = checked_labels(y, estimator, remedy)
+    check_classification_targets(y)
+    return X, y
 
 
 def pool_blocks(X, doubles_per_row: int | None = None) -> Iterator[tuple[slice, Any]]:

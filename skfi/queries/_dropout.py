@@ -1,10 +1,9 @@
 """Monte-Carlo dropout with one mask a draw, so that a draw is one network for all rows.
 
-torch draws a mask for every row and every call. Rows would then not share their parameters,
-which joint entropies need, and scores would depend on how the pool is cut into blocks. Here
-the masks of a draw are made once, from a generator of their own, and put on by hooks on a
-copy of the module that stays in evaluation mode: batch norm keeps its statistics, and the
-user's module, its modes and torch's global generator are not touched.
+torch draws a mask for every row and every call, so that scores would depend on how the pool is
+cut into blocks. Here the masks of a draw are made once, from a generator of their own, and
+applied by hooks on a copy of the module in evaluation mode: batch norm keeps its statistics,
+and the user's module and torch's global generator do not change.
 
 Importing this module imports torch.
 """
@@ -118,7 +117,7 @@ class DropoutDraws:
 
 
 def _draw(layer: _DropoutNd, x: Tensor, generator: torch.Generator) -> Tensor:
-    """1 where a unit stays, 0 where it goes, for one row."""
+    """1 where a unit is kept, 0 where it is dropped, for one row."""
     shape = list(x.shape)
     if isinstance(layer, _WHOLE_CHANNELS):
         shape[2:] = [1] * (x.dim() - 2)
@@ -133,7 +132,7 @@ def _fits(mask: Tensor, x: Tensor) -> bool:
 
 @contextmanager
 def _evaluating() -> Iterator[None]:
-    """Without gradients, and without the fast path that leaves a Transformer's layers out."""
+    """Without gradients, and without the fast path that skips a Transformer's layers."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -5,24 +5,12 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    clone,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
-    check_consistent_length,
-    check_is_fitted,
-    indexable,
-)
+from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
-from .._utils._checks import check_in_memory, check_sliceable, checked_labels
+from .._utils._checks import check_sliceable
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
 from .._utils._versioned import VersionedState
 from ..bridge._base import require_bridge
@@ -35,6 +23,7 @@ from ..influence._pairing import LinearPairing, pair_fitted, read_linear
 from ..influence._rows import check_columns
 from ..linear._active import gradients
 from ..linear._losses import resolve_validation_loss
+from ._base import check_labelled
 
 
 class FIEmbedding(
@@ -43,9 +32,9 @@ class FIEmbedding(
     """Rows in coordinates in which FI^active, under a mean over training rows, is a length.
 
     With u_j the gradient of the loss of row j's predicted label, ``FI^active(u) = uᵀ C u`` for
-    one matrix C, and ``e_j = C^½ u_j`` has ``‖e_j‖² = FI^active(x_j)``. Rows that are near each
-    other hang on the same moves of the training set: cluster them, pick core sets, plot them,
-    or give them to another query strategy.
+    one matrix C, and ``e_j = C^½ u_j`` has ``‖e_j‖² = FI^active(x_j)``. Predictions of nearby
+    rows are sensitive to the same changes of the training set: cluster the rows, plot them, or
+    pass them to another query strategy.
 
     Parameters
     ----------
@@ -58,11 +47,11 @@ class FIEmbedding(
     aggregate : {"mean", "row_trimmed_mean"}, default="mean"
         Over which training rows FI is averaged, see `skfi.fi_active`.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, default="log_loss"
-        Loss of the predicted label that is looked at.
+        Loss of the predicted label.
     metric : {"euclidean", "mahalanobis"}, default="euclidean"
         Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
     curvature : {"auto", "exact", "ggn", "kfac"}, default="auto"
-        What stands for the Hessian, as in `skfi.fi_util`.
+        Approximation of the Hessian, as in `skfi.fi_util`.
     damping : float or "auto", default="auto"
         As in `skfi.fi_util`.
 
@@ -79,10 +68,8 @@ class FIEmbedding(
         Coordinates there are: at most `n_components`, or the rank of C.
     classes_ : ndarray of shape (K,)
         Class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (`n_features_in_`,)
+        Features seen in `fit`, and their names, where `X` has string column names.
 
     See Also
     --------
@@ -136,7 +123,7 @@ class FIEmbedding(
         self.damping = damping
 
     def fit(self, X, y):
-        """Fit the classifier, and sum up what moving its training rows does.
+        """Fit the classifier, and average FI over its training rows.
 
         Parameters
         ----------
@@ -164,11 +151,6 @@ class FIEmbedding(
         """
         self._validate_params()
         resolve_validation_loss(self.validation_loss)
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the "
-                "target y is None."
-            )
         check_classifier(self.estimator, "estimator")
         measure = Measure(
             curvature=self.curvature,
@@ -178,12 +160,7 @@ class FIEmbedding(
         )
         estimator = given_or_default(self.estimator)
         require_bridge(estimator, "embedding")
-        check_in_memory(X, "X")
-        check_in_memory(y, "y")
-        X, y = indexable(X, y)
-        check_consistent_length(X, y)
-        y = checked_labels(y, self, "Pass the rows with a label alone.")
-        check_classification_targets(y)
+        X, y = check_labelled(self, X, y, "Pass the rows with a label alone.")
         with keep_trained_rows(), advising(END_IN_LINEAR):
             if not isinstance(estimator, FrozenEstimator):
                 estimator = fit_on_own_rows(clone(estimator), X, y)
@@ -229,7 +206,7 @@ class FIEmbedding(
         components = self.components_
         reader = read_linear(self.estimator_, X, self.validation_loss)
         coordinates = reader.mapped(
-            lambda x, seen: gradients(x, seen.c) @ components.T,
+            lambda x, read: gradients(x, read.c) @ components.T,
             2 * components.shape[1] + components.shape[0],
         )
         return score_pool(reader, X, coordinates, name="X")

@@ -1,7 +1,7 @@
-"""One run of labelling: which rows it starts from, who gives the labels, and its rounds.
+"""One run of labelling: its first rows, its labels, and its rounds.
 
-Each random choice has a seed of its own, made of what it is for, so that no choice depends
-on what else is run, in which order, or in how many goes.
+Each random choice has a seed of its own, made of its purpose, so that no choice depends on
+what else is run, in which order, or in how many parts.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Split:
     pool: np.ndarray
 
 
-def given_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (n,), as objects where an oracle may add to them, and which are known (n,)."""
+def known_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,), as objects if an oracle may add to them, and which are known (n,)."""
     if y is None:
         if oracle is None:
             raise ValueError("y is None: pass labels, or an oracle that gives them.")
@@ -67,13 +67,13 @@ def given_labels(y, n_rows: int, oracle) -> tuple[np.ndarray, np.ndarray]:
             "oracle out, or set the labels of the pool to None or NaN."
         )
     # Strings that came as objects get the type classifiers know them by.
-    given = np.array(y[known].tolist()) if y.dtype == object else y[known]
-    if len(given):
-        check_classification_targets(given)
+    labels = np.array(y[known].tolist()) if y.dtype == object else y[known]
+    if len(labels):
+        check_classification_targets(labels)
     if oracle is None:
-        return given, known
+        return labels, known
     values = np.full(n_rows, None, dtype=object)
-    values[known] = given.tolist()
+    values[known] = labels.tolist()
     return values, known
 
 
@@ -82,20 +82,8 @@ def draw_splits(
 ) -> list[Split]:
     """Test rows, first rows and pool of each repeat.
 
-    Parameters
-    ----------
-    root : int
-        The seed of the run.
-    n_repeats : int
-        Splits to draw.
-    y, known : ndarrays of shape (n,)
-        Labels, and which are known.
-    n_initial : int
-        First rows; with an oracle at least as many.
-    test_size : float or int
-        Share or number of the known rows to hold out; 0 for none.
-    oracle : bool
-        Rows with a label are then all labelled at first, and others are drawn at random.
+    With an oracle the first rows are all with a label, and others drawn at random where these
+    are fewer than `n_initial`.
     """
     rows = np.flatnonzero(known)
     share = not isinstance(test_size, Integral)
@@ -105,8 +93,7 @@ def draw_splits(
             "There are no rows with labels to hold out: pass X_test and y_test, or "
             "test_size=None for a run without scores."
         )
-    n_left = len(y) - n_test
-    if n_left <= n_initial or n_test > len(rows):
+    if len(y) - n_test <= n_initial or n_test > len(rows):
         raise ValueError(
             f"X has {len(y)} rows, {len(rows)} of them with labels. With {n_test} test rows "
             f"and n_initial={n_initial} first rows no pool is left. Use fewer of either."
@@ -116,14 +103,14 @@ def draw_splits(
     for repeat in range(n_repeats):
         rng = np.random.RandomState(make_seed(root, _SPLIT, repeat))
         tested = _proportional(codes, n_test, rng)
-        test, left = rows[tested], np.delete(rows, tested)
+        test, others = rows[tested], np.delete(rows, tested)
         if oracle:
-            unknown = np.flatnonzero(~known)
-            n_asked = max(0, n_initial - len(left))
-            asked = rng.choice(unknown, n_asked, replace=False)
-            start = np.union1d(left, asked)
+            n_queried = max(0, n_initial - len(others))
+            queried = rng.choice(np.flatnonzero(~known), n_queried, replace=False)
+            start = np.union1d(others, queried)
         else:
-            start = left[_proportional(np.delete(codes, tested), n_initial, rng, mixed=True)]
+            first = _proportional(np.delete(codes, tested), n_initial, rng, mixed=True)
+            start = others[first]
         pool = np.setdiff1d(np.arange(len(y)), np.union1d(test, start))
         splits.append(Split(test, start, pool))
     return splits
@@ -132,7 +119,7 @@ def draw_splits(
 def _proportional(codes, size: int, rng, mixed: bool = False) -> np.ndarray:
     """Positions of ``size`` rows in proportion to their classes, ascending.
 
-    With ``mixed`` one is exchanged where they would all be of one class.
+    With ``mixed`` one is exchanged if all would be of one class.
     """
     counts = np.bincount(codes)
     if size == 0:
@@ -153,16 +140,9 @@ def _proportional(codes, size: int, rng, mixed: bool = False) -> np.ndarray:
 
 
 class Labels:
-    """The labels there are, and the oracle that is asked for the others, once for each row.
+    """Labels that are known, and the oracle, which is asked once for each of the others.
 
-    Parameters
-    ----------
-    values, known : ndarrays of shape (n,)
-        As from `given_labels`.
-    oracle : callable or None
-        ``(X_rows, indices) -> labels``.
-    store : Checkpoint or None
-        Where answers are kept as soon as they are there.
+    The oracle maps ``(X_rows, indices)`` to labels; answers are stored as soon as they come.
     """
 
     def __init__(self, values, known, oracle, store: Checkpoint | None):
@@ -180,41 +160,37 @@ class Labels:
         return labels if self.oracle is None else np.array(labels.tolist())
 
     def ask(self, X, rows: np.ndarray) -> None:
-        """Have the oracle label those of the rows that nobody has labelled yet."""
+        """Have the oracle label those of the rows that have no label yet."""
         rows = rows[~self.known[rows]]
         if not len(rows):
             return
         answers = self.oracle(_safe_indexing(X, rows), rows.copy())
-        if isinstance(answers, Iterator):  # each is kept before the next is asked for
-            n_given = 0
-            for n_given, answer in enumerate(answers, start=1):
-                if n_given > len(rows):
+        n_answers = 0
+        if isinstance(answers, Iterator):  # each is stored before the next is asked for
+            for n_answers, answer in enumerate(answers, start=1):
+                if n_answers > len(rows):
                     break
-                self._keep(rows[n_given - 1 : n_given], [answer])
+                self._add(rows[n_answers - 1 : n_answers], [answer])
         else:
             answers = np.asarray(answers, dtype=object)
             if answers.ndim != 1 and answers.shape != (len(rows), 1):
+                returned = f"an array of shape {answers.shape}"
                 raise ValueError(
                     f"The oracle was asked for {len(rows)} labels, and must return a list or "
                     "array of as many, also for a single row, or yield them one by one. It "
-                    + (
-                        f"returned {answers.item()!r}."
-                        if answers.ndim == 0
-                        else f"returned an array of shape {answers.shape}."
-                    )
+                    f"returned {returned if answers.ndim else repr(answers.item())}."
                 )
-            answers = answers.ravel()
-            n_given = len(answers)
-            if n_given == len(rows):
-                self._keep(rows, answers)
-        if n_given != len(rows):
-            given = "more" if n_given > len(rows) else n_given
-            raise ValueError(f"The oracle was asked for {len(rows)} labels and gave {given}.")
+            n_answers = len(answers)
+            if n_answers == len(rows):
+                self._add(rows, answers.ravel())
+        if n_answers != len(rows):
+            number = "more" if n_answers > len(rows) else n_answers
+            raise ValueError(f"The oracle was asked for {len(rows)} labels and gave {number}.")
 
-    def _keep(self, rows: np.ndarray, answers) -> None:
+    def _add(self, rows: np.ndarray, answers) -> None:
         labels = [_plain(answer) for answer in answers]
-        held = self.values[self.known]
-        text = isinstance(held[0] if len(held) else labels[0], str)
+        others = self.values[self.known]
+        text = isinstance(others[0] if len(others) else labels[0], str)
         for label in labels:
             if isinstance(label, str) != text:
                 raise ValueError(
@@ -237,7 +213,7 @@ def _plain(label):
 
 @dataclass(frozen=True)
 class Round:
-    """What a round found: a fit, its score, and the rows asked for next, if any were."""
+    """A fit and its score, and the rows queried next; None at the last fit."""
 
     score: float
     fit_seconds: float
@@ -246,17 +222,17 @@ class Round:
     agreement: float | None = None  # of predictions with those of the round before
 
     @classmethod
-    def restore(cls, kept: dict[str, Any]) -> Round:
-        return cls(**{**kept, "score": np.nan if kept["score"] is None else kept["score"]})
+    def from_json(cls, entry: dict[str, Any]) -> Round:
+        return cls(**{**entry, "score": np.nan if entry["score"] is None else entry["score"]})
 
-    def keep(self) -> dict[str, Any]:
-        """As JSON has it, which knows no NaN."""
+    def to_json(self) -> dict[str, Any]:
+        """With None for NaN, which JSON lacks."""
         return {**asdict(self), "score": None if np.isnan(self.score) else self.score}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One strategy in one repeat, and what is known of its rounds from before."""
+    """One strategy in one repeat, with the rounds that an earlier run completed."""
 
     name: str
     strategy: Any
@@ -268,7 +244,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What the rounds of all curves have in common."""
+    """Runs the rounds of curves; all curves share these settings."""
 
     estimator: Any
     scorer: Callable
@@ -281,11 +257,10 @@ class Rounds:
     store: Checkpoint | None
     stopping: StablePredictions | None = None
 
-    def run(self, curve: Curve, told: Callable[[int], None] | None = None) -> list[Round]:
-        """Go through the rounds of a curve, from where it is.
-
-        ``told`` hears how many rows have been labelled beside the first ones.
-        """
+    def run(
+        self, curve: Curve, on_progress: Callable[[int], None] = lambda n_queried: None
+    ) -> list[Round]:
+        """Run the rounds of a curve that are not done yet."""
         rounds = list(curve.done[: len(self.n_labelled)])
         labelled, pool = curve.split.start, curve.split.pool
         self.labels.ask(self.X, labelled)
@@ -294,7 +269,7 @@ class Rounds:
             stopped = self.stopped(rounds[: number + 1])
             if number == len(rounds) or (size and rounds[number].rows is None and not stopped):
                 try:
-                    found, predicted = self._round(
+                    new, predicted = self._round(
                         curve, number, labelled, pool, int(size), rounds[:number], predicted
                     )
                 except Exception as error:
@@ -304,13 +279,13 @@ class Rounds:
                     )
                     raise
                 if number < len(rounds):  # an earlier run ended here, before its query
-                    before = rounds[number]
-                    found = replace(found, score=before.score, fit_seconds=before.fit_seconds)
-                rounds[number:] = [found]
+                    old = rounds[number]
+                    new = replace(new, score=old.score, fit_seconds=old.fit_seconds)
+                rounds[number:] = [new]
                 stopped = self.stopped(rounds)
                 if self.store is not None:
-                    kept = [done.keep() for done in rounds]
-                    self.store.save(curve.name, curve.repeat, curve.digest, kept)
+                    entries = [done.to_json() for done in rounds]
+                    self.store.save(curve.name, curve.repeat, curve.digest, entries)
             else:
                 predicted = None
             if stopped:
@@ -320,8 +295,8 @@ class Rounds:
                 rows = np.array(rounds[number].rows, dtype=np.intp)
                 self.labels.ask(self.X, rows)
                 labelled, pool = np.concatenate([labelled, rows]), np.setdiff1d(pool, rows)
-            if told is not None:
-                told(int(self.n_labelled[-1 if stopped else number]) - len(curve.split.start))
+            reached = self.n_labelled[-1 if stopped else number]
+            on_progress(int(reached) - len(curve.split.start))
             if stopped:
                 break
         return rounds

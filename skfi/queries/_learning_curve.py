@@ -1,8 +1,7 @@
-"""Whether a query strategy is worth its labels: scores against the number of labelled rows.
+"""Scores of a classifier against the number of rows that query strategies had labelled.
 
-Strategies are only told apart where everything else is the same: test rows, first labels,
-pool, and the seeds of the fits. And a run that asks a person, or refits a network a thousand
-times, must be able to stop and go on.
+Strategies share test rows, first labels, pool and the seeds of fits, so that their difference
+is their own. A run that asks a person or refits a network often can stop and resume.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from .._utils._progress import progress_bar
 from ..bridge._refusals import check_classifier
 from ..bridge._skorch import given_or_default
 from ._curve import ActiveLearningCurve
-from ._labelling import Curve, Labels, Round, Rounds, Split, draw_splits, given_labels
+from ._labelling import Curve, Labels, Round, Rounds, Split, draw_splits, known_labels
 from ._stopping import StablePredictions
 
 
@@ -87,19 +86,17 @@ def active_learning_curve(
     random_state=None,
     verbose=0,
 ):
-    """Score a classifier as the rows that query strategies ask for are labelled.
+    """Score a classifier as the rows that query strategies choose are labelled.
 
     The loop of active learning (Algorithm 4 of the paper), as `learning_curve` of
     scikit-learn has it for random rows. In each round the classifier is fitted on the
     labelled rows and scored on the test rows; the strategy gets the fitted classifier and
-    the labelled rows, and asks for a batch of the pool; the batch is labelled, by `y` or by
-    an oracle, and moves over.
+    the labelled rows, and queries a batch of the pool, which `y` or an oracle labels.
 
-    The comparison is paired. In a repeat all strategies have the same test rows, the same
-    first labels and the same pool, and a fit on as many rows has the same seed. All seeds
-    follow from `random_state`, the repeat, the round and the strategy's name, so that a
-    curve is the same whichever other strategies are run beside it, and in whatever number
-    of jobs.
+    The comparison is paired. In a repeat all strategies have the same test rows, first labels
+    and pool, and a fit on as many rows has the same seed. All seeds follow from
+    `random_state`, the repeat, the round and the strategy's name, so that a curve does not
+    depend on the other strategies or on the number of jobs.
 
     Parameters
     ----------
@@ -112,18 +109,16 @@ def active_learning_curve(
         Their labels. With an `oracle`, None or NaN for rows whose label nobody knows yet,
         or None for all of them.
     strategies : QueryStrategy, list or dict of QueryStrategy
-        What asks. A dict names the strategies; otherwise they are named by their classes.
-        Their `estimator`, `batch_size` and `random_state` are set by the loop.
+        Strategies to compare. A dict names them; otherwise they are named by their classes.
+        The loop sets their `estimator`, `batch_size` and `random_state`.
     n_initial : int, default=10
-        Rows labelled at first. Without an oracle they are drawn at random in proportion to
-        the classes, and one is exchanged where all would be of one class. With an
-        `oracle`, all rows with a label in `y` are labelled at first, and where these are
-        fewer than `n_initial` the oracle is asked for further ones, drawn at random.
+        Rows labelled at first. They are drawn at random in proportion to the classes, and one
+        is exchanged if all would be of one class. With an `oracle` they are all rows with a
+        label in `y`, and if these are fewer the oracle labels further ones, drawn at random.
     batch_size : int, default=10
         Rows labelled in a round. The last batch is smaller where the pool is used up.
     n_rounds : int or None, default=10
-        Rounds of labelling. The curve ends sooner where the pool is used up; None goes on
-        until then.
+        Rounds of labelling; fewer if the pool is used up before. None is until then.
     n_repeats : int, default=5
         Repeats, each with its own test rows (unless `X_test` is passed), first rows and
         seeds.
@@ -145,14 +140,13 @@ def active_learning_curve(
         Rule that ends a curve before `n_rounds` when another batch is not expected to change
         the predictions; no further rows of that curve are asked for. None never does.
     checkpoint : path-like, default=None
-        Folder where the state is kept after each round, and the oracle's labels as soon as
-        they are there. A run that was stopped goes on where it was when it is called again
-        in the same way, and ends with the same result as one that was not. `n_rounds`,
-        `n_repeats` and the strategies may then be others, in order to go further. One run
-        at a time may use a folder.
+        Folder where the state is stored after each round, and the oracle's labels as soon as
+        it gives them. The same call resumes a run that was stopped, and ends with the same
+        result as one that was not; `n_rounds`, `n_repeats` and the strategies may differ. One
+        run at a time may use a folder.
     error_score : "raise" or float, default="raise"
-        What to do where the score cannot be computed, for example as a class is not
-        labelled yet: raise, or warn and take this number.
+        If the score cannot be computed, as when a class is not labelled yet: raise, or warn
+        and use this number.
     n_jobs : int, default=None
         Jobs over repeats and strategies.
     random_state : int, RandomState instance or None, default=None
@@ -186,14 +180,11 @@ def active_learning_curve(
 
     Notes
     -----
-    While all labelled rows are of one class, which an oracle can bring about, no classifier
-    is fitted, the score is NaN, and the next rows are drawn at random, the same for all
-    strategies.
+    While an oracle has given labels of one class only, no classifier is fitted, the score is
+    NaN, and the next rows are drawn at random, the same for all strategies.
 
-    The checkpoint is JSON. ``answers.json`` holds the "rows" and "labels" the oracle gave,
-    and is worth keeping whatever becomes of the rest. Data, classifier, strategies and
-    settings are recognised by hashes of their contents; a resumed run is the same as far
-    as the classifier is with a given seed.
+    The checkpoint is JSON; ``answers.json`` holds the "rows" and "labels" that the oracle
+    gave. Data, classifier, strategies and settings are recognised by hashes of their contents.
 
     References
     ----------
@@ -222,8 +213,8 @@ def active_learning_curve(
     check_classifier(estimator, "estimator")
     estimator = given_or_default(estimator)
     scorer = check_scoring(estimator, scoring=scoring)
-    X_test, y_test = _given_test(X_test, y_test)
-    values, known = given_labels(y, _num_samples(X), oracle)
+    X_test, y_test = _check_test(X_test, y_test)
+    values, known = known_labels(y, _num_samples(X), oracle)
     if oracle is not None and n_jobs not in (None, 1):
         raise ValueError(f"n_jobs={n_jobs}: an oracle is asked in this process; use n_jobs=1.")
 
@@ -240,12 +231,12 @@ def active_learning_curve(
         }
         if stopping is not None:
             settings["stopping"] = stopping
-        kept = {name: setting(value, name) for name, value in settings.items()}
+        entries = {name: setting(value, name) for name, value in settings.items()}
         data = {"X": X, "y": y, "X_test": X_test, "y_test": y_test}
-        kept |= {name: data_setting(value) for name, value in data.items()}
+        entries |= {name: data_setting(value) for name, value in data.items()}
         digests = {name: digest(s, f"strategy {name!r}") for name, s in named.items()}
         store = Checkpoint(checkpoint)
-        seed = store.open(kept, seed, any_seed=random_state is None)
+        seed = store.open(entries, seed, any_seed=random_state is None)
 
     held_out = 0 if X_test is not None or test_size is None else test_size
     splits = draw_splits(
@@ -257,9 +248,11 @@ def active_learning_curve(
         for name, strategy in named.items()
     ]
     if store is not None:
-        # All are read before any goes on: what is refused is refused at once.
+        # All are read before any is run, so that all errors are raised first.
         curves = [
-            replace(c, done=[Round.restore(r) for r in store.load(c.name, c.repeat, c.digest)])
+            replace(
+                c, done=[Round.from_json(r) for r in store.load(c.name, c.repeat, c.digest)]
+            )
             for c in curves
         ]
     rounds = Rounds(
@@ -274,8 +267,8 @@ def active_learning_curve(
         store=store,
         stopping=stopping,
     )
-    found = _run(rounds, curves, n_jobs, verbose)
-    return _collect(rounds, splits, list(named), found, _scoring(estimator, scoring))
+    results = _run(rounds, curves, n_jobs, verbose)
+    return _collect(rounds, splits, list(named), results, _scoring(estimator, scoring))
 
 
 def _named(strategies) -> dict[str, Any]:
@@ -312,10 +305,10 @@ def _named(strategies) -> dict[str, Any]:
     return named
 
 
-def _given_test(X_test, y_test):
+def _check_test(X_test, y_test):
     if (X_test is None) != (y_test is None):
-        given, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
-        raise ValueError(f"{given} was passed without {missing}; pass both or neither.")
+        alone, missing = ("X_test", "y_test") if y_test is None else ("y_test", "X_test")
+        raise ValueError(f"{alone} was passed without {missing}; pass both or neither.")
     if X_test is None:
         return None, None
     X_test, y_test = indexable(X_test, y_test)
@@ -341,38 +334,37 @@ def _sizes(split: Split, batch_size: int, n_rounds: int | None) -> np.ndarray:
 
 def _run(rounds: Rounds, curves: list[Curve], n_jobs, verbose) -> list[list[Round]]:
     """The rounds of all curves, in their order."""
-    n_asked = int(rounds.n_labelled[-1] - rounds.n_labelled[0])
-    found = []
-    with progress_bar(n_asked * len(curves), "Labelling", verbose) as told:
+    n_queried = int(rounds.n_labelled[-1] - rounds.n_labelled[0])
+    results = []
+    with progress_bar(n_queried * len(curves), "Labelling", verbose) as bar:
+        report = bar or (lambda done: None)
         if rounds.labels.oracle is not None or effective_n_jobs(n_jobs) == 1:
             for number, curve in enumerate(curves):
 
-                def reached(done: int, before=number * n_asked) -> None:
-                    if told is not None:
-                        told(before + done)
+                def on_progress(done: int, before: int = number * n_queried) -> None:
+                    report(before + done)
 
-                found.append(rounds.run(curve, reached))
-            return found
+                results.append(rounds.run(curve, on_progress))
+            return results
         jobs = (delayed(rounds.run)(curve) for curve in curves)
         for result in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-            found.append(result)
-            if told is not None:
-                told(len(found) * n_asked)
-    return found
+            results.append(result)
+            report(len(results) * n_queried)
+    return results
 
 
 def _collect(
-    rounds: Rounds, splits: list[Split], names: list[str], found: list[list[Round]], scoring
+    rounds: Rounds, splits: list[Split], names: list[str], results: list[list[Round]], scoring
 ) -> ActiveLearningCurve:
-    """Arrays by strategy; ``found`` has the strategies of a repeat side by side."""
+    """Arrays by strategy; strategies of a repeat follow one another."""
     n_points = len(rounds.n_labelled)
-    n_asked = int(rounds.n_labelled[-1] - rounds.n_labelled[0])
+    n_queried = int(rounds.n_labelled[-1] - rounds.n_labelled[0])
 
     def table(entries, length: int, missing=np.nan) -> dict[str, np.ndarray]:
         """Entries of each curve, filled up where it was stopped."""
         out = {}
         for place, name in enumerate(names):
-            lines = [list(entries(done))[:length] for done in found[place :: len(names)]]
+            lines = [list(entries(done))[:length] for done in results[place :: len(names)]]
             out[name] = np.array(
                 [line + [missing] * (length - len(line)) for line in lines],
                 dtype=type(missing),
@@ -385,7 +377,7 @@ def _collect(
         stopped = {
             name: np.array([
                 rounds.n_labelled[len(done) - 1] if rounds.stopped(done) else 0
-                for done in found[place :: len(names)]
+                for done in results[place :: len(names)]
             ])
             for place, name in enumerate(names)
         }  # fmt: skip
@@ -394,7 +386,7 @@ def _collect(
         scores=table(lambda done: [r.score for r in done], n_points),
         fit_seconds=table(lambda done: [r.fit_seconds for r in done], n_points),
         query_seconds=table(lambda done: [r.query_seconds for r in done], n_points - 1),
-        indices=table(lambda done: chain(*(r.rows or () for r in done)), n_asked, -1),
+        indices=table(lambda done: chain(*(r.rows or () for r in done)), n_queried, -1),
         initial_indices=np.array([split.start for split in splits]),
         test_indices=np.array([split.test for split in splits]),
         answers=None if rounds.labels.oracle is None else dict(rounds.labels.answers),
@@ -405,7 +397,7 @@ def _collect(
 
 
 def _scoring(estimator, scoring):
-    """What the scores are, where that can be told."""
+    """Name of the scores; None if unknown."""
     if scoring is not None:
         return scoring
     while isinstance(estimator, Pipeline):

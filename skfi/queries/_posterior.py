@@ -1,9 +1,7 @@
 """Draws of a classifier's parameters given the labelled rows, as probabilities of any rows.
 
-Strategies that ask for disagreement need several classifiers that the labelled rows leave
-possible. Here are three ways to have them; all give what is asked in the same form,
-probabilities (n_draws, b, K) of a block of rows, and each draw is one classifier for all
-rows.
+Each of three posteriors gives probabilities (n_draws, b, K) of a block of rows, and a draw is
+one classifier for all rows.
 """
 
 from __future__ import annotations
@@ -185,8 +183,8 @@ def _laplace(
 def _committee(
     classifier, X, y: np.ndarray, n_draws: int, rng: np.random.RandomState
 ) -> Committee:
-    # The settings that a search chose: searching anew would let copies of a row stand on
-    # both sides of its splits.
+    # The settings that a search chose: a new search would have copies of a row on both sides
+    # of its splits.
     template = getattr(classifier, "best_estimator_", classifier)
     inner = template.estimator if isinstance(template, FrozenEstimator) else template
     if not hasattr(inner, "fit") or isinstance(inner, TorchClassifier):
@@ -197,9 +195,8 @@ def _committee(
     groups = [np.flatnonzero(y == label) for label in np.unique(y)]
     if len(groups) == 1:  # a frozen classifier, or there would be none
         warnings.warn(
-            "All labels are of one class, so no committee can be fitted: the frozen classifier "
-            "stands for its members, which then agree on every row, and rows are drawn at "
-            "random until there are two classes.",
+            "All labels are of one class, so no committee can be fitted: every member is the "
+            "frozen classifier, and rows are drawn at random until there are two classes.",
             UserWarning,
             stacklevel=5,
         )

@@ -1,7 +1,4 @@
-"""What the model is unsure of: the strategies that read nothing but its probabilities.
-
-Random order stands beside them, as what every strategy has to beat.
-"""
+"""Strategies that read nothing but the classifier's probabilities, and random order."""
 
 from __future__ import annotations
 
@@ -19,27 +16,14 @@ from ._select import select_power
 class Random(QueryStrategy):
     """Rows in random order.
 
-    The score of every row is 0. No row is looked at, so pools of any kind will do.
+    The score of every row is 0. The rows are not read, so a pool may be of any kind.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        Ignored; here so that all strategies are made alike.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        The draw. With an int each query of the same pool is the same.
-
-    Attributes
-    ----------
-    estimator_ : None
-        Nothing is fitted.
-    classes_ : ndarray of shape (K,)
-        Labels seen in `fit`.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+        Ignored; present for the API of all strategies.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`.
 
     Examples
     --------
@@ -75,23 +59,9 @@ class Margin(QueryStrategy):
     Parameters
     ----------
     estimator : estimator, default=None
-        Classifier with `predict_proba`; a clone of it is fitted, a `FrozenEstimator` is used
-        as it is. None is `LogisticRegression()`.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        The order of ties.
-
-    Attributes
-    ----------
-    estimator_ : estimator or None
-        The fitted classifier; None where all labels are of one class.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+        Classifier with `predict_proba`, as in `QueryStrategy`.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`.
 
     See Also
     --------
@@ -126,23 +96,9 @@ class Entropy(QueryStrategy):
     Parameters
     ----------
     estimator : estimator, default=None
-        Classifier with `predict_proba`; a clone of it is fitted, a `FrozenEstimator` is used
-        as it is. None is `LogisticRegression()`.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        The order of ties.
-
-    Attributes
-    ----------
-    estimator_ : estimator or None
-        The fitted classifier; None where all labels are of one class.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+        Classifier with `predict_proba`, as in `QueryStrategy`.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`.
 
     References
     ----------
@@ -170,23 +126,9 @@ class LeastConfident(QueryStrategy):
     Parameters
     ----------
     estimator : estimator, default=None
-        Classifier with `predict_proba`; a clone of it is fitted, a `FrozenEstimator` is used
-        as it is. None is `LogisticRegression()`.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        The order of ties.
-
-    Attributes
-    ----------
-    estimator_ : estimator or None
-        The fitted classifier; None where all labels are of one class.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+        Classifier with `predict_proba`, as in `QueryStrategy`.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`.
 
     References
     ----------
@@ -205,36 +147,21 @@ class LeastConfident(QueryStrategy):
         return 1.0 - self._proba(X_pool).max(axis=1)
 
 
-class PowerMargin(QueryStrategy):
+class PowerMargin(Margin):
     """A random batch, drawn by the margin.
 
-    The best rows by margin often are much the same row. Here the batch is drawn without
-    repetition, each row in proportion to ``(1 - (p_1 - p_2))^exponent``. The score is the
-    `Margin`'s.
+    The best rows by margin are often near-duplicates. The batch is drawn without repetition,
+    each row in proportion to ``(1 - (p_1 - p_2))^exponent``. The score is that of `Margin`.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        Classifier with `predict_proba`; a clone of it is fitted, a `FrozenEstimator` is used
-        as it is. None is `LogisticRegression()`.
+        Classifier with `predict_proba`, as in `QueryStrategy`.
     exponent : float, default=1.0
         Above 0. The larger, the closer to the best rows of `Margin`; towards 0 the draw
         becomes `Random`.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        The draw. With an int each query of the same pool is the same.
-
-    Attributes
-    ----------
-    estimator_ : estimator or None
-        The fitted classifier; None where all labels are of one class.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+    batch_size, random_state : default=1, None
+        As in `QueryStrategy`.
 
     See Also
     --------
@@ -262,9 +189,6 @@ class PowerMargin(QueryStrategy):
     def __init__(self, estimator=None, *, exponent=1.0, batch_size=1, random_state=None):
         super().__init__(estimator, batch_size=batch_size, random_state=random_state)
         self.exponent = exponent
-
-    def _score(self, X_pool) -> np.ndarray:
-        return 1.0 - margin(self._proba(X_pool))
 
     def _select(
         self, X_pool, scores: np.ndarray, size: int, rng: np.random.RandomState

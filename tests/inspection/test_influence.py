@@ -108,44 +108,27 @@ def test_from_estimator_errors(trimmer):
         InfluenceDisplay.from_estimator(pipeline)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_given_axes_are_used(plt, kind):
-    figure, (_, ax) = plt.subplots(1, 2)
-    display = InfluenceDisplay.from_scores(SCORES, kind=kind, ax=ax)
-    assert display.ax_ is ax
-    assert display.figure_ is figure
-    assert plt.get_fignums() == [figure.number]
-    assert display.plot(ax=ax, kind=kind) is display
-
-
-def test_without_support_nothing_is_dropped():
-    display = InfluenceDisplay.from_scores(SCORES)
-    assert display.dropped_ is None
-    assert display.span_ is None
-    assert display.threshold_line_ is None
-    assert legend_texts(display.ax_) == ["scored: 8 rows"]
-
-
-def test_dropped_rows_that_do_not_score_highest_are_not_shaded():
-    support = np.ones(10, dtype=bool)
-    support[[1, 3]] = False
-    display = InfluenceDisplay(SCORES, support=support).plot()
-    np.testing.assert_array_equal(display.dropped_.get_xdata(), [1, 8])
-    assert display.span_ is None
-    assert display.threshold_line_ is None
-
-
-def test_ties_rank_dropped_rows_first():
-    support = np.array([True, False, True])
-    display = InfluenceDisplay(np.ones(3), support=support).plot()
-    np.testing.assert_array_equal(display.dropped_.get_xdata(), [1])
-
-
-def test_dropped_rows_without_score_are_not_counted():
-    support = SUPPORT.copy()
-    support[2] = False
-    display = InfluenceDisplay(SCORES, support=support).plot()
-    assert "dropped: 3 rows" in legend_texts(display.ax_)
+@pytest.mark.parametrize(
+    ("scores", "support", "ranks", "legend"),
+    [
+        (SCORES, None, None, ["scored: 8 rows"]),
+        # Neither shade nor threshold where the dropped rows do not score highest.
+        (SCORES, np.isin(np.arange(10), [1, 3], invert=True), [1, 8], None),
+        (np.ones(3), np.array([True, False, True]), [1], None),  # ties: dropped rows first
+        (SCORES, SUPPORT & (np.arange(10) != 2), [1, 2, 3], None),  # one has no score
+    ],
+)
+def test_which_rows_were_dropped(scores, support, ranks, legend):
+    display = InfluenceDisplay(scores, support=support).plot()
+    if ranks is None:
+        assert display.dropped_ is None
+    else:
+        np.testing.assert_array_equal(display.dropped_.get_xdata(), ranks)
+        legend = legend or legend_texts(display.ax_)
+        assert any(text.startswith(f"dropped: {len(ranks)} row") for text in legend)
+    top = ranks is not None and ranks == list(range(1, len(ranks) + 1))
+    assert (display.span_ is not None) == (display.threshold_line_ is not None) == top
+    assert set(legend) <= set(legend_texts(display.ax_))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -174,14 +157,12 @@ def test_highlight(highlight):
     assert high < 1
     display.plot(kind="hist", highlight=highlight)
     assert display.highlight_.get_data().values.sum() == 2
-
-
-def test_highlight_of_no_rows():
-    display = InfluenceDisplay(SCORES).plot(highlight=[])
-    assert "highlighted: 0 rows" in legend_texts(display.ax_)
+    display.plot(highlight=[])
+    assert "highlighted: 0 rows, 0 of them dropped" in legend_texts(display.ax_)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chosen", ["auto", "symlog", "linear"])
 @pytest.mark.parametrize(
     ("scores", "scale"),
     [
@@ -197,21 +178,15 @@ def test_highlight_of_no_rows():
         ([-1e-100, 0.0, 1e100], "symlog"),
     ],
 )
-def test_scale_fits_the_scores(kind, scores, scale):
-    display = InfluenceDisplay.from_scores(scores, kind=kind)
+def test_scale_fits_the_scores_or_is_chosen(kind, scores, scale, chosen):
+    display = InfluenceDisplay.from_scores(scores, kind=kind, scale=chosen)
     axis = display.ax_.yaxis if kind == "ranked" else display.ax_.xaxis
-    assert axis.get_scale() == scale
+    assert axis.get_scale() == (scale if chosen == "auto" or not any(scores) else chosen)
+    if chosen != "auto":
+        return
     display.figure_.canvas.draw()
     if kind == "hist":
         assert height(display.kept_).sum() == len(scores)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scale", ["symlog", "linear"])
-def test_scale_can_be_chosen(kind, scale):
-    display = InfluenceDisplay.from_scores([-3.0, 0.0, 2.0], kind=kind, scale=scale)
-    axis = display.ax_.yaxis if kind == "ranked" else display.ax_.xaxis
-    assert axis.get_scale() == scale
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -132,10 +130,12 @@ def test_long_curves_have_few_marks():
     assert 100 / lines["a"].get_markevery()[1] <= 15
 
 
-def test_one_repeat_has_no_band():
+def test_one_repeat_or_one_point():
     display = ActiveLearningCurveDisplay(N, {"a": [[1, 2, 3]]}).plot()
     assert display.fill_betweens_ is None
     assert display.ax_.get_ylabel() == "Score\none repeat"
+    display = ActiveLearningCurveDisplay([5], {"a": [[0.25], [0.75]]}).plot()
+    assert legend_texts(display.ax_) == ["a: 0.500"]
 
 
 @pytest.mark.parametrize("tiny", [2e-4, -2e-4, 0.0])
@@ -170,11 +170,6 @@ def test_points_that_are_not_finite_are_left_out():
     scores["Random"][:, 0] = scores["_$other$"][:, 0] = np.nan
     display = ActiveLearningCurveDisplay(N, scores).plot()
     assert np.isfinite(display.lines_["Margin"].get_ydata()[1:]).all()
-
-
-def test_one_point():
-    display = ActiveLearningCurveDisplay([5], {"a": [[0.25], [0.75]]}).plot()
-    assert legend_texts(display.ax_) == ["a: 0.500"]
 
 
 def test_properties_and_axes_of_the_user(plt):
@@ -257,15 +252,3 @@ def test_an_unknown_argument_is_refused_before_any_strategy_is_run():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(TypeError, match="n_round"):
         ActiveLearningCurveDisplay.from_estimator(GaussianNB(), X, y, Never(), n_round=2)
-
-
-@pytest.mark.parametrize("call", ["plot", "from_results", "from_estimator"])
-def test_missing_matplotlib_is_named_first(call, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    draw = {
-        "plot": lambda: ActiveLearningCurveDisplay(N, SCORES).plot(),
-        "from_results": lambda: ActiveLearningCurveDisplay.from_results(None),
-        "from_estimator": lambda: ActiveLearningCurveDisplay.from_estimator(*4 * [None]),
-    }
-    with pytest.raises(ImportError, match=rf"Display\.{call} needs matplotlib"):
-        draw[call]()

@@ -8,7 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from skfi.inspection import InfluenceDisplay, TrimmingCurveDisplay
+from skfi.inspection import (
+    ActiveLearningCurveDisplay,
+    InfluenceDisplay,
+    QueryDisplay,
+    TrimmingCurveDisplay,
+)
 from skfi.inspection._plotting import count, end_at, plain_text, style
 
 
@@ -27,12 +32,35 @@ def test_import_loads_no_matplotlib():
         lambda: TrimmingCurveDisplay([0], [[1.0]]).plot(),
         lambda: TrimmingCurveDisplay.from_cv_results({}),
         lambda: TrimmingCurveDisplay.from_estimator(None),
+        lambda: ActiveLearningCurveDisplay([1], {"a": [[1.0]]}).plot(),
+        lambda: ActiveLearningCurveDisplay.from_results(None),
+        lambda: ActiveLearningCurveDisplay.from_estimator(*4 * [None]),
+        lambda: QueryDisplay([[0.0, 1.0]], [0]).plot(),
+        lambda: QueryDisplay.from_estimator(None, None),
     ],
 )
 def test_missing_matplotlib_is_named_first(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"Display\.\w+ needs matplotlib"):
         draw()
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        InfluenceDisplay([1.0, 0.5]),
+        TrimmingCurveDisplay([0, 1], [[1.0], [0.5]]),
+        ActiveLearningCurveDisplay([1, 2], {"a": [[1.0, 0.5]]}),
+        QueryDisplay([[0.0, 1.0]], [0]),
+    ],
+    ids=lambda display: type(display).__name__,
+)
+def test_axes_of_the_user(plt, display):
+    figure, (_, ax) = plt.subplots(1, 2)
+    assert display.plot(ax=ax) is display
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert plt.get_fignums() == [figure.number]
 
 
 @pytest.mark.parametrize("text", ["a $x$ b", "$", "5 $ or 6 $", "_hidden", r"\$x$", "x_1^2"])

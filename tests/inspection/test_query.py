@@ -48,8 +48,8 @@ def test_principal_components_of_what_the_last_step_sees():
     drawn = np.abs(display.pool_.get_offsets())
     np.testing.assert_allclose(drawn, np.abs(pca.transform(scaler.transform(X[30:]))))
     assert "% of the variance" in display.ax_.get_ylabel()
-    told = [text.get_text() for text in display.figure_.legends[0].get_texts()]
-    assert told == ["170 rows of the pool", "labelled 0", "labelled 1", "asked for (5)"]
+    texts = [text.get_text() for text in display.figure_.legends[0].get_texts()]
+    assert texts == ["170 rows of the pool", "labelled 0", "labelled 1", "asked for (5)"]
     assert [len(part.get_offsets()) for part in display.labelled_] == np.bincount(
         y[:30]
     ).tolist()

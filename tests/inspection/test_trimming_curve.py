@@ -119,20 +119,17 @@ def test_one_fold_has_no_band():
         (np.array([0, 0.05, 0.2]), None, [0, 5, 20], "rows dropped, %"),
         ([0.0, 5, 0.2], 50, [0, 10, 20], "rows dropped, %"),
         (np.array([0.0, 5.0, 0.2]), 50, [0, 10, 20], "rows dropped, %"),
+        ([0, 0.1, 0.2, 7], None, [0, 10, 20], "rows dropped, %"),  # 7 could not be tried
     ],
 )
 def test_unit_of_the_budgets(budgets, n_samples, drawn, label):
+    scores = np.vstack([np.eye(3), np.full(3, np.nan)])[: len(budgets)]
     display = TrimmingCurveDisplay(
-        budgets, np.eye(3), chosen=budgets[1], n_samples=n_samples
+        budgets, scores, chosen=budgets[1], n_samples=n_samples
     ).plot()
     np.testing.assert_allclose(display.line_.get_xdata(), drawn)
     assert display.ax_.get_xlabel() == label
     assert display.chosen_marker_.get_xdata()[0] == drawn[1]
-
-
-def test_budgets_that_could_not_be_tried_need_no_common_unit():
-    display = TrimmingCurveDisplay([0, 0.1, 7], [[1, 1], [2, 2], [np.nan, 3]]).plot()
-    np.testing.assert_allclose(display.line_.get_xdata(), [0, 10])
 
 
 @pytest.mark.parametrize(
@@ -145,15 +142,6 @@ def test_baseline(budgets, baseline, drawn):
         assert display.baseline_line_ is None
     else:
         assert display.baseline_line_.get_ydata()[0] == drawn
-
-
-def test_given_axes_are_used(plt):
-    figure, (_, ax) = plt.subplots(1, 2)
-    display = TrimmingCurveDisplay.from_cv_results(results(), ax=ax)
-    assert display.ax_ is ax
-    assert display.figure_ is figure
-    assert plt.get_fignums() == [figure.number]
-    assert display.plot(ax=ax) is display
 
 
 def test_styles_are_passed_on():
@@ -175,11 +163,8 @@ def test_an_accuracy_is_no_more_than_1(seed, show_folds, style):
         [0, 0.01, 0.05, 0.1, 0.2, 0.4], scores, score_name="Accuracy", estimator_name="a name"
     ).plot(show_folds=show_folds, std_display_style=style)
     assert display.ax_.get_ylim()[1] <= 1
-
-
-def test_scores_in_percent_may_have_that_name():
-    display = TrimmingCurveDisplay(BUDGETS, 100 * SCORES, score_name="Accuracy").plot()
-    assert display.ax_.get_ylim()[1] > 80
+    percent = TrimmingCurveDisplay([0, 0.1], 100 * scores[:2], score_name="Accuracy").plot()
+    assert percent.ax_.get_ylim()[1] > 80
 
 
 def test_entries_that_say_the_same_are_shown_once(plt):
@@ -228,10 +213,16 @@ def test_from_estimator():
     assert named.ax_.get_legend().get_title().get_text().strip() == "_me"
 
 
-def test_from_estimator_draws_mixed_budgets_as_shares():
+def test_from_estimator_reads_the_number_of_rows_from_the_support():
     display = TrimmingCurveDisplay.from_estimator(Fitted().fit([0.1, 0, 2, 0.5], budget=2))
     np.testing.assert_allclose(display.line_.get_xdata(), [0, 4, 10])
     assert "chosen: 4 %" in legend_texts(display.ax_)
+    without = results(mask=[False, False, True, False])  # one candidate has no budget
+    fake = SimpleNamespace(cv_results_=without, budget_=0.1)
+    display = TrimmingCurveDisplay.from_estimator(fake)
+    assert display.n_samples is None
+    np.testing.assert_allclose(display.line_.get_xdata(), [0, 10])
+    assert display.ax_.get_ylabel() == "Score, mean of 3 folds"
 
 
 def negative_cost(estimator, X, y):
@@ -295,12 +286,6 @@ def test_from_a_search(wrapped):
     assert display.ax_.get_legend().get_title().get_text() == ""
 
 
-def test_candidates_without_a_budget_are_left_out():
-    cv_results = results(mask=[False, False, True, False])
-    display = TrimmingCurveDisplay.from_cv_results(cv_results)
-    np.testing.assert_allclose(display.line_.get_xdata(), [0, 10])
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -348,13 +333,6 @@ def test_errors(plt, settings, options, message):
     with pytest.raises(ValueError, match=message):
         display.plot(**options)
     assert not plt.get_fignums()  # no empty figure is left behind
-
-
-def test_an_object_without_support_does_not_know_n_samples():
-    fake = SimpleNamespace(cv_results_=results(), budget_=0.1)
-    display = TrimmingCurveDisplay.from_estimator(fake)
-    assert display.n_samples is None
-    assert display.ax_.get_ylabel() == "Score, mean of 3 folds"
 
 
 @pytest.mark.parametrize("budgets", [(0, 0.05, 0.1), (0, 5, 20), (0, 0.05, 9)])
