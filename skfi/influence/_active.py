@@ -248,8 +248,9 @@ def score_pool(
                 f"Found array with 0 sample(s) (shape={getattr(X_pool, 'shape', ())}) while a "
                 f"minimum of 1 is required: {name} has no rows."
             )
-    batches = row_batches(X_pool, pairing.doubles_per_row)
-    parts = [score(pairing.features(batch, name)) for batch in batches]
+    parts = []
+    for batch in row_batches(X_pool, pairing.doubles_per_row):
+        parts.append(score(pairing.features(batch, name)))
     if not parts:
         raise ValueError(f"{name} has no batches.")
     return np.concatenate(parts)

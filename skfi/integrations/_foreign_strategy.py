@@ -39,21 +39,8 @@ class SkactivemlStrategy(QueryStrategy):
         `LogisticRegression()`. The strategy is asked without fitting it again.
     query_params : dict, default=None
         Further arguments of the strategy's ``query``, such as ``ensemble``.
-    batch_size : int, default=1
-        Rows a query asks for.
-    random_state : int, RandomState instance or None, default=None
-        Draws of the strategy. With an int each query of the same pool is the same.
-
-    Attributes
-    ----------
-    estimator_ : estimator or None
-        The fitted classifier; None where all labels are of one class.
-    classes_ : ndarray of shape (K,)
-        Its class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
+    batch_size, random_state : default=1, None
+        As in `skfi.queries.QueryStrategy`, as are the attributes.
 
     See Also
     --------
@@ -61,8 +48,9 @@ class SkactivemlStrategy(QueryStrategy):
 
     Notes
     -----
-    `score_samples` gives the utilities with which the first row of a batch is chosen. Rows
-    become dense arrays, as scikit-activeml takes no others.
+    `score_samples` gives the utilities with which the first row of a batch is chosen; those of
+    some strategies, such as BADGE, depend on the other rows of the pool. Rows become dense
+    arrays, as scikit-activeml takes no others.
 
     Examples
     --------

@@ -44,12 +44,12 @@ from ._select import select_top
 
 
 class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
-    """Which rows of a pool to label next.
+    """Base class of strategies that choose which rows of a pool to label next.
 
-    Subclasses define ``_score(X_pool) -> (n_pool,)``, higher is asked first, and may define
+    Subclasses define ``_score(X_pool) -> (n_pool,)``, the highest first, and may define
     ``_select(X_pool, scores, size, rng) -> indices``, which by default takes the highest
-    scores, and ``_prepare(model, X, y) -> dict`` of what is to be set when `fit` succeeds.
-    In these `self.estimator_` is the fitted classifier.
+    scores, and ``_prepare(model, X, y) -> dict`` of attributes that a successful `fit` sets.
+    In the first two `self.estimator_` is the fitted classifier.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         trained one is used as it is. None is `LogisticRegression()`. A skorch net is wrapped
         in a `skfi.bridge.SkorchClassifier`.
     batch_size : int, default=1
-        Rows a query asks for.
+        Size of the batch.
     random_state : int, RandomState instance or None, default=None
         Draws, and the order of ties. With an int each query of the same pool is the same.
 
@@ -187,11 +187,11 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
             )
 
     def _prepare(self, model, X, y) -> dict[str, Any]:
-        """What `fit` is to set beside the model, by attribute name."""
+        """Attributes that `fit` sets beside the model, by name."""
         return {}
 
     def score_samples(self, X_pool):
-        """How much each row of the pool is worth asking for.
+        """Score the rows of the pool; the highest are queried first.
 
         Parameters
         ----------
@@ -202,8 +202,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         scores : ndarray of shape (n_pool,)
-            Higher is asked first. Units are each strategy's own. Zero for all where
-            `estimator_` is None.
+            Units are each strategy's own. All are 0 if `estimator_` is None.
         """
         X_pool = sliceable(X_pool)
         self._check_pool(X_pool)
@@ -218,7 +217,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
                 (n_pool, ...)
             Unlabelled rows, with the columns seen in `fit`.
         batch_size : int, default=None
-            Rows to ask for; None is the strategy's `batch_size`.
+            Size of the batch; None is the strategy's `batch_size`.
         return_utilities : bool, default=False
             Also return the scores of all rows.
 
@@ -240,7 +239,7 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         Warns
         -----
         UserWarning
-            The pool has fewer rows than were asked for: all of them are returned.
+            The pool has fewer rows than the batch: all of them are returned.
         """
         X_pool = sliceable(X_pool)
         n_pool = self._check_pool(X_pool)

@@ -1,17 +1,16 @@
 """Batches that cover the pool: greedy maximum of a weighted kernel coverage.
 
-A witness is a row of the pool that a batch is to speak for. A candidate covers it by a
-Gaussian kernel of their distance, a batch by its nearest row, and labelled rows cover it
-already. The gain of a candidate is what it adds, weighted by how unsure the model is of each
-witness; gains only shrink as rows are chosen, so that the greedy batch has at least 63 % of
-the largest coverage of that size.
+A candidate covers a witness, a row of the pool, by a Gaussian kernel of their distance, and a
+batch by its nearest row; labelled rows cover it already. The gain of a candidate is what it
+adds, weighted by how unsure the model is of each witness. Gains shrink as rows are chosen, so
+that the greedy batch has at least 63 % of the largest coverage of that size.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -27,8 +26,8 @@ from ._uncertainty import margin
 
 # The kernel's width is the median distance of a witness to its sixth nearest candidate.
 _NEIGHBOUR = 5
-# Witnesses of a larger pool are a random sample: fewer for long shortlists, for the kernel is
-# kept.
+# Witnesses of a larger pool are a random sample, smaller for long shortlists, as the kernel of
+# both is in memory.
 _MOST_WITNESSES, _LEAST_WITNESSES, _CELLS = 20_000, 1_000, 10_000_000
 _ROUNDING = 1e-12
 
@@ -45,11 +44,10 @@ def cover_cells(n_pool: int, size: int, shortlist: int = 5) -> int:
 
 
 class CoverSpace:
-    """Where distances are taken: in what the last linear step sees, in comparable columns.
+    """Where distances are taken: in the input of the classifier's last linear step.
 
-    A network's last layer and the steps of a Pipeline give it columns of one kind. Columns
-    that a linear classifier gets as they come are divided by their standard deviations in the
-    pool.
+    Columns that a linear classifier gets without steps before it are divided by their standard
+    deviations in the pool.
     """
 
     def __init__(self, model, pairing: LinearPairing | NetworkPairing):
@@ -71,7 +69,7 @@ class CoverSpace:
             return self._scaled(stacked_features(self.pairing, rows))
         return representation(self.model, rows)
 
-    def weighed(self, rows, n_distances: int) -> Iterator[tuple[Any, np.ndarray]]:
+    def weighted(self, rows, n_distances: int) -> Iterator[tuple[Any, np.ndarray]]:
         """Blocks of rows in this space, and how unsure the model is of each row.
 
         ``n_distances`` is how many numbers are computed for a row.
@@ -105,35 +103,27 @@ def select_cover(
         witnesses = _safe_indexing(X_pool, np.sort(rng.choice(n_pool, most, replace=False)))
     space.fit(witnesses)
     candidates, labelled = space.place(_safe_indexing(X_pool, best)), space.place(X_labelled)
-    blocks = space.weighed(witnesses, 3 * candidates.shape[0] + 2 * labelled.shape[0])
+    blocks = space.weighted(witnesses, 3 * candidates.shape[0] + 2 * labelled.shape[0])
     with one_blas_thread():
         cover = cover_kernel(candidates, labelled, blocks, min(n_pool, most))
         return greedy_cover(*cover, size)
 
 
+class Cover(NamedTuple):
+    """How far candidates, and the labelled rows, cover witnesses."""
+
+    kernel: np.ndarray  # (n_candidates, n_witnesses)
+    covered: np.ndarray  # (n_witnesses,) largest kernel of a labelled row
+    weight: np.ndarray  # (n_witnesses,)
+
+
 def cover_kernel(
     candidates, labelled, blocks: Iterable[tuple[Any, np.ndarray]], n_rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far each candidate, and the labelled rows, cover each witness.
+) -> Cover:
+    """The kernel ``exp(-‖x_i - x_j‖² / 2h²)`` of candidates and ``n_rows`` witnesses.
 
-    Parameters
-    ----------
-    candidates, labelled : {ndarray, sparse matrix} of shape (s, d) and (n, d)
-        Rows of the pool to choose from, and rows that have labels.
-    blocks : iterable of ({ndarray, sparse matrix} of shape (b, d), ndarray of shape (b,))
-        The witnesses and their weights, block by block.
-    n_rows : int
-        Number of witnesses.
-
-    Returns
-    -------
-    kernel : ndarray of shape (s, n_rows)
-        ``exp(-‖x_i - x_j‖² / 2h²)``, h² the median over the witnesses of the squared distance
-        to the sixth nearest candidate.
-    covered : ndarray of shape (n_rows,)
-        The largest kernel of a labelled row.
-    weight : ndarray of shape (n_rows,)
-        The witnesses' weights.
+    h² is the median over witnesses of the squared distance to the sixth nearest candidate.
+    Rows are dense or sparse; blocks are of witnesses and their weights.
     """
     distance = np.empty((candidates.shape[0], n_rows))
     nearest, local, weight = np.empty((3, n_rows))
@@ -147,17 +137,16 @@ def cover_kernel(
         nearest[rows] = euclidean_distances(block, labelled, squared=True).min(axis=1)
     width = np.median(local) or distance.mean() or 1.0  # copies have no width of their own
     distance *= -0.5 / width
-    return np.exp(distance, out=distance), np.exp(nearest * (-0.5 / width)), weight
+    return Cover(np.exp(distance, out=distance), np.exp(nearest * (-0.5 / width)), weight)
 
 
 def greedy_cover(
     kernel: np.ndarray, covered: np.ndarray, weight: np.ndarray, size: int
 ) -> np.ndarray:
-    """Candidates that add most coverage, one after the other (``size``,).
+    """Candidates that add most coverage, one after the other (``size``,); ties in their order.
 
-    A gain is computed again only where its last value is still the largest (lazy greedy,
-    Minoux 1978): the batch is that of computing all of them. Candidates of equal gain come in
-    their order.
+    A gain is computed again only if its last value is still the largest (lazy greedy, Minoux
+    1978), which gives the same batch as computing all of them.
     """
     rounding = _ROUNDING * weight.sum()
 

@@ -31,27 +31,26 @@ from ._select import select_diverse, select_power, select_top
 
 
 class FIActiveSampler(QueryStrategy):
-    """Query strategy that asks for the rows whose prediction hangs on the training set.
+    """Query strategy for rows whose predictions are sensitive to the training data.
 
-    FI^active of an unlabelled row tells how much the loss of its predicted label could change
-    if the training rows moved a little and the classifier were fitted again. The paper asks for
-    the rows that score highest; rows that score alike are then asked together, and a batch
-    holds near-duplicates. By default FI is set against the row's margin here, and the batch is
-    chosen among the best to cover the pool.
+    FI^active of an unlabelled row measures how much the loss of its predicted label could
+    change if the training rows changed a little and the classifier were fitted again. The paper
+    queries the rows that score highest, which are often near-duplicates. The default weighs FI
+    against the row's margin, and chooses the batch among the best to cover the pool.
 
     Parameters
     ----------
     estimator : estimator, default=None
         Classifier of a kind that `skfi.fi_util` takes; a clone of it is fitted on the
-        labelled rows. A `FrozenEstimator` around a trained one is used as it is: the rows
-        passed to `fit` are then those it was trained on. None is `LogisticRegression()`.
+        labelled rows. A `FrozenEstimator` around a trained one is used as it is, and the rows
+        passed to `fit` must be those it was trained on. None is `LogisticRegression()`.
     batch_size : int, default=1
-        Rows a query asks for.
+        Size of the batch.
     utility : {"flip_ratio", "fi", "fi_margin"}, default="flip_ratio"
         "fi" is the paper's FI^active. "fi_margin" multiplies it by one minus the difference of
-        the two largest probabilities, which leaves out rows that are far from every boundary.
-        "flip_ratio" is √FI of the log-odds of the two most probable classes over these
-        log-odds themselves: how near the row is to being decided the other way.
+        the two largest probabilities, so that rows far from every boundary score low.
+        "flip_ratio" is √FI of the log-odds of the two most probable classes divided by these
+        log-odds: how near the prediction is to changing.
     selection : {"cover", "diverse", "top", "power"}, default="cover"
         "cover" chooses the rows of the shortlist that are near most of the pool's uncertain
         rows and far from labelled ones, see Notes. "diverse" is k-means++ on vectors whose
@@ -59,30 +58,28 @@ class FIActiveSampler(QueryStrategy):
         the flip ratio, of the loss's gradient, as in BADGE, where it has the closed form).
         "top" takes the highest scores (the paper). "power" draws in proportion to the scores.
     shortlist : int, default=5
-        "cover" and "diverse" choose among this many times as many rows as are asked for, those
-        with the highest scores; None is the whole pool.
+        "cover" and "diverse" choose among the `shortlist` × `batch_size` highest scores; None
+        is the whole pool.
     aggregate : {"median", "trimmed_mean", "mean", "lower_quartile", "row_trimmed_mean"} or \
             callable, default="median"
         From FI through each training row to one number, see `skfi.fi_active`. The paper's is
         "trimmed_mean".
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="log_loss"
-        Loss of the predicted label that is looked at; the flip ratio looks at the log-odds
-        instead.
+        Loss of the predicted label; the flip ratio uses the log-odds instead.
     metric : {"euclidean", "mahalanobis"}, default="euclidean"
         Coordinates of the pseudo-inverse, as in `skfi.fi_util`.
     curvature, damping, params, perturbation, dtype : \
             default="auto", "auto", "last_layer", "features", None
-        What stands for the Hessian, and how a network is differentiated, as in
+        Approximation of the Hessian, and how a network is differentiated, as in
         `skfi.fi_pairwise`.
-    approximation : {None, "kfsvd"}, default=None
-        For networks, as in `skfi.fi_pairwise`.
-    n_components : int, default=None
-        Rank; without `approximation` it says nothing.
+    approximation, n_components : default=None
+        For networks, as in `skfi.fi_pairwise`. `n_components` is ignored without
+        `approximation`.
     subsample : float, default=None
-        The paper's second approximation: score a random share of the pool, and let a random
-        forest that is trained on their ranks predict those of all rows. Only with
-        ``selection="top"`` or "power". Exact scores rarely cost more than the forest.
+        The paper's second approximation: score a random share of the pool, and predict the
+        ranks of all rows by a random forest. Not with ``selection="diverse"``. Exact scores
+        rarely cost more than the forest.
     random_state : int, RandomState instance or None, default=None
         Draws, the sub-sample and its forest, and the order of ties.
 
@@ -93,12 +90,6 @@ class FIActiveSampler(QueryStrategy):
     influence_details_ : InfluenceDetails
         Curvature and damping that were used, the number of parameters, and the norm of the
         objective's gradient.
-    classes_ : ndarray of shape (K,)
-        Class labels.
-    n_features_in_ : int
-        Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where `X` has string column names.
 
     See Also
     --------
@@ -242,7 +233,7 @@ class FIActiveSampler(QueryStrategy):
         return pair_fitted(model, (X, y, None), self._measure())
 
     def __getstate__(self):
-        # What is summed up holds functions; it is summed up again after loading.
+        # A pairing holds functions, and is computed again after loading.
         state = dict(super().__getstate__())
         state.pop("_pairing", None)
         return state
@@ -257,23 +248,19 @@ class FIActiveSampler(QueryStrategy):
         return self._pairing
 
     def _score(self, X_pool) -> np.ndarray:
-        if self.subsample is None:
-            return self._exact(X_pool)
-        return self._ranks(X_pool, check_random_state(self.random_state))
-
-    def _exact(self, X_pool) -> np.ndarray:
         pairing = self._paired()
-        aggregate = resolve_aggregate(self.aggregate)
-        return score_pool(pairing, X_pool, pairing.active(aggregate, self.utility))
-
-    def _ranks(self, X_pool, rng: np.random.RandomState) -> np.ndarray:
-        """Algorithm 4: predicted ranks of all rows, from those of a random share."""
+        score = pairing.active(resolve_aggregate(self.aggregate), self.utility)
+        if self.subsample is None:
+            return score_pool(pairing, X_pool, score)
+        # Algorithm 4: predicted ranks of all rows, from those of a random share.
+        rng = check_random_state(self.random_state)
         drawn = np.flatnonzero(rng.uniform(size=_num_samples(X_pool)) < self.subsample)
         if len(drawn) < 2:
             drawn = rng.permutation(_num_samples(X_pool))[:2]
         rows = _safe_indexing(X_pool, drawn)
         forest = RandomForestRegressor(random_state=rng)
-        forest.fit(representation(self.estimator_, rows), rankdata(self._exact(rows)))
+        ranks = rankdata(score_pool(pairing, rows, score))
+        forest.fit(representation(self.estimator_, rows), ranks)
         return predict_pool(forest, self.estimator_, X_pool)
 
     def _select(
@@ -283,23 +270,17 @@ class FIActiveSampler(QueryStrategy):
             return select_power(scores, size, rng)
         if self.selection == "top":
             return select_top(scores, size, rng)
-        longest = len(scores) if self.shortlist is None else self.shortlist * size
-        if self.selection == "cover":
-            best = select_top(scores, longest, rng)
-            space = CoverSpace(self.estimator_, self._paired())
-            return best[select_cover(space, X_pool, self._X_labelled, best, size, rng)]
-        if self.shortlist is None:
-            return self._spread(X_pool, scores, size, rng)
-        best = select_top(scores, longest, rng)
-        rows = _safe_indexing(X_pool, best)
-        return best[self._spread(rows, scores[best], size, rng)]
-
-    def _spread(
-        self, rows, scores: np.ndarray, size: int, rng: np.random.RandomState
-    ) -> np.ndarray:
-        """k-means++ on vectors whose squared lengths are the scores."""
         pairing = self._paired()
-        features = stacked_features(pairing, rows)
+        if self.selection == "diverse" and self.shortlist is None:
+            best = np.arange(len(scores))
+        else:
+            longest = len(scores) if self.shortlist is None else self.shortlist * size
+            best = select_top(scores, longest, rng)
+        if self.selection == "cover":
+            space = CoverSpace(self.estimator_, pairing)
+            return best[select_cover(space, X_pool, self._X_labelled, best, size, rng)]
+        # k-means++ on vectors whose squared lengths are the scores
+        features = stacked_features(pairing, _safe_indexing(X_pool, best))
         vectors = pairing.vectors(features, self.aggregate, self.utility)
         with one_blas_thread():  # many small products
-            return select_diverse(*in_length(vectors, scores), size, rng)
+            return best[select_diverse(*in_length(vectors, scores[best]), size, rng)]

@@ -458,6 +458,13 @@ def test_pickles(name):
 
 
 @pytest.mark.filterwarnings(f"ignore:{ONE_CLASS}:UserWarning", "ignore:.*array_api.*")
-@parametrize_with_checks([make() for make in STRATEGIES.values()])
+@parametrize_with_checks(
+    [make() for make in STRATEGIES.values()],
+    expected_failed_checks=lambda strategy: (
+        {"check_methods_subset_invariance": "BADGE's scores depend on the other rows"}
+        if hasattr(strategy, "query_strategy")
+        else {}
+    ),
+)
 def test_sklearn(estimator, check):
     check(estimator)

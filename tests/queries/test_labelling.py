@@ -87,19 +87,19 @@ def test_no_test_rows():
 @pytest.mark.parametrize("stop_after", [0, 5, 9, 11, 14, 20])
 @pytest.mark.parametrize("single", [False, True])
 def test_no_answer_is_lost_or_asked_for_again(tmp_path, stop_after, single):
-    def told(oracle):
+    def form(oracle):
         return oracle.one_by_one if single else oracle
 
     whole = run_oracle(Labels())
     first, second = Labels(stop_after=stop_after), Labels()
     with pytest.raises(KeyboardInterrupt):
-        run_oracle(told(first), checkpoint=tmp_path)
+        run_oracle(form(first), checkpoint=tmp_path)
     assert len(first.asked) == stop_after or not single
     if first.asked:
         kept = json.loads((tmp_path / "answers.json").read_text())
         assert kept["rows"] == first.asked
         assert kept["labels"] == TEXT[first.asked].tolist()
-    assert_same(run_oracle(told(second), checkpoint=tmp_path), whole)
+    assert_same(run_oracle(form(second), checkpoint=tmp_path), whole)
     assert sorted(first.asked + second.asked) == sorted(whole.answers)
 
 
@@ -153,10 +153,10 @@ def test_one_class_so_far():
     np.testing.assert_array_equal(curve.indices["Margin"], curve.indices["Chance"])
     assert (curve.indices["Margin"][0, :4] != curve.indices["Margin"][1, :4]).any()
     assert (curve.fit_seconds["Margin"] == 0).all()
-    met = curve.indices["Margin"][0, :4]
-    y[met[0]] = "yes"
+    first = curve.indices["Margin"][0, :4]
+    y[first[0]] = "yes"
     curve = run_oracle(Labels(y), y=known, n_rounds=2, n_repeats=1)
-    np.testing.assert_array_equal(curve.indices["Margin"][0, :4], met)
+    np.testing.assert_array_equal(curve.indices["Margin"][0, :4], first)
     assert np.isnan(curve.scores["Margin"]).tolist() == [[True, False, False]]
     assert (curve.indices["Margin"][0, 4:] != curve.indices["Chance"][0, 4:]).any()
 

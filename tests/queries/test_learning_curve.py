@@ -22,15 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from skfi.queries import Margin, QueryStrategy
 from skfi.queries._labelling import make_seed, seeded
 from tests.conftest import ROOT
-from tests.learning_curves import (
-    Chance,
-    Labels,
-    Sure,
-    X,
-    Y,
-    assert_same,
-    run,
-)
+from tests.learning_curves import Chance, Labels, Sure, X, Y, assert_same, run
 
 
 @pytest.fixture(autouse=True)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import pickle
-import warnings
+import sys
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skfi import FIActiveSampler, fi_active, fi_pairwise
-from skfi.queries import QueryStrategy
-from tests.conftest import make_split
+from tests.conftest import ROOT, make_split
 
 PAPER = dict(
     utility="fi",
@@ -42,17 +37,22 @@ def data():
     return X, y, V
 
 
-@parametrize_with_checks(
-    [
-        FIActiveSampler(),
-        FIActiveSampler(utility="flip_ratio", random_state=0),
-        FIActiveSampler(**PAPER),
-    ]
-)
-@pytest.mark.filterwarnings("ignore:All labels are of one class:UserWarning")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_sklearn(estimator, check):
-    check(estimator)
+def test_a_query_reaches_the_pairs_in_ten_calls(data):
+    """Of the package's own functions, counted where FI of the pairs is aggregated."""
+    X, y, pool = data
+    depths = []
+
+    def mean(influence):
+        frame, depth = sys._getframe(1), 0
+        while frame is not None:
+            depth += frame.f_code.co_filename.startswith(str(ROOT / "skfi"))
+            frame = frame.f_back
+        depths.append(depth)
+        return influence.mean(axis=1)
+
+    sampler = FIActiveSampler(aggregate=mean, batch_size=3, random_state=0).fit(X, y)
+    sampler.query(pool)
+    assert 2 <= max(depths) <= 10
 
 
 def test_algorithm_2(data):
@@ -167,24 +167,6 @@ def test_power_draws_by_score(data):
     assert np.corrcoef(times, expected)[0, 1] > 0.8  # 0 for uniform draws
 
 
-def test_a_frozen_model_is_used_as_it_is(data):
-    X, y, pool = data
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    before = pipeline[-1].coef_.copy()
-    sampler = FIActiveSampler(FrozenEstimator(pipeline), random_state=0).fit(X, y)
-    own = FIActiveSampler(clone(pipeline), random_state=0).fit(X, y)
-    np.testing.assert_allclose(sampler.score_samples(pool), own.score_samples(pool))
-    np.testing.assert_array_equal(pipeline[-1].coef_, before)
-    assert sampler.estimator_.estimator is pipeline
-
-
-def test_a_pickle_asks_for_the_same_rows(data):
-    X, y, pool = data
-    sampler = FIActiveSampler(batch_size=6, random_state=0).fit(X, y)
-    again = pickle.loads(pickle.dumps(sampler))
-    np.testing.assert_array_equal(again.query(pool), sampler.query(pool))
-
-
 @pytest.mark.filterwarnings("error")
 def test_a_loaded_sampler_gives_no_warning_again(data):
     X, y, pool = data
@@ -218,16 +200,6 @@ def test_sparse_formats_without_slices(data, form):
     with config_context(working_memory=0.01):
         found = fi_active(sampler.estimator_, X, y, sparse_pool)
     np.testing.assert_allclose(found, fi_active(sampler.estimator_, X, y, pool), rtol=1e-9)
-
-
-def test_sparse_text_like_pools():
-    rng = np.random.default_rng(0)
-    dense_rows = np.where(rng.random((300, 40)) < 0.1, rng.random((300, 40)), 0.0)
-    X = sparse.csr_array(dense_rows)
-    y = rng.integers(0, 3, 80)
-    sampler = FIActiveSampler(batch_size=15, random_state=0).fit(X[:80], y)
-    dense = FIActiveSampler(batch_size=15, random_state=0).fit(X[:80].toarray(), y)
-    np.testing.assert_array_equal(sampler.query(X[80:]), dense.query(X[80:].toarray()))
 
 
 def test_it_helps_on_digits():
@@ -270,11 +242,7 @@ def test_it_helps_on_digits():
         (dict(damping=-1.0), ValueError, "damping=-1.0"),
         (dict(approximation="kfsvd", n_components=2), ValueError, "is for networks"),
         (dict(approximation="kfsvd"), ValueError, "n_components=None"),
-        (
-            dict(estimator=RandomForestClassifier()),
-            TypeError,
-            "Query by .* train RandomForest",
-        ),
+        (dict(estimator=RandomForestClassifier()), TypeError, "Query by .* train RandomFor"),
         (dict(estimator=SVC()), TypeError, "SVC"),
     ],
 )
@@ -291,40 +259,14 @@ def test_refusals_leave_nothing_behind(data, settings, error, message):
 def test_pools_that_are_refused(data):
     X, y, pool = data
     sampler = FIActiveSampler().fit(X, y)
-    holes = pool.copy()
-    holes[3, 1] = np.nan
-    with pytest.raises(ValueError, match="X_pool contains NaN"):
-        sampler.query(holes)
-    with pytest.raises(ValueError, match="X_pool has no rows"):
-        sampler.query(pool[:0])
-    with pytest.raises(ValueError, match="X_pool must have the columns"):
-        sampler.query(pool[:, :4])
     with pytest.raises(TypeError, match="X_pool must be the rows of a pool, got list_iter"):
         sampler.query(iter([pool]))
     with pytest.raises(TypeError, match="X_pool must be the rows of a pool, got NoneType"):
         sampler.score_samples(None)
     with pytest.raises(ValueError, match="1D array"):
         sampler.query(pool[0])
-    with pytest.warns(UserWarning, match="all of them are returned"):
-        assert len(sampler.query(pool, 1000)) == len(pool)
-    assert isinstance(sampler, QueryStrategy)
 
 
 def test_the_settings_of_the_paper_are_in_the_docstring():
-    doc = FIActiveSampler.__doc__
-    named = " ".join(doc.split())
-    for key, value in PAPER.items():
-        assert f'{key}="{value}"' in named
-
-
-def test_one_class_draws_at_random(data):
-    X, _, pool = data
-    sampler = FIActiveSampler(batch_size=4, random_state=0)
-    with pytest.warns(UserWarning, match="All labels are of one class"):
-        sampler.fit(X[:3], [1, 1, 1])
-    asked = sampler.query(pool)
-    assert len(set(asked)) == 4
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        other = clone(sampler).set_params(random_state=1).fit(X[:3], [1, 1, 1]).query(pool)
-    assert set(asked) != set(other)
+    doc = " ".join(FIActiveSampler.__doc__.split())
+    assert all(f'{key}="{value}"' in doc for key, value in PAPER.items())
