@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import make_classification
 
 import skfi
-from skfi import FITrimmer, fi_signed, fi_util
+from skfi import FIActiveSampler, FITrimmer, fi_signed, fi_util
 
 _PACKAGE = str(Path(skfi.__file__).parent)
 
@@ -45,3 +45,9 @@ def test_ten_functions_from_fit_to_the_sum_over_a_block(n_classes):
     rows = trimmer.estimator_.fit(X[:60], y[:60]), X[:60], y[:60], X[60:], y[60:]
     assert frames_above(lambda: fi_util(*rows), *block) <= 4
     assert frames_above(lambda: fi_signed(*rows), *block) <= 5
+
+
+def test_ten_functions_from_a_query_to_the_pairs():
+    X, y = make_classification(90, random_state=0)
+    sampler = FIActiveSampler(batch_size=3, random_state=0).fit(X[:60], y[:60])
+    assert frames_above(lambda: sampler.query(X[60:]), "linear/_active.py", "pairs") <= 10

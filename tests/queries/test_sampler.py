@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from itertools import product
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.multiclass import OneVsOneClassifier
 from sklearn.svm import SVC
 
 from skfi import FIActiveSampler, fi_active, fi_pairwise
-from tests.conftest import ROOT, make_split
+from tests.conftest import make_split
 
 PAPER = dict(
     utility="fi",
@@ -35,24 +34,6 @@ EXACT = dict(tol=1e-12, max_iter=10_000)
 def data():
     X, y, V, _, _ = make_split(3, n=60, n_val=90)
     return X, y, V
-
-
-def test_a_query_reaches_the_pairs_in_ten_calls(data):
-    """Of the package's own functions, counted where FI of the pairs is aggregated."""
-    X, y, pool = data
-    depths = []
-
-    def mean(influence):
-        frame, depth = sys._getframe(1), 0
-        while frame is not None:
-            depth += frame.f_code.co_filename.startswith(str(ROOT / "skfi"))
-            frame = frame.f_back
-        depths.append(depth)
-        return influence.mean(axis=1)
-
-    sampler = FIActiveSampler(aggregate=mean, batch_size=3, random_state=0).fit(X, y)
-    sampler.query(pool)
-    assert 2 <= max(depths) <= 10
 
 
 def test_algorithm_2(data):
