@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
 from .._utils._checks import check_in_memory, check_weight, encode_labels, predicted_labels
 from .._utils._in_place import own_rows
+from .._utils._progress import progress_bar
 from .._utils._warning_scopes import ignored
 from .._utils._workers import workers
 from ..bridge._refusals import check_classifier
@@ -265,23 +266,21 @@ def _estimate(
     total, drawn, change = np.zeros(len(game.y)), 0, np.inf
     # Means after each batch, as far back as the window reaches.
     past: deque[np.ndarray] = deque(maxlen=-(-_WINDOW // batch_size) + 1)
-    bar = _progress_bar(max_permutations, verbose)
-    try:
-        with workers(n_jobs) as run:
-            while drawn < max_permutations and change >= tolerance:
-                batch = seeds.spawn(min(batch_size, max_permutations - drawn))
-                jobs = [(game, seed, empty, full, truncation) for seed in batch]
-                for added in run(_run, jobs):
-                    total += added
-                drawn += len(batch)
-                past.append(total / drawn)
-                if len(past) == past.maxlen:
-                    change = _relative_change(past[0], past[-1])
-                if bar is not None:
-                    bar.update(len(batch))
-    finally:
-        if bar is not None:
-            bar.close()
+    with (
+        progress_bar(max_permutations, "TMC-Shapley", verbose > 0, " permutations") as report,
+        workers(n_jobs) as run,
+    ):
+        while drawn < max_permutations and change >= tolerance:
+            batch = seeds.spawn(min(batch_size, max_permutations - drawn))
+            jobs = [(game, seed, empty, full, truncation) for seed in batch]
+            for added in run(_run, jobs):
+                total += added
+            drawn += len(batch)
+            past.append(total / drawn)
+            if len(past) == past.maxlen:
+                change = _relative_change(past[0], past[-1])
+            if report is not None:
+                report(drawn)
     if 0 < tolerance <= change:
         if np.isfinite(change):
             state = f"still change by {100 * change:.2g} % over {_WINDOW} of them"
@@ -299,16 +298,6 @@ def _estimate(
 def _relative_change(before: np.ndarray, after: np.ndarray) -> float:
     size = np.abs(after).sum()
     return float(np.abs(after - before).sum() / size) if size > 0 else 0.0
-
-
-def _progress_bar(total: int, verbose: int):
-    if verbose <= 0:
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm(total=total, desc="TMC-Shapley", unit="permutation")
 
 
 def _check_options(truncation, tolerance, max_permutations, batch_size) -> None:

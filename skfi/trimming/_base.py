@@ -282,7 +282,7 @@ class BaseTrimmer(
             data = task.X, task.y, task.codes, params
             return cached(plan, *data, present, before, n_jobs=n_jobs)
 
-        with progress_bar(mass, type(self).__name__, verbose and self.step) as told:
+        with progress_bar(mass, type(self).__name__, verbose and self.step) as report:
             return removal_path(
                 score,
                 task.weight,
@@ -291,7 +291,7 @@ class BaseTrimmer(
                 mass,
                 step_mass(self.step, task.weight),
                 self.min_class_size,
-                told,
+                report,
             )
 
     def _routed(self, task: Task, weight: np.ndarray):

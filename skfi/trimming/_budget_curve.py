@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -30,10 +31,10 @@ def accuracy_curve(
     path = trimmer._walk(task, longest)
     scores = np.full(len(budgets), np.nan)
     times = np.zeros((2, len(budgets)))
-    with progress_bar(refits, "refits", 0) as told:
+    with progress_bar(refits, "refits", 0) as report:
         for k, mass in enumerate(masses):
-            if told is not None:
-                told(refits * k / len(budgets))
+            if report is not None:
+                report(refits * k / len(budgets))
             if not mass <= path.reach * (1 + 1e-12) + 1e-12:
                 continue
             started = perf_counter()
@@ -65,6 +66,20 @@ def work_of(trimmer: FITrimmerCV, task: Task, masses: list[float]) -> tuple[floa
     if crossed and isinstance(trimmer.validation, Integral):
         n_fits = int(trimmer.validation)
     return longest, len(masses) * step / n_fits
+
+
+def warn_of_gaps(scores: np.ndarray, budgets: list, curves: list) -> None:
+    """Warn of budgets that some fold could not try."""
+    lost = [b for b, row in zip(budgets, scores, strict=True) if np.isnan(row).any()]
+    if not lost or np.isnan(scores).all():
+        return
+    stops = [curve[2].stop for curve in curves if curve[2].stop]
+    why = stops[0] if stops else "The fold has no more rows than that, or scoring gave NaN."
+    warnings.warn(
+        f"Budgets {lost} could not be tried in every fold and are left out. {why}",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def as_results(budgets: list, scores: np.ndarray, curves: list) -> dict:

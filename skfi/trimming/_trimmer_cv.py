@@ -32,7 +32,7 @@ from .._utils._repeated import one_of_each
 from ..bridge._routing import unwrapped
 from ..influence._validation import checked_splits, fixed_splits, hold_out, shown_splitter
 from ._base import BaseTrimmer, Task
-from ._budget_curve import accuracy_curve, as_results, masses_of, work_of
+from ._budget_curve import accuracy_curve, as_results, masses_of, warn_of_gaps, work_of
 from ._path import RemovalPath
 
 _TIE = 1e-10  # mean scores this close are equal: sums of the same numbers in other orders
@@ -224,8 +224,7 @@ class FITrimmerCV(BaseTrimmer):
         y : array-like of shape (n,)
             Labels.
         sample_weight : array-like of shape (n,), default=None
-            Row weights; a weight of w counts as w copies, in training, scoring and
-            budgets. The wrapped classifier must take them.
+            Row weights, see `FITrimmer.fit`.
         X_val : array-like of shape (n_val, n_features), default=None
             Rows to score and choose by, in place of rows of `X`. See `cv`.
         y_val : array-like of shape (n_val,), default=None
@@ -233,9 +232,7 @@ class FITrimmerCV(BaseTrimmer):
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights, in the validation loss and in the scoring.
         **params : dict
-            Passed on to the wrapped classifier's fit, and `groups` to the splitters and to
-            a score that takes them; with metadata routing on, to whichever requests them.
-            See `FITrimmer.fit` for which of them are cut with the rows of `X`.
+            Further parameters of the fit, see `FITrimmer.fit`; `groups` reaches `cv` as well.
 
         Returns
         -------
@@ -247,18 +244,14 @@ class FITrimmerCV(BaseTrimmer):
         TypeError
             skfi cannot compute influence for the classifier that scores.
         ValueError
-            Budgets that make no sense, settings of `cv` and `refit` that contradict each
-            other, a fold that trains on one class only, or data the classifier or the score
-            refuse.
+            Budgets, or settings of `cv` and `refit`, that contradict each other, a fold that
+            trains on one class only, or data that the classifier or the score refuses.
 
         Warns
         -----
         UserWarning
             The same rows score and choose, a fold cannot drop as many rows as a budget
-            asks for, `step` is larger than every budget or less than a row's weight, more
-            than half of a class was dropped, or its last rows were kept although the budget
-            reached them, `groups` was passed, and `cv` or `validation` is a number, or
-            `X_val` holds the rows of `X`.
+            asks for, `step` is larger than every budget, or a case of `FITrimmer.fit`.
         """
         run = self._with_lists()
         if not isinstance(run.random_state, Integral):
@@ -271,7 +264,7 @@ class FITrimmerCV(BaseTrimmer):
         with one_of_each():
             curves = run._curves(folds, budgets, scorer)
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
-        self._warn_of_gaps(scores, budgets, curves)
+        warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
         fold = task if self.refit else folds[0][0]
         with one_of_each():
@@ -312,17 +305,19 @@ class FITrimmerCV(BaseTrimmer):
             for k, (fold, test) in enumerate(folds, start=1)
         ]
         title = f"{type(self).__name__}, folds"
-        with progress_bar(sum(work), title, self.verbose, unit=None) as told:
+        with progress_bar(sum(work), title, self.verbose, unit=None) as report:
             if effective_n_jobs(self.n_jobs) == 1:
-                with parts_of(told):
+                with parts_of(report):
                     return [accuracy_curve(*job) for job in jobs]
             # Not every backend can hand out results one by one.
-            parallel = Parallel(self.n_jobs, return_as="list" if told is None else "generator")
+            parallel = Parallel(
+                self.n_jobs, return_as="list" if report is None else "generator"
+            )
             curves = []
             for curve in parallel(delayed(accuracy_curve)(*job) for job in jobs):
                 curves.append(curve)
-                if told is not None:
-                    told(sum(work[: len(curves)]))
+                if report is not None:
+                    report(sum(work[: len(curves)]))
         return curves
 
     def _candidates(self, task: Task) -> list:
@@ -351,19 +346,6 @@ class FITrimmerCV(BaseTrimmer):
                 stacklevel=3,
             )
         return budgets
-
-    @staticmethod
-    def _warn_of_gaps(scores: np.ndarray, budgets: list, curves: list) -> None:
-        lost = [b for b, row in zip(budgets, scores, strict=True) if np.isnan(row).any()]
-        if not lost or np.isnan(scores).all():
-            return
-        stops = [curve[2].stop for curve in curves if curve[2].stop]
-        why = stops[0] if stops else "The fold has no more rows than that, or scoring gave NaN."
-        warnings.warn(
-            f"Budgets {lost} could not be tried in every fold and are left out. {why}",
-            UserWarning,
-            stacklevel=3,
-        )
 
     def _folds(self, task: Task):
         """Pairs of a task to walk and rows to judge by; the scorer."""
