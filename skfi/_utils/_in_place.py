@@ -41,7 +41,7 @@ def _writes(estimator) -> bool:
     return hasattr(type(estimator), "transform")  # somebody else's: nothing is known of it
 
 
-def own_rows(estimator, X):
+def own_rows(estimator: Any, X: Any) -> Any:
     """X, or a copy of it where the estimator may write into it."""
     return _copied(X) if may_write(estimator) else X
 

@@ -69,14 +69,14 @@ class Bridge:
     @classmethod
     def linear(
         cls,
-        coef,
-        intercept=None,
+        coef: Any,
+        intercept: Any = None,
         *,
-        classes,
-        l2=0.0,
-        l1=0.0,
-        l2_intercept=0.0,
-        l1_intercept=0.0,
+        classes: Any,
+        l2: Any = 0.0,
+        l1: Any = 0.0,
+        l2_intercept: Any = 0.0,
+        l1_intercept: Any = 0.0,
         l2_per_row: bool = False,
         one_vs_rest: bool = False,
         label_smoothing: float = 0.0,
@@ -149,7 +149,7 @@ class Bridge:
                 "overflow. Scale the features."
             )
 
-        def spread(name: str, value, value_intercept) -> np.ndarray:
+        def spread(name: str, value: Any, value_intercept: Any) -> np.ndarray:
             full = np.empty_like(beta)
             full[:, : coef.shape[1]] = _penalty(name, value, coef.shape)
             if fit_intercept:
@@ -180,7 +180,7 @@ class Bridge:
 
         return cls(make_model, classes, loss_weight)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Send rows through the steps before the model.
 
         Parameters
@@ -198,7 +198,7 @@ class Bridge:
         return X
 
 
-def _penalty(name: str, value, shape: tuple[int, int]) -> np.ndarray:
+def _penalty(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     """A penalty that spreads over coefficients of this shape: a number, one a row, or all."""
     value = np.asarray(value, dtype=np.float64)
     if value.ndim < 2:
@@ -392,18 +392,7 @@ def innermost(estimator: BaseEstimator) -> BaseEstimator:
 
 
 def has_steps(estimator: BaseEstimator) -> bool:
-    """Whether rows go through steps of a Pipeline before they reach the classifier.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Classifier, fitted or not.
-
-    Returns
-    -------
-    bool
-        Whether some step is neither the last nor "passthrough".
-    """
+    """Whether a Pipeline's step before the classifier, fitted or not, changes rows."""
     for layer in _layers(estimator):
         if isinstance(layer, FrozenEstimator):
             return has_steps(layer.estimator)
@@ -415,20 +404,10 @@ def has_steps(estimator: BaseEstimator) -> bool:
 
 
 def require_bridge(estimator: BaseEstimator, user: User) -> None:
-    """Refuse a classifier without a bridge before time is spent on fitting it.
+    """Refuse a classifier that skfi cannot read before time is spent on fitting it.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Classifier, fitted or not.
-    user : {"scores", "trimmer", "query", "embedding"}
-        Whom to advise.
-
-    Raises
-    ------
-    TypeError
-        skfi cannot compute influence for it, or it preprocesses inside a one-versus-rest or
-        one-versus-one classifier, or resamples its rows in `fit`.
+    One that preprocesses inside a one-versus-rest or one-versus-one classifier, or resamples
+    its rows in `fit`, is refused, too.
     """
     joined = None
     for layer in _layers(estimator):
@@ -467,17 +446,17 @@ def _pipeline(estimator: Pipeline) -> Bridge | NetworkBridge:
 class _Unchanged(BaseEstimator):
     """A last step that is fitted and changes nothing."""
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Any:
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         return X
 
 
-def transform_before_last(pipeline: Pipeline, X):
+def transform_before_last(pipeline: Pipeline, X: Any) -> Any:
     """Rows as the last step of a fitted Pipeline sees them; X itself stays as it is.
 
     A slice alone would not do: it is fitted if its last step is, and scikit-learn 1.7 takes

@@ -7,6 +7,7 @@ Every way scikit-learn states the same objective is brought to one form,
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import (
@@ -20,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import Bridge, bridge
 
 
-def read_penalty(estimator) -> tuple[np.ndarray, np.ndarray]:
+def read_penalty(estimator: Any) -> tuple[np.ndarray, np.ndarray]:
     """(C, l1_ratio) of a fitted logistic regression, whatever the version calls them.
 
     Until scikit-learn 1.7 `penalty` says which penalty is meant; from 1.8 on it reads
@@ -84,7 +85,9 @@ def _is_one_vs_rest(estimator: LogisticRegression) -> bool:
 class _ClassWeight:
     """``class_weight`` as scikit-learn's solvers apply it; a class, so that it pickles."""
 
-    def __init__(self, class_weight, classes: np.ndarray, weighted: bool, mode: str):
+    def __init__(
+        self, class_weight: Any, classes: np.ndarray, weighted: bool, mode: str
+    ) -> None:
         self.class_weight = class_weight
         self.classes = classes
         self.weighted = weighted  # does "balanced" count sample weights?
@@ -145,7 +148,7 @@ def balanced(fitted: Bridge, mass: np.ndarray) -> Bridge:
     )
 
 
-def _loss_weight(estimator, *, weighted: bool, mode: str):
+def _loss_weight(estimator: Any, *, weighted: bool, mode: str) -> dict[str, Any]:
     if estimator.class_weight is None:
         return {}
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
@@ -21,6 +21,7 @@ from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 
 if TYPE_CHECKING:
+    from ..linear._softmax import SoftmaxLinear
     from ..network._network import Network
 
 _ACTIVATIONS = {
@@ -45,10 +46,10 @@ def _batch(estimator: MLPClassifier, n_rows: int) -> int:
 class _Reader:
     """A fitted MLPClassifier, read with and without torch."""
 
-    def __init__(self, estimator: MLPClassifier):
+    def __init__(self, estimator: MLPClassifier) -> None:
         self.estimator = estimator
 
-    def prepare(self, X) -> np.ndarray:
+    def prepare(self, X: Any) -> np.ndarray:
         X = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X")
         width = self.estimator.coefs_[0].shape[0]
         if X.shape[1] != width:
@@ -58,7 +59,7 @@ class _Reader:
             )
         return X
 
-    def features(self, X) -> np.ndarray:
+    def features(self, X: Any) -> np.ndarray:
         """What goes into the last layer (n, width)."""
         activation = _ACTIVATIONS[self.estimator.activation]
         layers = list(zip(self.estimator.coefs_, self.estimator.intercepts_, strict=True))
@@ -71,7 +72,7 @@ class _Reader:
             out[rows] = a.toarray() if hasattr(a, "toarray") else a
         return out
 
-    def last_layer(self, choices: Choices, X) -> Bridge:
+    def last_layer(self, choices: Choices, X: Any) -> Bridge:
         estimator = self.estimator
         linear = Bridge.linear(
             estimator.coefs_[-1].T,
@@ -81,7 +82,7 @@ class _Reader:
         )
         make_model = linear.make_model
 
-        def in_sums(n_rows: int):
+        def in_sums(n_rows: int) -> SoftmaxLinear:
             # α is stated against the sum over a batch.
             model = make_model(n_rows)
             share = n_rows / _batch(estimator, n_rows)
@@ -89,7 +90,7 @@ class _Reader:
 
         return replace(linear, make_model=in_sums, steps=(self.features,))
 
-    def network(self, choices: Choices, X, n_rows: int) -> Network:
+    def network(self, choices: Choices, X: Any, n_rows: int) -> Network:
         require("torch", "Reading more than the last layer of an MLPClassifier")
         import torch
         from torch.nn.utils import skip_init

@@ -43,11 +43,11 @@ def of_other_rows() -> AbstractContextManager[None]:
 class NoLastLayer(ValueError):
     """The module's scores are not those of a linear layer at its end; the caller advises."""
 
-    def __init__(self, reason: str, advice: str):
+    def __init__(self, reason: str, advice: str) -> None:
         super().__init__(f"{reason} {advice}")
         self.reason, self.advice = reason, advice
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.advice)
 
 
@@ -70,6 +70,12 @@ def advising(advice: str) -> Iterator[None]:
         yield
     except NoLastLayer as error:
         raise NoLastLayer(error.reason, advice) from error
+
+
+def _is(kind: type, value: Any, least: int) -> bool:
+    """Whether a finite number of a kind, which a bool is not, is at least so large."""
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    return number and least <= value < np.inf
 
 
 @dataclass(frozen=True)
@@ -115,20 +121,14 @@ class Choices:
         self._check_params()
 
     def _check_rank(self) -> None:
-        rank: Any = self.n_components
-        whole = isinstance(rank, Integral) and not isinstance(rank, bool)
-        if not whole or rank < 1:
+        if not _is(Integral, self.n_components, 1):
             raise ValueError(
-                f"n_components={rank!r} must be an integer of at least 1: the rank to which "
-                f"approximation={self.approximation!r} cuts each row's mixed derivative."
+                f"n_components={self.n_components!r} must be an integer of at least 1: the "
+                f"rank to which approximation={self.approximation!r} cuts mixed derivatives."
             )
 
     def _check_damping(self) -> None:
-        if self.damping == "auto":
-            return
-        value: Any = self.damping
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not number or not 0 <= float(value) < np.inf:
+        if self.damping != "auto" and not _is(Real, self.damping, 0):
             raise ValueError(
                 f'damping={self.damping!r} must be a finite number of at least 0, or "auto".'
             )
@@ -218,16 +218,16 @@ class NetworkBridge:
     steps: tuple[Callable[[Any], Any], ...] = field(default=())
     penalty_known: bool = True
 
-    def last_layer(self, choices: Choices, X) -> Bridge:
+    def last_layer(self, choices: Choices, X: Any) -> Bridge:
         """The softmax-linear model on the last layer's input; X as it comes."""
         linear = self.make_last_layer(choices, self._sample(X))
         return replace(linear, classes=self.classes, steps=(self.transform, *linear.steps))
 
-    def network(self, choices: Choices, X) -> Network:
+    def network(self, choices: Choices, X: Any) -> Network:
         """The torch module to differentiate; X as it comes."""
         return self.make_network(choices, self._sample(X), _num_samples(X))
 
-    def check_weight(self, sample_weight) -> None:
+    def check_weight(self, sample_weight: Any) -> None:
         """Refuse weights that the fit cannot have seen."""
         if sample_weight is not None and not self.weighted:
             raise ValueError(
@@ -235,19 +235,19 @@ class NetworkBridge:
                 "without. Leave the weights out."
             )
 
-    def _sample(self, X):
+    def _sample(self, X: Any) -> Any:
         if isinstance(X, Mapping | tuple):  # inputs in parts, as skorch takes them
             return self.transform(X)
         return self.transform(_safe_indexing(X, np.arange(min(_SAMPLE, _num_samples(X)))))
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Send X through the steps before the network, and into an array it takes."""
         for step in self.steps:
             X = step(X)
         return self.prepare(X)
 
 
-def linear_part(estimator, X) -> Bridge:
+def linear_part(estimator: Any, X: Any) -> Bridge:
     """The linear model and the steps before it; some rows of X find a network's last layer."""
     with of_other_rows(), advising(QUERY_OTHERWISE):
         fitted = bridge(estimator)

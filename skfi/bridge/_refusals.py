@@ -6,7 +6,7 @@ only to say no to them would slow down ``import skfi``.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from sklearn.utils import get_tags
 
@@ -87,20 +87,10 @@ _REASONS = {
 }
 
 
-def check_classifier(value, name: str) -> None:
+def check_classifier(value: Any, name: str) -> None:
     """Refuse a class, a torch module alone, and an estimator that is known to be no classifier.
 
-    Parameters
-    ----------
-    value : object
-        What was passed for a classifier.
-    name : str
-        Of the argument, as the message is to begin with it.
-
-    Raises
-    ------
-    TypeError
-        It is one of these.
+    ``name`` is that of the argument; the message begins with it.
     """
     if value is None:  # the default, whose tags scikit-learn 1.7 would warn of
         return
@@ -130,21 +120,8 @@ def check_classifier(value, name: str) -> None:
         )
 
 
-def refuse_resampling(pipeline, user: User = "scores") -> None:
-    """Refuse a Pipeline, as imbalanced-learn has them, that trains on other rows than it gets.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Fitted or not.
-    user : {"scores", "trimmer", "query", "embedding"}, default="scores"
-        Whom to advise.
-
-    Raises
-    ------
-    TypeError
-        One of its steps resamples.
-    """
+def refuse_resampling(pipeline: Any, user: User = "scores") -> None:
+    """Refuse a Pipeline, as imbalanced-learn has them, that resamples its rows in `fit`."""
     for name, step in pipeline.steps[:-1]:
         if hasattr(step, "fit_resample"):
             raise TypeError(
@@ -154,20 +131,10 @@ def refuse_resampling(pipeline, user: User = "scores") -> None:
             )
 
 
-def refusal(estimator, user: User) -> str:
+def refusal(estimator: Any, user: User) -> str:
     """Why skfi cannot compute influence for a classifier, and what to do, as sentences.
 
-    Parameters
-    ----------
-    estimator : object
-        The classifier, fitted or not; subclasses count as what they derive from.
-    user : {"scores", "trimmer", "query", "embedding"}
-        Whom to advise.
-
-    Returns
-    -------
-    str
-        The reason, and what helps.
+    Subclasses count as what they derive from.
     """
     kinds = [k for k in type(estimator).__mro__ if k.__module__.partition(".")[0] == "sklearn"]
     reasons = [_REASONS[kind.__name__] for kind in kinds if kind.__name__ in _REASONS]

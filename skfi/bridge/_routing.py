@@ -29,7 +29,7 @@ class Whole:
     value: Any
 
 
-def keep_whole(params: dict) -> dict:
+def keep_whole(params: dict[str, Any]) -> dict[str, Any]:
     """Fit parameters, of which those that belong to other rows are kept whole.
 
     scikit-learn cuts whatever is as long as X. A one-tuple is kept whole as well, and
@@ -47,12 +47,14 @@ def keep_whole(params: dict) -> dict:
     return kept
 
 
-def unwrapped(params: dict) -> dict:
+def unwrapped(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters as fit takes them."""
     return {key: v.value if isinstance(v, Whole) else v for key, v in params.items()}
 
 
-def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> Bunch:
+def routed_params(
+    trimmer: Any, estimator: Any, sample_weight: Any, params: Any, *, scorer: Any = None
+) -> Bunch:
     """What goes to the fits of the classifier and of the one that scores, and to split.
 
     With metadata routing on, whatever they requested. With it off, other parameters go
@@ -77,7 +79,7 @@ def routed_params(trimmer, estimator, sample_weight, params, *, scorer=None) -> 
     return Bunch(estimator=params, scorer=params if scorer is None else scores, splitter=split)
 
 
-def weight_params(estimator, sample_weight) -> dict:
+def weight_params(estimator: Any, sample_weight: Any) -> dict[str, Any]:
     """Fit parameters by which weights reach a classifier and the steps before it."""
     names = _weight_names(estimator)
     if names:
@@ -93,7 +95,7 @@ def weight_params(estimator, sample_weight) -> dict:
     )
 
 
-def _weight_names(estimator) -> list[str]:
+def _weight_names(estimator: Any) -> list[str]:
     """Names of these parameters; none where the classifier takes no weights."""
     if isinstance(estimator, Pipeline):
         steps = {name: _weight_names(step) for name, step in estimator.steps}
@@ -111,7 +113,7 @@ def _weight_names(estimator) -> list[str]:
     return ["sample_weight"] if taken or isinstance(estimator, FrozenEstimator) else []
 
 
-def model_weight(fit_params: dict):
+def model_weight(fit_params: dict[str, Any]) -> Any:
     """The sample weights among an estimator's fit parameters, for its last step."""
     weights = [v for k, v in fit_params.items() if k.split("__")[-1] == "sample_weight"]
     return weights[-1] if weights else None

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -31,33 +31,17 @@ from .._utils._extras import require
 from .._utils._versioned import VersionedState
 
 
-def is_skorch(estimator) -> bool:
+def is_skorch(estimator: Any) -> bool:
     """Whether a class of skorch is among the estimator's; no torch is imported to tell."""
     kinds = type(estimator).__mro__
     return any(kind.__module__.partition(".")[0] == "skorch" for kind in kinds)
 
 
-def adapt(estimator, random_state=None):
-    """The estimator with a skorch net at its end wrapped in `SkorchClassifier`.
+def adapt(estimator: Any, random_state: Any = None) -> Any:
+    """The estimator with a skorch net at its end in a `SkorchClassifier`, as a copy.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Unfitted; it is not changed.
-    random_state : int, RandomState instance or None, default=None
-        For the wrapper, see `SkorchClassifier`.
-
-    Returns
-    -------
-    estimator : estimator
-        A `SkorchClassifier` for a net; for a Pipeline that ends in one a Pipeline with
-        the same other steps and settings; else `estimator` itself, also for a search over
-        a net: search around the trimmer.
-
-    Raises
-    ------
-    TypeError
-        The net is no classifier.
+    A Pipeline that ends in a net keeps its other steps and settings. Other estimators are
+    returned as they are, also a search over a net: search around the trimmer.
     """
     if isinstance(estimator, Pipeline) and estimator.steps:
         name, last = estimator.steps[-1]
@@ -131,11 +115,11 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     (60, 2)
     """
 
-    def __init__(self, net, random_state=None):
+    def __init__(self, net: Any, random_state: Any = None) -> None:
         self.net = net
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> SkorchClassifier:
         """Fit a clone of the net.
 
         Parameters
@@ -196,7 +180,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         self.net_ = net
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -212,7 +196,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         codes = self._ask("predict", X)
         return self.classes_[codes.astype(np.intp)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities.
 
         Parameters
@@ -227,7 +211,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         """
         return self._ask("predict_proba", X)
 
-    def _ask(self, method: str, X) -> np.ndarray:
+    def _ask(self, method: str, X: Any) -> np.ndarray:
         check_is_fitted(self)
         check_rows(X, "X")
         X = validate_data(self, X, allow_nd=True, reset=False)
@@ -248,7 +232,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         bases = {base.__name__ for base in type(self.net).__mro__}
@@ -256,7 +240,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _check_net(net) -> None:
+def _check_net(net: Any) -> None:
     """Refuse what is not a classifier of skorch's."""
     require("skorch", "SkorchClassifier")
     wanted = "a skorch.NeuralNetClassifier or skorch.NeuralNetBinaryClassifier"
@@ -272,7 +256,7 @@ def _check_net(net) -> None:
     )
 
 
-def _encode(net, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _encode(net: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Class labels in the order of the outputs, and the code of each row's label."""
     named = getattr(net, "classes", None)
     if named is None or not len(named):
@@ -293,18 +277,18 @@ def _encode(net, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes
 
 
-def _draw_seed(random_state) -> int:
+def _draw_seed(random_state: Any) -> int:
     generator = check_random_state(random_state)  # refuses what numpy cannot take
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))
 
 
-def _input_dtypes(module, X: np.ndarray) -> tuple[np.dtype, np.dtype]:
+def _input_dtypes(module: Any, X: np.ndarray) -> tuple[np.dtype, np.dtype]:
     """The module's floating dtype, and what these rows are cast to."""
     import torch
 
-    known: dict = {torch.float64: np.float64, torch.float16: np.float16}
+    known: dict[Any, Any] = {torch.float64: np.float64, torch.float16: np.float16}
     tensors = [*module.parameters(), *module.buffers()]
     kinds = [t.dtype for t in tensors if t.dtype.is_floating_point] or [torch.float32]
     floating = np.dtype(known.get(kinds[0], np.float32))
@@ -312,14 +296,14 @@ def _input_dtypes(module, X: np.ndarray) -> tuple[np.dtype, np.dtype]:
     return floating, np.dtype(np.int64) if tokens else floating
 
 
-def _looks_up(module) -> bool:
+def _looks_up(module: Any) -> bool:
     import torch
 
     tables = (torch.nn.Embedding, torch.nn.EmbeddingBag)
     return any(isinstance(m, tables) for m in module.modules())
 
 
-def _explained(error: Exception, module, X: np.ndarray) -> Exception:
+def _explained(error: Exception, module: Any, X: np.ndarray) -> Exception:
     """What a module's refusal of rows means to who passed them."""
     import torch
 
@@ -352,7 +336,7 @@ def _cast(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return cast
 
 
-def _is_binary(net, n_classes: int) -> bool:
+def _is_binary(net: Any, n_classes: int) -> bool:
     """Whether the initialised net's target is a number in [0, 1], not a class's code."""
     from skorch import NeuralNetBinaryClassifier
     from torch.nn import BCELoss, BCEWithLogitsLoss
@@ -370,14 +354,14 @@ def _is_binary(net, n_classes: int) -> bool:
     return True
 
 
-def _fit_initialized(net, X: np.ndarray, codes: np.ndarray) -> None:
+def _fit_initialized(net: Any, X: np.ndarray, codes: np.ndarray) -> None:
     given = net.warm_start
     net.warm_start = True  # or fit would initialise again, from other random numbers
     net.fit(X, codes)
     net.warm_start = given
 
 
-def _check_probabilities(net, X: np.ndarray, n_classes: int) -> None:
+def _check_probabilities(net: Any, X: np.ndarray, n_classes: int) -> None:
     """Refuse a fitted net that gives a few rows anything but one probability a class."""
     proba = net.predict_proba(X)
     if proba.shape != (len(X), n_classes):
@@ -405,6 +389,6 @@ def _check_probabilities(net, X: np.ndarray, n_classes: int) -> None:
         )
 
 
-def given_or_default(estimator):
+def given_or_default(estimator: Any) -> Any:
     """The classifier as it is fitted: the default for None, a skorch net in its wrapper."""
     return LogisticRegression() if estimator is None else adapt(estimator)

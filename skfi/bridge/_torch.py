@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +25,17 @@ from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 from ._skorch import SkorchClassifier
 from ._torch_classifier import TorchClassifier
-from ._torch_copy import copy_module, plain_name, remove_idle_hooks, unwrap
+from ._torch_copy import (
+    LowPrecision,
+    check_kind,
+    copy_module,
+    in_precision,
+    plain_name,
+    precision,
+    remove_idle_hooks,
+    unwrap,
+)
 from ._torch_head import LastLinear
-from ._torch_kinds import LowPrecision, check_kind, in_precision, precision
 from ._torch_loss import (
     MeanWeights,
     Output,
@@ -55,7 +64,7 @@ class Trained:
         output: Output,
         classes: np.ndarray,
         decay: dict[str, Tensor] | None,
-    ):
+    ) -> None:
         self.output, self.classes = output, np.asarray(classes)
         self.decay = {} if decay is None else decay
         self.penalty_known = decay is not None
@@ -73,7 +82,7 @@ class Trained:
         self._head: str | None = None
 
     @property
-    def like(self) -> dict:
+    def like(self) -> dict[str, Any]:
         first = next(p for p in self.module.parameters())
         return {"dtype": first.dtype, "device": first.device}
 
@@ -82,7 +91,7 @@ class Trained:
         device = self.like["device"]
         return [device] if device.type == "cuda" else []
 
-    def prepare(self, X) -> np.ndarray | Tensor:
+    def prepare(self, X: Any) -> np.ndarray | Tensor:
         """Rows as an array or tensor in the module's dtype; tokens stay integers."""
         check_rows(X, "X")
         if not isinstance(X, list) and not hasattr(X, "shape"):
@@ -103,7 +112,7 @@ class Trained:
             check_exact(X, cast)
         return cast
 
-    def tensor(self, X, rows) -> Tensor:
+    def tensor(self, X: Any, rows: Any) -> Tensor:
         return as_tensor(X[rows], **self.like)
 
     def in_dtype(self, dtype: str | None) -> Trained:
@@ -114,7 +123,7 @@ class Trained:
         other.module = in_precision(copy_module(self.module), getattr(torch, dtype))
         return other
 
-    def try_out(self, X) -> None:
+    def try_out(self, X: Any) -> None:
         """Refuse a module whose output is not a function of each row by itself."""
         self._settle_precision(X)
         x = self.tensor(X, slice(0, _SAMPLE))
@@ -131,7 +140,7 @@ class Trained:
             )
         self._check_alone(x, first, tolerance)
 
-    def _settle_precision(self, X) -> None:
+    def _settle_precision(self, X: Any) -> None:
         """Compute in float64 where the module autocasts: that leaves float64 as it is."""
         for dtype in (self.like["dtype"], torch.float64):
             if dtype != self.like["dtype"]:
@@ -207,7 +216,7 @@ class Trained:
                     "train scores by CrossEntropyLoss."
                 )
 
-    def head(self, X) -> str:
+    def head(self, X: Any) -> str:
         """Name of the last linear layer, whose scores the output must be."""
         if self._head is None:
             with random_state_kept(self._cuda):
@@ -216,7 +225,7 @@ class Trained:
             self._head = last.name
         return self._head
 
-    def shifted(self, X) -> str:
+    def shifted(self, X: Any) -> str:
         """Name of the last linear layer, through whose input all scores must pass."""
         if self._head is not None:
             return self._head
@@ -225,26 +234,24 @@ class Trained:
             last.check_passed()
         return last.name
 
-    def _find_last(self, X) -> LastLinear:
+    def _find_last(self, X: Any) -> LastLinear:
         return LastLinear(self.module, self.output, self.tensor(X, slice(0, _SAMPLE)))
 
-    def features(self, X) -> np.ndarray:
+    def features(self, X: Any) -> np.ndarray:
         """The last layer's input (n, d), one forward pass."""
         name = self.head(X)
         layer = self._linear(name)
-        out, seen = np.empty((len(X), layer.in_features), self._numpy_dtype()), []
-        handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        try:
-            with torch.no_grad():
-                size = 3.0 * activations(self.module, self.tensor(X, slice(0, 1)))
-                for block in blocks(len(X), size):
-                    self.module(self.tensor(X, block))
-                    out[block] = seen.pop().cpu().numpy()
-        finally:
-            handle.remove()
+        out = np.empty((len(X), layer.in_features), self._numpy_dtype())
+        inputs: list[Tensor] = []
+        note = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        with note, torch.no_grad():
+            size = 3.0 * activations(self.module, self.tensor(X, slice(0, 1)))
+            for block in blocks(len(X), size):
+                self.module(self.tensor(X, block))
+                out[block] = inputs.pop().cpu().numpy()
         return out
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, K) in float64."""
         X = self.prepare(X)
         network = self.network(Choices(params="all", perturbation=None), X)
@@ -253,7 +260,7 @@ class Trained:
     def _numpy_dtype(self) -> np.dtype:
         return torch.empty(0, dtype=self.like["dtype"]).numpy().dtype
 
-    def last_layer(self, X, dtype: str | None = None) -> Bridge:
+    def last_layer(self, X: Any, dtype: str | None = None) -> Bridge:
         """The last layer as a linear classifier on its input; X finds the layer."""
         if dtype is not None:
             return self.in_dtype(dtype).last_layer(X)
@@ -285,11 +292,11 @@ class Trained:
         assert isinstance(layer, nn.Linear)
         return layer
 
-    def _decay_of(self, name: str):
+    def _decay_of(self, name: str) -> float | np.ndarray:
         value = self.decay.get(name)
         return 0.0 if value is None else value.double().cpu().numpy()
 
-    def network(self, choices: Choices, X) -> Network:
+    def network(self, choices: Choices, X: Any) -> Network:
         """The module as a function of the parameters that were chosen."""
         trained = self.in_dtype(choices.dtype)
         if trained is not self:
@@ -318,7 +325,7 @@ class Trained:
         penalty = {name: self.decay.get(name, zero).to(zero) for name in theta}
         return Network(module, theta, head, self.output.read, link, penalty)
 
-    def _chosen(self, choices: Choices, X) -> set[str]:
+    def _chosen(self, choices: Choices, X: Any) -> set[str]:
         params, known = choices.params, [name for name, _ in self.module.named_parameters()]
         if isinstance(params, str) and params == "all":
             return self.moving
@@ -347,10 +354,10 @@ class Trained:
         return set(names)
 
     @property
-    def loss_weight(self):
+    def loss_weight(self) -> MeanWeights:
         return MeanWeights(self.output.weight, self.output.normalised)
 
-    def _require_moving(self, names, params) -> None:
+    def _require_moving(self, names: Iterable[str], params: Any) -> None:
         still = [name for name in names if name not in self.moving]
         if still:
             raise ValueError(
@@ -406,7 +413,7 @@ def _torch_classifier(estimator: TorchClassifier) -> NetworkBridge:
     return network_bridge(read_torch_classifier(estimator), weighted=True)
 
 
-def _skorch(net) -> NetworkBridge:
+def _skorch(net: Any) -> NetworkBridge:
     if not getattr(net, "initialized_", False) or not hasattr(net, "module_"):
         raise NotFittedError(
             f"This {type(net).__name__} instance is not fitted yet. Call 'fit' with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -55,7 +56,9 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     (20,)
     """
 
-    def __init__(self, module, criterion, *, classes, weight_decay=0.0):
+    def __init__(
+        self, module: Any, criterion: Any, *, classes: Any, weight_decay: float = 0.0
+    ) -> None:
         self.module = module
         self.criterion = criterion
         self.classes = classes
@@ -69,7 +72,7 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> NoReturn:
         """Refuse: the module was trained elsewhere.
 
         Parameters
@@ -87,7 +90,7 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
             "classifier anew, such as FITrimmer, takes a skorch.NeuralNetClassifier."
         )
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities.
 
         Parameters
@@ -105,7 +108,7 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         reader = import_module("._torch", __package__)
         return reader.read_torch_classifier(self).predict_proba(X)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Class labels.
 
         Parameters

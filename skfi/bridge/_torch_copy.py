@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from ._torch_kinds import copy_trained
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 _COMPILED = "_orig_mod."  # what torch.compile puts before a parameter's name
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -36,7 +37,7 @@ def plain_name(parameter: str) -> str:
 def copy_module(module: nn.Module) -> nn.Module:
     """A deep copy, not compiled, whose hooks write to copies and whose inputs are copies."""
     memo: dict[int, Any] = {}
-    own = copy_trained(unwrap(module), memo)
+    own = _deep_copy(unwrap(module), memo)
     for part in list(own.modules()):
         part._modules.update({k: unwrap(m) for k, m in part._modules.items() if m is not None})
         part._backward_hooks.clear()  # they change or record gradients, never the outputs
@@ -55,7 +56,7 @@ def copy_module(module: nn.Module) -> nn.Module:
     return own
 
 
-def copy_input(module: nn.Module, args: tuple) -> tuple | None:
+def copy_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Forward pre-hook: what the layer sees is a copy."""
     if not args or not isinstance(args[0], Tensor):
         return None
@@ -92,7 +93,7 @@ def remove_idle_hooks(module: nn.Module, run: Callable[[nn.Module], Tensor]) -> 
     _remove_users_hooks(module)
 
 
-def _users_hooks(module: nn.Module) -> Iterator[tuple[dict, int]]:
+def _users_hooks(module: nn.Module) -> Iterator[tuple[dict[int, Any], int]]:
     for part in module.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
             for key, hook in hooks.items():
@@ -107,7 +108,7 @@ def _remove_users_hooks(module: nn.Module) -> None:
         del hooks[key]
 
 
-def _copy_hook(hook: Any, memo: dict) -> Any:
+def _copy_hook(hook: Any, memo: dict[int, Any]) -> Any:
     """A hook that writes to copies; bound methods and objects are copied with the module."""
     if isinstance(hook, partial):
         return partial(_copy_hook(hook.func, memo), *hook.args, **hook.keywords)
@@ -130,17 +131,109 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _copy_cell(cell: CellType, memo: dict) -> CellType:
+def _copy_cell(cell: CellType, memo: dict[int, Any]) -> CellType:
     try:
         return CellType(_copy_value(cell.cell_contents, memo))
     except ValueError:  # empty
         return CellType()
 
 
-def _copy_value(value: Any, memo: dict) -> Any:
+def _copy_value(value: Any, memo: dict[int, Any]) -> Any:
     for copied in (partial(copy.deepcopy, memo=memo), copy.copy):
         try:
             return copied(value)
         except Exception:  # tensors with a graph, files, locks, Python modules
             continue
     return value
+
+
+def check_kind(module: nn.Module) -> None:
+    """Refuse a module that torch cannot differentiate in its parameters."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(
+            "The module is compiled by TorchScript (torch.jit), whose parameters cannot be "
+            "replaced. Pass the module that it was made from."
+        )
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    lazy = [name for name, t in tensors if is_lazy(t)]
+    if lazy:
+        raise ValueError(
+            f"The module's tensors {lazy[:5]} have no shape yet (LazyLinear and the like). "
+            "Call the module on some rows, and train it."
+        )
+    if any(t.is_complex() for _, t in tensors):
+        raise TypeError(
+            "The module has complex parameters, and influence is defined for real ones. Keep "
+            "real and imaginary parts as two parameters (torch.view_as_real)."
+        )
+
+
+def _deep_copy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A deep copy; tensors that the module keeps of a graph are copied as numbers."""
+    for t in _kept(module, set()):
+        memo.setdefault(id(t), t.detach().clone())
+    try:
+        own = copy.deepcopy(module, memo)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise TypeError(
+            f"skfi works on a copy of the module, and copy.deepcopy(module) fails: {error}. "
+            "Remove from the module what cannot be copied."
+        ) from error
+    for part in own.modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag):
+            part.sparse = False  # the same gradients, in a form that has derivatives
+    return own
+
+
+def _kept(value: Any, known: set[int]) -> Iterator[Tensor]:
+    """Tensors that belong to a graph, which copy.deepcopy refuses."""
+    if isinstance(value, _PLAIN) or id(value) in known:
+        return
+    known.add(id(value))
+    if isinstance(value, Tensor):
+        if not value.is_leaf:
+            yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _kept(part, known)
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from _kept(part, known)
+    elif hasattr(value, "__dict__"):
+        yield from _kept(vars(value), known)
+
+
+def precision(module: nn.Module) -> torch.dtype:
+    """What to compute in: the highest of the parameters', float32 at least."""
+    kinds = [p.dtype for p in module.parameters() if p.is_floating_point()]
+    return max([torch.float32, *kinds], key=lambda kind: kind.itemsize)
+
+
+def in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The module in a dtype, with the tensors beside its parameters; it is changed."""
+    for part in module.to(dtype).modules():
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                vars(part)[name] = value.to(dtype)
+    return module
+
+
+class LowPrecision(TorchFunctionMode):
+    """Notes whether an operation's result has less than float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Any = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for t in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(t, Tensor) and t.is_floating_point() and t.dtype.itemsize < 4:
+                self.noted = True
+        return out

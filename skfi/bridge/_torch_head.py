@@ -6,6 +6,10 @@ weights and other inputs, so that it does not matter what the training made of e
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +21,7 @@ from ._torch_loss import Output, log_of_probabilities
 class LastLinear:
     """The last linear layer that a module calls, on a few rows ``x``."""
 
-    def __init__(self, module: nn.Module, output: Output, x: Tensor):
+    def __init__(self, module: nn.Module, output: Output, x: Tensor) -> None:
         self.output = output
         self.module, self.x = module, x
         with torch.no_grad():
@@ -33,19 +37,15 @@ class LastLinear:
     def _find(self) -> None:
         """Its name, and its input where it is called once."""
         calls: list[tuple[str, Tensor]] = []
-        handles = []
-        for name, layer in self.module.named_modules():
-            if isinstance(layer, nn.Linear):
 
-                def note(_, args, name=name):
-                    calls.append((name, args[0]))
+        def note(name: str, _: nn.Module, args: tuple[Any, ...]) -> None:
+            calls.append((name, args[0]))
 
-                handles.append(layer.register_forward_pre_hook(note))
-        try:
+        with ExitStack() as hooks:
+            for name, layer in self.module.named_modules():
+                if isinstance(layer, nn.Linear):
+                    hooks.enter_context(layer.register_forward_pre_hook(partial(note, name)))
             self.scores = self.output.read(self.module(self.x))
-        finally:
-            for handle in handles:
-                handle.remove()
         if not calls:
             raise NoLastLayer(
                 "The module has no linear layer to take as its last.",
@@ -127,17 +127,14 @@ class LastLinear:
 
     def _run(self, inputs: Tensor | None) -> tuple[Tensor, Tensor]:
         """Scores, and the layer's input, which may be replaced."""
-        used = []
+        used: list[Tensor] = []
 
-        def replace(_, args):
+        def replace(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             used.append(args[0] if inputs is None else inputs)
             return (used[0], *args[1:])
 
-        handle = self.layer.register_forward_pre_hook(replace)
-        try:
+        with self.layer.register_forward_pre_hook(replace):
             return self.output.read(self.module(self.x)), used[0]
-        finally:
-            handle.remove()
 
     def _agree(self, z: Tensor, scores: Tensor) -> bool:
         if scores.shape != z.shape:

@@ -27,7 +27,7 @@ class Output:
 class MeanWeights:
     """Weights of rows in a mean: they sum to n, and class weights do where theirs does."""
 
-    def __init__(self, weight: np.ndarray | None, normalised: bool):
+    def __init__(self, weight: np.ndarray | None, normalised: bool) -> None:
         self.weight, self.normalised = weight, normalised
 
     def __call__(self, codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -43,22 +43,18 @@ def first_output(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def rows_of(output: Any) -> Tensor:
+def read_scores(output: Any) -> Tensor:
     """Outputs (b, K); that of a single row may come without the rows' axis."""
     z = first_output(output)
     return z[None] if z.dim() == 1 else z
 
 
-def read_scores(output: Any) -> Tensor:
-    return rows_of(output)
-
-
 def log_probabilities(output: Any) -> Tensor:
-    return rows_of(output)  # they are scores as well
+    return read_scores(output)  # they are scores as well
 
 
 def log_of_probabilities(output: Any) -> Tensor:
-    p = rows_of(output)
+    p = read_scores(output)
     return torch.log(p + torch.finfo(p.dtype).eps)  # as skorch does for NLLLoss
 
 
@@ -70,12 +66,7 @@ def read_single(output: Any) -> Tensor:
 def read_criterion(criterion: nn.Module, *, probabilities: bool) -> Output:
     """The loss a module was trained by.
 
-    Parameters
-    ----------
-    criterion : torch.nn.Module
-        `CrossEntropyLoss`, `NLLLoss` or `BCEWithLogitsLoss`.
-    probabilities : bool
-        NLLLoss is fed probabilities, of which skorch takes the logarithm.
+    With ``probabilities`` NLLLoss is fed probabilities, of which skorch takes the logarithm.
     """
     criterion = unwrap(criterion)
     name = type(criterion).__name__
@@ -138,7 +129,9 @@ _IN_GRADIENT = (
 _DECOUPLED = ("AdamW", "Adam", "NAdam")
 
 
-def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor] | None:
+def read_weight_decay(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor] | None:
     """λ of the penalty ``½ Σ λ θ²`` beside the mean loss, by parameter name.
 
     Decoupled weight decay (AdamW) shrinks parameters in their own steps, which are divided by
@@ -165,14 +158,16 @@ def read_weight_decay(module: nn.Module, optimizer) -> dict[str, Tensor] | None:
     return decay
 
 
-def _kind(optimizer) -> str:
+def _kind(optimizer: torch.optim.Optimizer) -> str:
     """Name of the optimizer of torch.optim whose steps it takes; empty for others."""
     step = type(optimizer).step  # a subclass may have its own
     known = step.__module__.startswith("torch.optim.")
     return step.__qualname__.partition(".")[0] if known else ""
 
 
-def _decoupled(optimizer, group: dict, parameter: Tensor, strength: float) -> Tensor:
+def _decoupled(
+    optimizer: torch.optim.Optimizer, group: dict[str, Any], parameter: Tensor, strength: float
+) -> Tensor:
     state = optimizer.state.get(parameter, {})
     if "exp_avg_sq" not in state:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ _lock = RLock()
 
 
 @contextmanager
-def random_state_kept(devices: Sequence = ()) -> Iterator[None]:
+def random_state_kept(devices: Sequence[Any] = ()) -> Iterator[None]:
     """Restore torch's random states, of the CPU and of CUDA devices, where they changed."""
 
     def states() -> list[torch.Tensor]:
@@ -32,7 +33,7 @@ def random_state_kept(devices: Sequence = ()) -> Iterator[None]:
 
 
 @contextmanager
-def seeded(seed: int, device) -> Iterator[None]:
+def seeded(seed: int, device: Any) -> Iterator[None]:
     """Seed torch's and numpy's global generators, and restore them afterwards."""
     # None leaves the module where it is, which may be a GPU.
     cuda = device is None or torch.device(device).type == "cuda"
