@@ -42,6 +42,8 @@ def sparse_inverse(H: sparse.csr_array, invert_in_place: Any) -> tuple[np.ndarra
         eliminated.append((done, columns[~apart], D, sparse.csr_array(F.T * D[:, None])))
     core = H.toarray(order="C")
     invert_in_place(core)
+    if not eliminated:
+        return core, order
     P = np.empty((len(order), len(order)))
     P[done:, done:] = core
     place = np.empty(len(order), dtype=np.intp)
