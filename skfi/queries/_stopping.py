@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -63,12 +64,13 @@ class StablePredictions:
     n_rows: int = 2000
 
     def __post_init__(self):
-        number = isinstance(self.threshold, Real) and not isinstance(self.threshold, bool)
-        if not number or not 0 < self.threshold <= 1:
+        threshold: Any = self.threshold
+        flag = isinstance(threshold, bool)
+        if flag or not isinstance(threshold, Real) or not 0 < float(threshold) <= 1:
             raise ValueError(f"threshold={self.threshold!r} must be a number in (0, 1].")
         for name in ("window", "n_rows"):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name}={value!r} must be an integer of at least 1.")
 
     def agreement(self, before, after) -> float:
