@@ -148,15 +148,6 @@ def test_kfsvd_of_full_rank_is_exact_and_of_low_rank_is_not(perturbation):
     assert errors[-1] < 1e-8
 
 
-def test_kfsvd_does_not_depend_on_the_blocks():
-    module, X, y, V, w, _ = make_network(3)
-    settings = {"params": "all", "approximation": "kfsvd", "n_components": 2, "random_state": 3}
-    whole = fi_util(classifier(module), X, y, V, w, **settings)
-    with config_context(working_memory=0.02):
-        parts = fi_util(classifier(module), X, y, V, w, **settings)
-    np.testing.assert_allclose(parts, whole, rtol=1e-8)
-
-
 def test_pairs_by_kfsvd():
     _, network, built, train, V, w = prepared(3, "kfac")
     exact = fi_pairs(network, built, train, V, w)
