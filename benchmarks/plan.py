@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 import skfi
 from skfi import fi_active
 from skfi.bridge import bridge
-from skfi.passes._sums import make_scorer, sum_rows
+from skfi.passes import make_scorer
+from skfi.passes._totals import sum_rows
 
 ROWS, COLUMNS, BLOCK, VALIDATION = 10**9, 1_000, 8_192, 10_000
 NEWTON = 7  # passes of the fit: six steps and the last look, as in tests and examples
@@ -48,7 +49,7 @@ def main() -> None:
         model = LogisticRegression(C=1e-3).fit(*rows)
         read = bridge(model)
         one = partial(sum_rows, read, read.make_model(1))
-        scorer, _ = make_scorer(
+        scorer = make_scorer(
             lambda part: part(*rows, None), model, *held_out, metric="mahalanobis"
         )
         look = np.zeros(1)

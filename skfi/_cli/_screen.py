@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from .._utils._progress import Told, shown_by
+from .._utils._progress import Report, shown_by
 from ._console import shown
 
 _BAR = 30  # signs
@@ -64,7 +64,7 @@ class Screen:
         names = iter(bars)
 
         @contextmanager
-        def display(total: float, _: str) -> Iterator[Told]:
+        def display(total: float, _: str) -> Iterator[Report]:
             progress.reset(task, total=total, description=next(names, text))
             yield lambda done: progress.update(task, completed=min(done, total))
 

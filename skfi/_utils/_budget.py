@@ -7,11 +7,12 @@ loses only the part of its weight that the budget still covers.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from ._user_warnings import warn_user
 
 
 def check_budget(budget: Any) -> None:
@@ -57,6 +58,14 @@ def budget_rows(budget: Any, n_rows: int) -> int:
     return int(np.floor(float(budget) * n_rows + 1e-9))
 
 
+def rows_chosen(budget: Any, n_rows: int) -> int:
+    """The budget as a number of rows, which may be all of them and not more."""
+    number = budget_rows(budget, n_rows)
+    if number > n_rows:
+        raise ValueError(f"budget={budget} is more than the {n_rows:,} rows there are.")
+    return number
+
+
 def step_mass(step: Any, weight: np.ndarray) -> float | None:
     """The step in units of weight, at least one row or copy; None for all at once."""
     if step is None:
@@ -82,11 +91,9 @@ def warn_of_many_steps(step: Any, mass: float, weight: np.ndarray) -> None:
     """Warn where a step is less than a row, so that rows are scored more often than dropped."""
     taken = step_mass(step, weight)
     if taken is not None and mass > taken * len(weight):
-        warnings.warn(
+        warn_user(
             f"step={step} counts copies, and the sample weights add up to {weight.sum():g}: "
             f"the budget of {mass:g} is dropped in {np.ceil(mass / taken):g} steps, each of "
             "which fits and scores again. Use a share such as step=0.05, or rescale the "
             "weights.",
-            UserWarning,
-            stacklevel=3,
         )

@@ -34,7 +34,7 @@ class Checkpoint:
         Created where it is missing.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Any) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -173,7 +173,7 @@ def _answers_digest(rows: list[int], labels: list[Any]) -> str:
     return hashlib.sha256(json.dumps([rows, labels]).encode()).hexdigest()
 
 
-def _check_shape(path: Path, found, types: dict[str, Any]) -> None:
+def _check_shape(path: Path, found: Any, types: dict[str, Any]) -> None:
     """Refuse JSON that is not of the form in which this library writes it."""
     if not isinstance(found, dict):
         raise _misshapen(path, f"it holds a {type(found).__name__} in place of an object")
@@ -188,7 +188,7 @@ def _misshapen(path: Path, why: str) -> ValueError:
     return ValueError(f"{path} was changed by hand: {why}. Restore or remove it.")
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
     """What a file holds; None where there is none."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -206,7 +206,7 @@ def read_json(path: Path):
     return content
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Replace a file as a whole: a reader sees the old one or the new one."""
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
@@ -214,7 +214,7 @@ def write_json(path: Path, content) -> None:
         text.detach()
 
 
-def digest(value, name: str) -> str:
+def digest(value: Any, name: str) -> str:
     """Hash of an estimator, a strategy, a scorer or a plain value by its contents.
 
     Raises
@@ -233,13 +233,13 @@ def digest(value, name: str) -> str:
         ) from error
 
 
-def setting(value, name: str) -> dict[str, str]:
+def setting(value: Any, name: str) -> dict[str, str]:
     """Digest and description of an argument."""
     value = value.item() if isinstance(value, np.generic) else value
     return {"digest": digest(value, name), "text": repr(value)}
 
 
-def data_setting(data) -> dict[str, str]:
+def data_setting(data: Any) -> dict[str, str]:
     """Digest and description of rows or labels: type of the numbers, shape, and bytes.
 
     The order in memory and the container's private state do not count.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +18,7 @@ from sklearn.utils.validation import (
 from ._in_place import own_rows
 
 
-def check_sliceable(X, name: str, *, batches: bool = False) -> None:
+def check_sliceable(X: Any, name: str, *, batches: bool = False) -> None:
     """Refuse what can only be gone through once: iterators, and torch's DataLoader.
 
     With ``batches`` the message tells that an iterator of batches is taken.
@@ -35,7 +36,7 @@ def check_sliceable(X, name: str, *, batches: bool = False) -> None:
         raise TypeError(f"{name} is a {type(X).__name__}, and must be {taken}.")
 
 
-def check_in_memory(value, name: str) -> None:
+def check_in_memory(value: Any, name: str) -> None:
     """Refuse dicts, datasets and dask collections, known by name: imports would be slow."""
     if not sparse.issparse(value):
         check_rows(value, name)
@@ -57,7 +58,7 @@ def missing_labels(y: np.ndarray) -> np.ndarray:
     return np.fromiter(map(is_missing, y), dtype=bool, count=len(y))
 
 
-def checked_labels(y, estimator, remedy: str) -> np.ndarray:
+def checked_labels(y: Any, estimator: Any, remedy: str) -> np.ndarray:
     """Labels (n,) as scikit-learn checks them, none of them missing."""
     check_in_memory(y, "y")
     if isinstance(y, list | tuple) and any(isinstance(label, str) for label in y):
@@ -67,7 +68,17 @@ def checked_labels(y, estimator, remedy: str) -> np.ndarray:
     return _check_y(y, estimator=estimator)
 
 
-def is_missing(label) -> bool:
+def check_no_missing_labels(y: np.ndarray, remedy: str = "Drop these rows.") -> None:
+    """Refuse rows without a label."""
+    missing = missing_labels(y)
+    if missing.any():
+        raise ValueError(
+            f"y holds None or NaN in place of a label for {missing.sum()} of {len(y)} rows. "
+            + remedy
+        )
+
+
+def is_missing(label: Any) -> bool:
     """Whether a label stands for none."""
     return label is None or is_scalar_nan(label) or is_pandas_na(label)
 
@@ -77,13 +88,8 @@ def check_all_labelled(y: np.ndarray, remedy: str) -> None:
 
     scikit-learn sees NaN among floats.
     """
-    unknown = missing_labels(y) if y.dtype == object else np.zeros(1, dtype=bool)
-    if unknown.any():
-        raise ValueError(
-            f"y holds None or NaN in place of a label for {unknown.sum()} of {len(y)} rows. "
-            + remedy
-        )
     if y.dtype == object:
+        check_no_missing_labels(y, remedy)
         kinds = {isinstance(label, str): type(label).__name__ for label in y.tolist()}
         if len(kinds) > 1:
             raise ValueError(
@@ -92,14 +98,14 @@ def check_all_labelled(y: np.ndarray, remedy: str) -> None:
             )
 
 
-def sliceable(X):
+def sliceable(X: Any) -> Any:
     """Rows that can be taken apart: sparse formats without slices become CSR."""
     if sparse.issparse(X) and X.format in ("coo", "dia", "bsr"):
         return X.tocsr()
     return X
 
 
-def check_weight(sample_weight, X, name: str) -> np.ndarray:
+def check_weight(sample_weight: Any, X: Any, name: str) -> np.ndarray:
     """Sample weights as float64 (n,), ones for None; no negatives, not all zero."""
     if sample_weight is None:
         return np.broadcast_to(1.0, _num_samples(X))  # one number, however many rows
@@ -136,7 +142,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
     return codes
 
 
-def predicted_labels(model, X) -> np.ndarray:
+def predicted_labels(model: Any, X: Any) -> np.ndarray:
     """Labels that a fitted classifier predicts (n,); X stays as it is.
 
     Some classifiers return a column (CatBoost of three classes or more).
@@ -145,13 +151,13 @@ def predicted_labels(model, X) -> np.ndarray:
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
-def check_choice(name: str, value, allowed: tuple[str | None, ...]) -> None:
+def check_choice(name: str, value: Any, allowed: tuple[str | None, ...]) -> None:
     """Refuse a value that is not among the names."""
     if value not in allowed:
         raise ValueError(f"{name}={value!r} is not known; use one of {list(allowed)}.")
 
 
-def check_rows(X, name: str, otherwise: str = "") -> None:
+def check_rows(X: Any, name: str, otherwise: str = "") -> None:
     """Refuse rows that a network does not take: sparse ones, and inputs in several parts.
 
     Parameters

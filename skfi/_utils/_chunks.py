@@ -123,7 +123,7 @@ def one_blas_thread(unless: bool = False) -> AbstractContextManager[None]:
     return nullcontext() if unless else _gate
 
 
-def threads_to_fit(X) -> AbstractContextManager[None]:
+def threads_to_fit(X: Any) -> AbstractContextManager[None]:
     """One BLAS thread for a fit that is over sooner than several would have met.
 
     A solver's many small products wait for all threads at each, and longer than they compute
@@ -166,7 +166,7 @@ def _in_threads(
             yield waiting.popleft().result()
 
 
-def dense_rows(X, rows: slice | np.ndarray) -> np.ndarray:
+def dense_rows(X: Any, rows: slice | np.ndarray) -> np.ndarray:
     """Some rows as dense float64; a view where a block of X is that already."""
     block = X[rows]
     if hasattr(block, "toarray"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import Any
 
 import numpy as np
+
+from ._user_warnings import warn_user
 
 
 def class_shares(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
@@ -13,7 +15,9 @@ def class_shares(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.nd
     return mass / mass.sum()
 
 
-def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
+def warn_if_class_shrank(
+    codes: np.ndarray, classes: Any, weight: np.ndarray, kept_weight: np.ndarray
+) -> None:
     """Warn where trimming took most of a class."""
     n_classes = len(classes)
     before = np.bincount(codes, weights=weight, minlength=n_classes)
@@ -26,19 +30,17 @@ def warn_if_class_shrank(codes, classes, weight, kept_weight) -> None:
         f"{before[k] / before.sum():.1%} to {after[k] / after.sum():.1%} of the rows)"
         for k in shrunk[:5]
     )
-    warnings.warn(
+    warn_user(
         f"Trimming took more than half of class {told}. Either most of its labels are "
         "wrong, or it is rare and right: look at report() before trusting this model, "
         "or lower budget.",
-        UserWarning,
-        stacklevel=3,
     )
 
 
 class SparedRows(UserWarning):
     """The budget reached rows that were kept for their class."""
 
-    def __init__(self, rows: np.ndarray, labels, min_class_size: int):
+    def __init__(self, rows: np.ndarray, labels: Any, min_class_size: int) -> None:
         self.rows, self.labels = rows, labels
         kept = f"They are kept (min_class_size={min_class_size})"
         super().__init__(self.text(0, kept))
@@ -57,10 +59,10 @@ class SparedRows(UserWarning):
         )
 
 
-def warn_of_spared(rows: np.ndarray, labels, min_class_size: int) -> None:
+def warn_of_spared(rows: np.ndarray, labels: Any, min_class_size: int) -> None:
     """Warn of rows that the budget reached and that were kept for their class.
 
     ``labels`` are those of the rows.
     """
     if len(rows):
-        warnings.warn(SparedRows(rows, labels, min_class_size), stacklevel=3)
+        warn_user(SparedRows(rows, labels, min_class_size))

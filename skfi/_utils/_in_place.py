@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.preprocessing import FunctionTransformer
 
 
-def parts(value) -> Iterator[Any]:
+def parts(value: Any) -> Iterator[Any]:
     """An estimator and all estimators in its parameters."""
     if isinstance(value, Mapping):
         value = list(value.values())
@@ -27,12 +27,12 @@ def parts(value) -> Iterator[Any]:
         yield from parts(value.get_params(deep=False))
 
 
-def may_write(estimator) -> bool:
+def may_write(estimator: Any) -> bool:
     """Whether the estimator, or one inside it, may write into its input."""
     return any(map(_writes, parts(estimator)))
 
 
-def _writes(estimator) -> bool:
+def _writes(estimator: Any) -> bool:
     if isinstance(estimator, FunctionTransformer):
         return estimator.func is not None and not isinstance(estimator.func, np.ufunc)
     if type(estimator).__module__.partition(".")[0] in ("sklearn", "skfi"):
@@ -46,7 +46,7 @@ def own_rows(estimator: Any, X: Any) -> Any:
     return _copied(X) if may_write(estimator) else X
 
 
-def _copied(X):
+def _copied(X: Any) -> Any:
     if isinstance(X, np.ndarray):
         return np.array(X, subok=True)  # keeps the order in memory, which copy() does not
     if isinstance(X, Mapping):

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+from typing import Any
 
 CODE, LINE = 130, "skfi: error: interrupted."
 
@@ -22,7 +23,7 @@ def _is_the_command() -> bool:
     return os.path.splitext(os.path.basename(program))[0] == "skfi"
 
 
-def _end(*_) -> None:
+def _end(*_: Any) -> None:
     os.write(2, f"{LINE}\n".encode())
     os._exit(CODE)
 

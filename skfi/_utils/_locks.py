@@ -24,7 +24,7 @@ class Lock:
         Another run, thread or process holds the lock.
     """
 
-    def __init__(self, path: Path, what: str):
+    def __init__(self, path: Path, what: str) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
         while self._file is None:

@@ -1,7 +1,6 @@
-"""How far long work is: told to whoever shows it, or to a bar of tqdm's where one is asked for.
+"""Progress of long computations, reported to a callback or a tqdm bar.
 
-Work that consists of parts (the folds of a choice, each with a path of its own) is one bar:
-its parts tell how far they are as they would alone, and it counts them together.
+Work in parts (folds, each with a path of its own) is one bar, which counts the parts together.
 """
 
 from __future__ import annotations
@@ -9,41 +8,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Any
 
-Told = Callable[[float], None]
+Report = Callable[[float], None]
 # (total, title) to a context that takes what is done.
-Display = Callable[[float, str], AbstractContextManager[Told]]
+Display = Callable[[float, str], AbstractContextManager[Report]]
 
 
 class _Parts:
     """Counts parts of a whole, one after the other."""
 
-    def __init__(self, told: Told | None):
-        self._told = told  # None: what is inside a part is not told
+    def __init__(self, report: Report | None) -> None:
+        self._report = report  # None: a part does not report its own parts
         self._done = 0.0
 
     @contextmanager
-    def part(self, total: float) -> Iterator[Told | None]:
-        if self._told is None:
+    def part(self, total: float) -> Iterator[Report | None]:
+        if self._report is None:
             yield None
             return
-        told, before = self._told, self._done
+        report, before = self._report, self._done
         with _set(_PARTS, _Parts(None)):
-            yield lambda done: told(before + done)
+            yield lambda done: report(before + done)
         self._done = before + total
-        told(self._done)
+        report(self._done)
 
 
-# Both hold in this thread alone: a worker tells nothing, its caller tells when it is done.
+# Both hold in this thread alone: a worker reports nothing, its caller reports for it.
 _DISPLAY: ContextVar[Display | None] = ContextVar("display", default=None)
 _PARTS: ContextVar[_Parts | None] = ContextVar("parts", default=None)
 
 
 @contextmanager
 def progress_bar(
-    total: float, title: str, shown, unit: str | None = " rows"
-) -> Iterator[Told | None]:
-    """A function to be told how much is done, or None where nothing is shown.
+    total: float, title: str, shown: bool | int, unit: str | None = " rows"
+) -> Iterator[Report | None]:
+    """A callback that takes how much is done, or None where nothing is shown.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def progress_bar(
     title : str
         What is done.
     shown : bool or int
-        Whether tqdm shows it. A display, or a whole that this is a part of, is told anyway.
+        Whether tqdm shows it. A display, or work that this is a part of, is called anyway.
     unit : str or None, default=" rows"
         Of the numbers; None leaves them out.
     """
@@ -60,34 +60,34 @@ def progress_bar(
     if total <= 0:
         yield None
     elif parts is not None:
-        with parts.part(total) as told:
-            yield told
+        with parts.part(total) as report:
+            yield report
     elif display is not None:
-        with display(total, title) as told:
-            yield told
+        with display(total, title) as report:
+            yield report
     elif shown:
-        with _tqdm(total, title, unit) as told:
-            yield told
+        with _tqdm(total, title, unit) as report:
+            yield report
     else:
         yield None
 
 
 @contextmanager
-def parts_of(told: Told | None) -> Iterator[None]:
-    """Let each bar that is asked for meanwhile count as the next part of this work."""
-    with _set(_PARTS, None if told is None else _Parts(told)):
+def parts_of(report: Report | None) -> Iterator[None]:
+    """Count each bar that is opened meanwhile as the next part of this work."""
+    with _set(_PARTS, None if report is None else _Parts(report)):
         yield
 
 
 @contextmanager
 def shown_by(display: Display) -> Iterator[None]:
-    """Let a display of the caller's own show what is done meanwhile, whatever `verbose`."""
+    """Show progress on a display of the caller's own meanwhile, whatever `verbose`."""
     with _set(_DISPLAY, display):
         yield
 
 
 @contextmanager
-def _tqdm(total: float, title: str, unit: str | None) -> Iterator[Told | None]:
+def _tqdm(total: float, title: str, unit: str | None) -> Iterator[Report | None]:
     try:
         from tqdm.auto import tqdm
     except ImportError:
@@ -96,14 +96,14 @@ def _tqdm(total: float, title: str, unit: str | None) -> Iterator[Told | None]:
     form = None if unit else "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     with tqdm(total=total, desc=title, unit=unit or "", bar_format=form, leave=False) as bar:
 
-        def told(done: float) -> None:
+        def report(done: float) -> None:
             bar.update(done - bar.n)
 
-        yield told
+        yield report
 
 
 @contextmanager
-def _set(variable: ContextVar, value) -> Iterator[None]:
+def _set(variable: ContextVar[Any], value: object) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield

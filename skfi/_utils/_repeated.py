@@ -28,7 +28,7 @@ def one_of_each() -> Iterator[None]:
         with recorded() as caught:
             yield
     finally:
-        alike: dict[tuple, list[warnings.WarningMessage]] = {}
+        alike: dict[tuple[type[Warning], str], list[warnings.WarningMessage]] = {}
         for warning in caught:
             start = re.split(r"\d", str(warning.message), maxsplit=1)[0][:_START]
             alike.setdefault((warning.category, start), []).append(warning)

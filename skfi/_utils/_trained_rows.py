@@ -55,7 +55,7 @@ def keep_trained_rows(*known: tuple[Any, Any, Any]) -> Iterator[None]:
         _kept.reset(token)
 
 
-def fit_on_own_rows(estimator, X, y, **params):
+def fit_on_own_rows(estimator: Any, X: Any, y: Any, **params: Any) -> Any:
     """``estimator.fit`` that leaves X as it is."""
     rows, kept, last = own_rows(estimator, X), _kept.get(), last_of(estimator)
     resamples = any(hasattr(part, "fit_resample") for part in parts(estimator))
@@ -64,7 +64,7 @@ def fit_on_own_rows(estimator, X, y, **params):
     fit, prepared = last.fit, []
 
     @wraps(fit)
-    def keep(X_last, *args, **kwargs):
+    def keep(X_last: Any, *args: Any, **kwargs: Any) -> Any:
         prepared.append(X_last)
         return fit(X_last, *args, **kwargs)
 
@@ -77,7 +77,7 @@ def fit_on_own_rows(estimator, X, y, **params):
     return model
 
 
-def trained_rows(estimator, X):
+def trained_rows(estimator: Any, X: Any) -> Any:
     """What the last step of a Pipeline was fitted on where X was passed to its fit, or None."""
     inner = unfrozen(estimator)
     for model, rows, prepared in reversed(_kept.get() or []):
@@ -86,19 +86,19 @@ def trained_rows(estimator, X):
     return None
 
 
-def unfrozen(estimator):
+def unfrozen(estimator: Any) -> Any:
     """The estimator inside a FrozenEstimator; another one itself."""
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
-def last_of(estimator):
+def last_of(estimator: Any) -> Any:
     """The last step of a Pipeline, through nested ones; another estimator itself."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
-def pipelines_of(estimator) -> list[Pipeline]:
+def pipelines_of(estimator: Any) -> list[Pipeline]:
     """The fitted Pipelines with steps before the last, outermost first."""
     found = []
     while True:
@@ -114,7 +114,7 @@ def pipelines_of(estimator) -> list[Pipeline]:
             return found
 
 
-def unequal_steps(estimator) -> list[tuple[str, Any]]:
+def unequal_steps(estimator: Any) -> list[tuple[str, Any]]:
     """Steps before the last whose ``fit_transform`` may differ from their ``transform``."""
     return [
         (name, step)
@@ -124,7 +124,7 @@ def unequal_steps(estimator) -> list[tuple[str, Any]]:
     ]
 
 
-def _may_differ(transformer) -> bool:
+def _may_differ(transformer: Any) -> bool:
     kind = type(transformer)
     if kind.__module__.partition(".")[0] in ("sklearn", "skfi"):
         return kind.__name__ in _UNEQUAL
@@ -132,7 +132,7 @@ def _may_differ(transformer) -> bool:
     return own is not None and own is not TransformerMixin.fit_transform
 
 
-def warn_of_unequal_step(estimator, X, y) -> bool:
+def warn_of_unequal_step(estimator: Any, X: Any, y: Any) -> bool:
     """Warn where training rows cannot be prepared as they were; whether it did."""
     suspects = unequal_steps(estimator)
     if not suspects:
@@ -158,7 +158,7 @@ def warn_of_unequal_step(estimator, X, y) -> bool:
     return False
 
 
-def _differs(step, X, y) -> bool:
+def _differs(step: Any, X: Any, y: Any) -> bool:
     """Whether a new fit of the step gives its training rows other values than transform."""
     fresh = clone(step)
     unset = [key for key, value in fresh.get_params().items() if value is None]
@@ -176,6 +176,6 @@ def _differs(step, X, y) -> bool:
     return bool((np.abs(fitted - after).max(axis=0) > _UNLIKE * size).any())
 
 
-def _numbers(X) -> np.ndarray:
+def _numbers(X: Any) -> np.ndarray:
     X = X.toarray() if sparse.issparse(X) else X
     return np.nan_to_num(np.asarray(X, dtype=np.float64))

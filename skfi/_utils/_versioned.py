@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
+
+from ._user_warnings import warn_user
 
 try:
     from .._version import __version__
@@ -22,11 +23,9 @@ class VersionedState:
         state = dict(state)
         version = state.pop("_skfi_version", "0.1.0 or older")
         if version != __version__:
-            warnings.warn(
+            warn_user(
                 f"This {type(self).__name__} was pickled by skfi {version} and is loaded by "
                 f"skfi {__version__}: attributes may be missing or mean something else. Fit it "
                 "again, or load it with the version that pickled it.",
-                UserWarning,
-                stacklevel=2,
             )
         super().__setstate__(state)  # type: ignore[misc]

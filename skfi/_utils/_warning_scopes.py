@@ -20,14 +20,14 @@ from typing import Any
 class _Message:
     """The message of a filter, which matches in the context that asked for it only."""
 
-    def __init__(self, start: str):
+    def __init__(self, start: str) -> None:
         self._regex = re.compile(start, re.IGNORECASE)
         self.pattern = start  # scikit-learn makes a plain filter of it for its workers
 
     def match(self, text: str) -> bool:
         return self in _filtered.get() and self._regex.match(text) is not None
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return re.compile, (self.pattern, re.IGNORECASE)
 
 
@@ -73,7 +73,15 @@ class _Printer:
         self.users = 0
         self.before: Any = None
 
-    def __call__(self, message, category, filename, lineno, file=None, line=None) -> None:
+    def __call__(
+        self,
+        message: Any,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: Any = None,
+    ) -> None:
         log = _log.get()
         if log is None:
             self.before(message, category, filename, lineno, file, line)

@@ -10,11 +10,11 @@ from typing import Any
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-Run = Callable[[Callable, Iterable[tuple]], Iterable[Any]]
+Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterable[Any]]
 
 
 @contextmanager
-def workers(n_jobs) -> Iterator[Run]:
+def workers(n_jobs: int | None) -> Iterator[Run]:
     """``run(function, jobs)``: results of ``function(*job)``, in order.
 
     scikit-learn's `Parallel` resets the filters of warnings for the whole process at each job,

@@ -21,7 +21,13 @@ from .._utils._chunks import block_rows, dense_rows, map_blocks
 from .._utils._trained_rows import pipelines_of
 from ..bridge._base import transform_before_last
 from ..bridge._refusals import check_classifier
-from ..influence._rows import check_magnitude, check_names, column_names, through_steps
+from ..influence._rows import (
+    check_equal_widths,
+    check_magnitude,
+    check_names,
+    column_names,
+    through_steps,
+)
 
 
 def knn_shapley(
@@ -93,11 +99,7 @@ def knn_shapley(
     check_is_fitted(estimator)
     X, codes = _labelled(estimator, X, y, "")
     X_val, codes_val = _labelled(estimator, X_val, y_val, "_val")
-    if X.shape[1] != X_val.shape[1]:
-        raise ValueError(
-            f"X_val has {X_val.shape[1]} features, but X has {X.shape[1]}: both must have "
-            "the same columns in the same order."
-        )
+    check_equal_widths(X.shape[1], X_val.shape[1])
     weight = check_weight(sample_weight_val, codes_val, "sample_weight_val")
     return -_values(X, codes, X_val, codes_val, weight / weight.sum(), int(n_neighbors))
 

@@ -6,7 +6,6 @@ published against it, and because it works for every classifier and every metric
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -21,6 +20,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 from .._utils._checks import check_in_memory, check_weight, encode_labels, predicted_labels
 from .._utils._in_place import own_rows
 from .._utils._progress import progress_bar
+from .._utils._user_warnings import warn_user
 from .._utils._warning_scopes import ignored
 from .._utils._workers import workers
 from ..bridge._refusals import check_classifier
@@ -255,12 +255,10 @@ def _estimate(
 ) -> np.ndarray:
     empty, full = game.none(), game.all()
     if abs(full - empty) < truncation:
-        warnings.warn(
+        warn_user(
             f"The labels' frequencies score {empty:.4g} on the validation rows and the "
             f"classifier {full:.4g}: no more than truncation={truncation:g} apart, so that "
             "all values are 0. Use a smaller truncation or another scoring.",
-            UserWarning,
-            stacklevel=3,
         )
         return np.zeros(len(game.y))
     total, drawn, change = np.zeros(len(game.y)), 0, np.inf
@@ -286,11 +284,10 @@ def _estimate(
             state = f"still change by {100 * change:.2g} % over {_WINDOW} of them"
         else:
             state = f"cannot be judged, which takes more than {_WINDOW} of them"
-        warnings.warn(
+        warn_user(
             f"After {drawn} permutations the values {state} (tolerance={tolerance:g}). "
             "Raise max_permutations or tolerance; tolerance=0 takes the values as they are.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     return total / drawn
 

@@ -6,7 +6,6 @@ beside the sum over n rows; biases are not penalised.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils._chunks import block_rows, row_blocks
 from .._utils._extras import require
+from .._utils._user_warnings import warn_user
 from ._base import Bridge, bridge
 from ._network import Choices, NetworkBridge
 
@@ -125,12 +125,10 @@ def _mlp(estimator: MLPClassifier) -> NetworkBridge:
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         raise TypeError("The MLPClassifier was fitted on several labels a row; FI needs one.")
     if estimator.early_stopping:
-        warnings.warn(
+        warn_user(
             "MLPClassifier(early_stopping=True) keeps a share of its training rows for its own "
             "validation and never trains on them; their scores are those they would have had "
             "otherwise.",
-            UserWarning,
-            stacklevel=2,
         )
     reader = _Reader(estimator)
     return NetworkBridge(reader.last_layer, reader.network, estimator.classes_, reader.prepare)

@@ -6,7 +6,6 @@ Importing this module imports torch; it is imported when the first network is se
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._utils._checks import check_exact, check_rows, floats_looked_up
+from .._utils._user_warnings import warn_user
 from ..linear._links import Sigmoid, Softmax
 from ..network._network import Network, activations, as_tensor, blocks, scores_all
 from ._base import Bridge, bridge
@@ -427,12 +427,10 @@ def _skorch(net: Any) -> NetworkBridge:
             "classes are unknown. Call 'fit', or pass classes=[...] to it."
         ) from error
     if isinstance(net.train_split, ValidSplit):
-        warnings.warn(
+        warn_user(
             "The net keeps some of its training rows for its own validation (train_split) and "
             "never trains on them; their scores are those they would have had otherwise. Set "
             "train_split=None to train on all rows.",
-            UserWarning,
-            stacklevel=2,
         )
     output = read_criterion(net.criterion_, probabilities=True)
     decay = read_weight_decay(net.module_, net.optimizer_)

@@ -1,7 +1,7 @@
-"""Errors planted in labels and features, with word of where they are.
+"""Errors planted in labels and features, and where they are.
 
-Where a share of rows is asked for, exactly that many are drawn, so that runs with different
-seeds differ by which rows are wrong and not by how many.
+Of a share of rows exactly that many are drawn, so that seeds change which rows are wrong and
+not how many.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def flip_labels(
         ("proba", proba, "instance"),
     ):
         if (value is None) == (kind == of):
-            told = "is needed" if value is None else "is not used"
-            raise ValueError(f"{name} {told} with kind={kind!r}; it belongs to kind={of!r}.")
+            use = "is needed" if value is None else "is not used"
+            raise ValueError(f"{name} {use} with kind={kind!r}; it belongs to kind={of!r}.")
     codes, labels = _encode(y, classes)
     n, n_classes = len(codes), len(labels)
     rng = check_random_state(random_state)
@@ -125,14 +125,14 @@ def flip_labels(
     else:
         new, size = codes.copy(), round(rate * n)
         if kind == "instance":
-            given = _distributions(proba, "proba", (n, n_classes))
-            largest = np.partition(given, -2, axis=1)[:, -2:]
+            p = _distributions(proba, "proba", (n, n_classes))
+            largest = np.partition(p, -2, axis=1)[:, -2:]
             closeness = np.maximum(1.0 - (largest[:, 1] - largest[:, 0]), 0.0)
             with np.errstate(divide="ignore"):
                 # By the Gumbel trick, in proportion to closeness without repetition.
                 noisy = np.log(closeness) + rng.gumbel(size=len(closeness))
             rows = np.lexsort((rng.permutation(len(noisy)), -noisy))[:size]
-            others = given[rows]
+            others = p[rows]
             others[np.arange(size), codes[rows]] = -1.0
             new[rows] = others.argmax(axis=1)
         else:
@@ -220,7 +220,7 @@ def add_feature_noise(X, share=0.1, scale=0.1**0.5, *, columns=None, random_stat
     prefer_skip_nested_validation=True,
 )
 def flip_columns(X, columns=6, share=1.0, *, random_state=None):
-    """Turn binary attributes round: -1 and 1 change places, or 0 and 1.
+    """Flip binary attributes: -1 and 1 change places, or 0 and 1.
 
     Parameters
     ----------
@@ -308,10 +308,10 @@ def with_noise(
     """A copy of X (DataFrame, sparse or ndarray) with noise on the rows of a mask."""
     if hasattr(X, "iloc"):
         numeric = [dtype.kind in "iuf" for dtype in X.dtypes]
-        given = np.flatnonzero(numeric) if columns is None else _positions(X, columns)
-        scales = _scales(scale, len(given), name)
+        noisy = np.flatnonzero(numeric) if columns is None else _positions(X, columns)
+        scales = _scales(scale, len(noisy), name)
         X_noisy = X.copy()
-        for j, width in zip(given, scales, strict=True):
+        for j, width in zip(noisy, scales, strict=True):
             column = X.iloc[:, j]
             if not numeric[j]:
                 raise ValueError(f"columns holds {column.name!r}, which is not of numbers.")
@@ -364,19 +364,19 @@ def _positions(X, columns) -> np.ndarray:
     n_features = X.shape[1]
     if columns.dtype.kind in "iu" and columns.ndim == 1:
         wrong = columns[(columns < -n_features) | (columns >= n_features)]
-        found = columns % n_features
+        positions = columns % n_features
     elif hasattr(X, "columns") and columns.ndim == 1:
-        found = X.columns.get_indexer(columns)
-        wrong = columns[found < 0]
+        positions = X.columns.get_indexer(columns)
+        wrong = columns[positions < 0]
     else:
         raise ValueError(
             "columns must be a list of positions, or of names where X is a DataFrame."
         )
     if len(wrong):
         raise ValueError(f"columns holds {wrong[:5].tolist()}, which X does not have.")
-    if len(np.unique(found)) < len(found):
+    if len(np.unique(positions)) < len(positions):
         raise ValueError(f"columns names a column twice: {columns.tolist()}.")
-    return found
+    return positions
 
 
 def _scales(scale, size: int, name: str) -> np.ndarray:
@@ -400,7 +400,7 @@ def _numbers(column, j) -> np.ndarray:
 
 def _lower_value(X, checked: np.ndarray) -> float:
     """-1 or 0, whichever goes with 1 in these columns."""
-    seen: set[float] = set()
+    present: set[float] = set()
     by_column: Any = X.tocsc() if sparse.issparse(X) else None
     for j in checked:
         if hasattr(X, "iloc"):
@@ -415,12 +415,12 @@ def _lower_value(X, checked: np.ndarray) -> float:
                 f"Column {j} of X holds values other than -1 and 1 or 0 and 1. Name the binary "
                 "columns in columns."
             )
-        seen |= values
-    if {-1, 0} <= seen:
+        present |= values
+    if {-1, 0} <= present:
         raise ValueError(
             "columns holds both -1 and 0; flip the columns of either coding in a call each."
         )
-    return -1.0 if -1 in seen else 0.0
+    return -1.0 if -1 in present else 0.0
 
 
 def _encode(y, classes) -> tuple[np.ndarray, np.ndarray]:
@@ -435,8 +435,8 @@ def _encode(y, classes) -> tuple[np.ndarray, np.ndarray]:
         position = {label: code for code, label in enumerate(labels.tolist())}
         missing = [label for label in present.tolist() if label not in position]
         if missing or len(position) < len(labels):
-            told = f"lacks {missing[:5]}, which y has" if missing else "has a label twice"
-            raise ValueError(f"classes {told}; list each label a row can have once.")
+            fault = f"lacks {missing[:5]}, which y has" if missing else "has a label twice"
+            raise ValueError(f"classes {fault}; list each label a row can have once.")
         codes = np.array([position[label] for label in present.tolist()], np.intp)[codes]
     if len(labels) < 2:
         raise ValueError(
@@ -446,9 +446,9 @@ def _encode(y, classes) -> tuple[np.ndarray, np.ndarray]:
     return codes, labels
 
 
-def _distributions(given, name: str, shape: tuple[int, int]) -> np.ndarray:
+def _distributions(values, name: str, shape: tuple[int, int]) -> np.ndarray:
     """Rows of probabilities, float64, of this shape."""
-    matrix = check_array(given, dtype=np.float64, input_name=name)
+    matrix = check_array(values, dtype=np.float64, input_name=name)
     if matrix.shape != shape:
         raise ValueError(f"{name} has shape {matrix.shape}; y and its classes need {shape}.")
     if (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1.0, atol=1e-3):

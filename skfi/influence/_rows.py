@@ -95,11 +95,17 @@ def check_same_columns(train: Rows, validation: Rows) -> None:
     if own == other:
         return
     if len(own) == len(other) == 1:
-        raise ValueError(
-            f"X_val has {other[0]} features, but X has {own[0]}: both must have "
-            "the same columns in the same order."
-        )
+        check_equal_widths(own[0], other[0])
     raise ValueError(f"Rows of X_val have shape {other}, but those of X {own}.")
+
+
+def check_equal_widths(width: int, width_val: int) -> None:
+    """Refuse validation rows of more or fewer columns than the training rows."""
+    if width_val != width:
+        raise ValueError(
+            f"X_val has {width_val} features, but X has {width}: both must have the same "
+            "columns in the same order."
+        )
 
 
 def check_columns(estimator: Any, X: Any, name: str) -> None:
@@ -149,7 +155,11 @@ def column_names(estimator: Any) -> np.ndarray | None:
 
 def check_names(names: np.ndarray | None, X: Any, name: str) -> None:
     """Refuse a DataFrame whose columns are others, or in another order."""
-    own = None if names is None else _get_feature_names(X)
+    check_equal_names(names, _get_feature_names(X), name)
+
+
+def check_equal_names(names: Any, own: Any, name: str) -> None:
+    """Refuse rows whose column names are not those of the fit; None where there are none."""
     if names is not None and own is not None and not np.array_equal(names, own):
         raise ValueError(
             f"{name} must have the columns that the classifier was fitted on, in the same "

@@ -6,7 +6,6 @@ vanishes, and with it every score.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +18,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _get_feature_names, _num_features, _num_samples
 
 from .._utils._checks import check_in_memory
+from .._utils._user_warnings import warn_user
 from ..bridge._base import has_steps, innermost
 
 # A column is out of scale when half of its validation rows lie this many training
@@ -162,24 +162,20 @@ def check_columns_alike(X: Any, X_val: Any, estimator: Any) -> None:
         )
     if (names is None) != (names_val is None):
         with_names, without = ("X_val", "X") if names is None else ("X", "X_val")
-        warnings.warn(
+        warn_user(
             f"{with_names} has names of columns and {without} has none. {classifier} is fitted "
             "on X, and the columns of X_val are taken to stand in the same order.",
-            UserWarning,
-            stacklevel=5,
         )
 
 
 def warn_if_same_rows(X: Any, X_val: Any) -> None:
     """Warn where the training rows are passed as their own validation set."""
     if _same_rows(X, X_val):
-        warnings.warn(
+        warn_user(
             "X_val holds the very rows of X. The gradient of their log loss is that of the "
             "training, which vanishes at the optimum but for the penalty; under other losses "
             "each row judges itself. Pass rows that are not trained on, or leave X_val out: "
             "the rows of X then take turns.",
-            UserWarning,
-            stacklevel=5,
         )
 
 
@@ -321,13 +317,11 @@ def warn_if_out_of_scale(X: Any, X_val: Any) -> None:
             distance = np.median(np.abs(X_val - mean), axis=0)
     far = np.flatnonzero((spread > 0) & (distance > _FAR * spread))
     if len(far):
-        warnings.warn(
+        warn_user(
             f"{len(far)} columns of X_val lie far from the training columns' scale "
             f"(columns {', '.join(map(str, far[:5]))}). In a Pipeline X_val is not sent "
             "through the steps before unless metadata routing is on: use "
             'Pipeline(..., transform_input=["X_val"]) with '
             "set_fit_request(X_val=True, y_val=True), or wrap the whole Pipeline in "
             "FITrimmer.",
-            UserWarning,
-            stacklevel=4,
         )

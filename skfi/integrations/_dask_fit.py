@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _get_feature_names, column_or_1d
 
 from .._utils._budget import check_budget
-from .._utils._checks import missing_labels
+from .._utils._checks import check_no_missing_labels
 from .._utils._classes import warn_if_class_shrank, warn_of_spared
 from ..passes._sums import fit_linear
 from ..passes._trimmed import (
@@ -52,9 +53,8 @@ def fit_logistic(
 ):
     """Logistic regression by Newton's method on dask collections.
 
-    Every step is one pass over the rows, in which each chunk gives the objective's value,
-    gradient and Hessian, which are added up as a tree; the steps are few, and so are the
-    passes: eight or so. Where the rows fit into the workers' memory, persist them before.
+    Each step is one pass, in which the chunks' objective, gradient and Hessian are added up as
+    a tree; most fits take about eight. Persist rows that fit into the workers' memory.
 
     Parameters
     ----------
@@ -113,35 +113,20 @@ def fit_logistic(
     (200,)
     """
     blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
-    settings = _Settings(C, fit_intercept, class_weight, tol, max_iter, split_every)
+    settings = dict(
+        C=C, fit_intercept=fit_intercept, class_weight=class_weight, tol=tol, max_iter=max_iter
+    )
     if classes is None:
         classes = _label_mass(blocks, split_every).labels
-    return _fitted(blocks, X, settings, np.unique(np.asarray(classes)))
+    return _fitted(blocks, X, split_every, np.unique(np.asarray(classes)), settings)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    C: float
-    fit_intercept: bool
-    class_weight: object
-    tol: float
-    max_iter: int
-    split_every: int
-
-
-def _fitted(blocks: Blocks, X, settings: _Settings, classes) -> LogisticRegression:
+def _fitted(
+    blocks: Blocks, X, split_every: int, classes, settings: dict[str, Any]
+) -> LogisticRegression:
     check_columns(X, "X")
-    estimator = fit_linear(
-        reducer(blocks, settings.split_every),
-        X.shape[1],
-        classes,
-        C=settings.C,
-        fit_intercept=settings.fit_intercept,
-        class_weight=settings.class_weight,
-        tol=settings.tol,
-        max_iter=settings.max_iter,
-        stacklevel=4,
-    )
+    reduce = reducer(blocks, split_every)
+    estimator = fit_linear(reduce, X.shape[1], classes, **settings)
     names = _get_feature_names(getattr(X, "_meta", X))
     if names is not None:
         estimator.feature_names_in_ = names
@@ -169,12 +154,7 @@ class _LabelMass:
 
 def _weigh_labels(y, sample_weight) -> _LabelMass:
     y = np.asarray(column_or_1d(y))
-    unknown = missing_labels(y).sum()
-    if unknown:
-        raise ValueError(
-            f"y holds None or NaN in place of a label for {unknown} of {len(y)} rows. Drop "
-            "these rows."
-        )
+    check_no_missing_labels(y)
     labels, place = np.unique(y, return_inverse=True)
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
     return _LabelMass(labels, np.bincount(place, weight), np.bincount(place, weight > 0))
@@ -212,10 +192,8 @@ def trim(
 ):
     """Fit, score, drop the rows with the highest influence, and fit again, on dask.
 
-    ``FITrimmer(LogisticRegression(), step=None)`` with validation rows of one's own, for rows
-    that are on many machines: they stay where they are, and those that go get weight 0.
-    Nothing here is lazy but for the two arrays of the result, which are persisted: nine
-    bytes a row.
+    ``FITrimmer(LogisticRegression(), step=None)`` with `X_val`, for rows on many machines.
+    Dropped rows get weight 0. The two arrays of the result are persisted: nine bytes a row.
 
     Parameters
     ----------
@@ -277,8 +255,8 @@ def trim(
 
     Notes
     -----
-    Whether the rows that went should have gone, other held-out rows must say: compare
-    `estimator_` and `full_estimator_` there.
+    The budget is not chosen here: compare `estimator_` and `full_estimator_` on other held-out
+    rows.
 
     References
     ----------
@@ -303,48 +281,39 @@ def trim(
     held_out = X_val, y_val, sample_weight_val
     blocks = in_blocks(X=X, y=y, sample_weight=sample_weight)
     check_scoring(X, held_out, influence)  # before a fit
-    settings = _Settings(C, fit_intercept, class_weight, tol, max_iter, split_every)
+    settings = dict(
+        C=C, fit_intercept=fit_intercept, class_weight=class_weight, tol=tol, max_iter=max_iter
+    )
     before = _label_mass(blocks, split_every)
     known = before.labels if classes is None else np.unique(np.asarray(classes))
-    full = _fitted(blocks, X, settings, known)
-    scores, _ = score_blocks(
-        full,
-        blocks,
-        X,
-        held_out,
-        influence,
-        split_every,
-        validation_loss=validation_loss,
-        metric=metric,
-    )
-    scores = scores.persist()
-    order = scores
+    full = _fitted(blocks, X, split_every, known, settings)
+    choices = dict(validation_loss=validation_loss, metric=metric)
+    scores, _ = score_blocks(full, blocks, X, held_out, influence, split_every, **choices)
+    scores = order = scores.persist()
     if sample_weight is not None:
         weighted = in_blocks(scores=scores, sample_weight=sample_weight)
         order = map_blocks(weighted, present_first, "skfi-order", np.float64)
     top = select_top(order, budget, split_every=split_every).persist()
-    gone = in_blocks(gone=top, sample_weight=sample_weight)
-    left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
-    after = _label_mass(in_blocks(X=X, y=y, sample_weight=left), split_every)
+    weight, after = _weight_without(top, X, y, sample_weight, split_every)
+    number = int(top.sum().compute())
     if classes_are_short(before.rows, after.rows, min_class_size):
         top, last = _without_last_rows(
-            order,
-            y,
-            sample_weight,
-            min_class_size,
-            int(top.sum().compute()),
-            before,
-            split_every,
+            order, y, sample_weight, min_class_size, number, before, split_every
         )
         warn_of_spared(last.rows, last.labels, min_class_size)
-        gone = in_blocks(gone=top, sample_weight=sample_weight)
-        left = map_blocks(gone, _weight_left, "skfi-weight", np.float64).persist()
-        after = _label_mass(in_blocks(X=X, y=y, sample_weight=left), split_every)
-    blocks = in_blocks(X=X, y=y, sample_weight=left)
+        weight, after = _weight_without(top, X, y, sample_weight, split_every)
     labels = before.labels
     warn_if_class_shrank(np.arange(len(labels)), labels, before.weight, after.weight)
-    final = full if not budget else _fitted(blocks, X, settings, known)
-    return TrimResult(final, full, ~top, scores, int(top.sum().compute()))
+    kept = in_blocks(X=X, y=y, sample_weight=weight)
+    final = _fitted(kept, X, split_every, known, settings) if budget else full
+    return TrimResult(final, full, ~top, scores, number)
+
+
+def _weight_without(top, X, y, sample_weight, split_every: int):
+    """Weights of the rows, 0 for those of a mask, and what each class keeps."""
+    dropped = in_blocks(dropped=top, sample_weight=sample_weight)
+    weight = map_blocks(dropped, _weight_kept, "skfi-weight", np.float64).persist()
+    return weight, _label_mass(in_blocks(X=X, y=y, sample_weight=weight), split_every)
 
 
 def _without_last_rows(order, y, sample_weight, size: int, number: int, before, split_every):
@@ -352,8 +321,8 @@ def _without_last_rows(order, y, sample_weight, size: int, number: int, before, 
     blocks = in_blocks(order=order, y=y, sample_weight=sample_weight)
     counts = each_block(blocks, _count_rows, "skfi-rows", rows_needed=False)
     starts = split(combine(_starts, "skfi-starts", counts), len(counts))
-    found = partial(_last_of_block, size)
-    last = compute_now(sum_blocks(blocks, found, "skfi-last", split_every, given=[starts]))
+    of_block = partial(_last_of_block, size)
+    last = compute_now(sum_blocks(blocks, of_block, "skfi-last", split_every, given=[starts]))
 
     def choose(wanted: int):
         top = in_blocks(top=select_top(order, wanted, split_every=split_every).persist())
@@ -395,5 +364,5 @@ def _taken_out(rows: np.ndarray, top, start: int) -> np.ndarray:
     return np.asarray(top) & ~np.isin(start + np.arange(len(top)), rows)
 
 
-def _weight_left(gone: np.ndarray, sample_weight) -> np.ndarray:
-    return np.where(gone, 0.0, 1.0 if sample_weight is None else sample_weight)
+def _weight_kept(dropped: np.ndarray, sample_weight) -> np.ndarray:
+    return np.where(dropped, 0.0, 1.0 if sample_weight is None else sample_weight)

@@ -12,9 +12,10 @@ from .._utils._checks import check_choice
 from ..influence._active import score_pool
 from ..influence._measure import Measure
 from ..influence._pairing import pair_fitted
-from ..influence._rows import check_names, column_names
+from ..influence._rows import check_equal_widths, check_names, column_names
 from ..linear._aggregate import resolve_aggregate
-from ..passes._sums import SCORES, Part, Reduce, Scorer, Totals, make_scorer, readable
+from ..passes._sums import SCORES, Scorer, linear_bridge, make_scorer
+from ..passes._totals import Part, Reduce, Totals
 from ._dask_blocks import SPLIT_EVERY, Blocks, compute_now, in_blocks, map_blocks, sum_blocks
 
 
@@ -36,9 +37,8 @@ def fi_util(
 ):
     """Influence of each training row on the loss over a validation set, FI^util, on dask.
 
-    `skfi.fi_util` for rows that are on many machines, or on one that cannot hold them. The
-    call itself sums up the curvature: one pass over the rows, two where class weights
-    balance. What it returns is lazy, and scores each chunk by itself.
+    The call sums up the curvature, in one pass over the rows, or two where class weights
+    balance. The result is lazy and scores each chunk by itself.
 
     Parameters
     ----------
@@ -64,9 +64,8 @@ def fi_util(
     validation_loss, metric, unit : default="log_loss", "euclidean", "copy"
         As in `skfi.fi_util`.
     influence : {"fi", "fi_signed", "gain"}, default="fi"
-        Which score: FI; what removing one copy of the row takes off the validation loss, to
-        first order (`skfi.baselines.iv`); or FI's root times that, by which the trimmers
-        go.
+        Which score: FI; the first-order gain of removing one copy of the row
+        (`skfi.baselines.iv`); or the root of FI times that gain, as the trimmers rank.
     split_every : int, default=8
         Sums of chunks that one task adds up. Each holds two square matrices, of a side of
         (K − 1)(d + 1) for d columns and K classes, and of d.
@@ -103,9 +102,8 @@ def fi_util(
 
     Notes
     -----
-    The curvature is not part of the lazy result, because a graph of both passes would hold
-    every chunk of `X` from the first to the second. What the lazy result carries are the
-    inverse curvature and a root of the covariance.
+    The lazy result carries the inverse curvature and a root of the covariance: a graph of
+    both passes would hold every chunk of `X` from the first to the second.
 
     References
     ----------
@@ -143,11 +141,11 @@ def fi_util(
 
 def score_blocks(estimator, blocks: Blocks, X, held_out, influence, split_every, **options):
     """`fi_util` of rows that are in blocks already."""
-    fitted = readable(estimator, "fi_util")
+    fitted = linear_bridge(estimator, "fi_util")
     check_scoring(X, held_out, influence, of_any_width=bool(fitted.steps))
     check_names(column_names(estimator), getattr(X, "_meta", X), "X")
     reduce = reducer(blocks, split_every)
-    scorer, _ = make_scorer(reduce, estimator, *held_out, **options, stacklevel=4)
+    scorer = make_scorer(reduce, estimator, *held_out, **options)
     function = partial(_score, scorer, influence)
     return map_blocks(blocks, function, "skfi-influence", np.float64), scorer.details
 
@@ -157,12 +155,8 @@ def check_scoring(X, held_out, influence, of_any_width: bool = False) -> None:
     check_choice("influence", influence, tuple(SCORES))
     check_in_memory(X_val=held_out[0], y_val=held_out[1], sample_weight_val=held_out[2])
     check_columns(X, "X")
-    width = _num_features(held_out[0])
-    if not of_any_width and width != X.shape[1]:
-        raise ValueError(
-            f"X_val has {width} features, but X has {X.shape[1]}: both must have the same "
-            "columns in the same order."
-        )
+    if not of_any_width:
+        check_equal_widths(X.shape[1], _num_features(held_out[0]))
 
 
 def reducer(blocks: Blocks, split_every: int) -> Reduce:
@@ -219,9 +213,8 @@ def fi_active(
 ):
     """Influence of the training rows on the prediction for each row of a dask pool, FI^active.
 
-    `skfi.fi_active` with the labelled rows in memory and the pool anywhere. The call itself
-    prepares the labelled rows, once. What it returns is lazy, and scores each chunk of the
-    pool by itself.
+    The labelled rows are in memory, and prepared once by the call. The result is lazy and
+    scores each chunk of the pool by itself.
 
     Parameters
     ----------
@@ -236,9 +229,7 @@ def fi_active(
         Unlabelled rows. Chunk lengths may be unknown.
     aggregate : {"trimmed_mean", "mean", "median", "lower_quartile", "row_trimmed_mean"} or \
             callable, default="trimmed_mean"
-        From FI through each training row to one number, as in `skfi.fi_active`. "mean" and
-        "row_trimmed_mean" cost the same for a pool row however many labelled ones there
-        are.
+        From FI through each training row to one number, as in `skfi.fi_active`.
     sample_weight : array-like of shape (n,), default=None
         Weights the estimator was fitted with.
     validation_loss, metric, unit, params, perturbation : \

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import dask.array as da
 import numpy as np
 
-from .._utils._budget import budget_rows, check_budget
+from .._utils._budget import check_budget, rows_chosen
 from .._utils._select import Cut, Highest, chosen, count_ties, highest
 from ._dask_blocks import (
     SPLIT_EVERY,
@@ -77,7 +76,7 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     blocks = in_blocks(scores=scores)
     n_rows = int(sum(blocks.sizes)) if blocks.known else None
     if n_rows is not None:
-        _rows_chosen(budget, n_rows)  # says at once what is too much
+        rows_chosen(budget, n_rows)  # says at once what is too much
     total = sum_blocks(blocks, _count, "skfi-count", split_every)
     number = combine(partial(_number_chosen, budget), "skfi-number", total)
     best = sum_blocks(
@@ -89,13 +88,6 @@ def select_top(scores, budget, *, split_every=SPLIT_EVERY):
     return map_blocks(blocks, chosen, "skfi-chosen", np.bool_, given=[cut, before])
 
 
-def _rows_chosen(budget: Any, n_rows: int) -> int:
-    number = budget_rows(budget, n_rows)
-    if number > n_rows:
-        raise ValueError(f"budget={budget} is more than there are rows: {n_rows}.")
-    return number
-
-
 def _count(scores: np.ndarray) -> int:
     if np.isnan(scores).any():
         raise ValueError("scores hold NaN, which is neither high nor low.")
@@ -103,7 +95,7 @@ def _count(scores: np.ndarray) -> int:
 
 
 def _number_chosen(budget: float, n_rows: int | None) -> int:
-    return _rows_chosen(budget, n_rows or 0)
+    return rows_chosen(budget, n_rows or 0)
 
 
 def _cut(best: Highest | None) -> Cut:

@@ -8,7 +8,6 @@ pool. What lies between the two is here. Importing this module needs scikit-acti
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import abstractmethod
 
 import numpy as np
@@ -36,6 +35,7 @@ try:
 except ImportError as error:
     raise ImportError(missing("skactiveml", __name__)) from error
 
+from .._utils._user_warnings import warn_user
 from ._foreign_strategy import SkactivemlStrategy
 
 __all__ = ["FIQueryStrategy", "SkactivemlStrategy", "SkfiQueryStrategy"]
@@ -311,12 +311,10 @@ def _read_skorch(clf):
     check_is_fitted(clf)
     net = clf.neural_net_
     if net.train_split is not None:
-        warnings.warn(
+        warn_user(
             "The net keeps some of its training rows for its own validation (train_split) and "
             "never trains on them; their scores are those they would have had otherwise. Set "
             'neural_net_param_dict={"train_split": None} to train on all rows.',
-            UserWarning,
-            stacklevel=2,
         )
     output = read_criterion(_plain(net.criterion_), probabilities=False)
     decay = read_weight_decay(net.module_, net.optimizer_)

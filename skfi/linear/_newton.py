@@ -26,7 +26,6 @@ def newton(
     *,
     tol: float = 1e-10,
     max_iter: int = 50,
-    on_step: Callable[[int], None] | None = None,
 ) -> tuple[SoftmaxLinear, int, bool]:
     """Minimise the objective from the model's coefficients on.
 
@@ -41,8 +40,6 @@ def newton(
         the next step would lower it by. That step is taken, so the error left is of the
         order of its square.
     max_iter : int, default=50
-    on_step : callable, default=None
-        Called with the number of steps, after each.
 
     Returns
     -------
@@ -70,6 +67,4 @@ def newton(
         else:
             return model, n_iter, False
         model, total = tried, total_tried
-        if on_step is not None:
-            on_step(n_iter)
     return model, max_iter, False

@@ -8,7 +8,6 @@ parameters (the last layer), and is the default.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .._utils._user_warnings import warn_user
 from ..linear._curvature import inverse_on_range, resolve_damping
 from ..linear._links import Sigmoid
 from ._network import Labelled, Network, activations, as_numpy, blocks, differentiate, flat
@@ -247,11 +247,9 @@ class CgCurvature:
         solution = conjugate_gradients(product, columns / scale, self.tol, self.max_iter)
         residual = (product(solution) - columns / scale).norm(dim=0).max()
         if not residual <= 10 * self.tol:
-            warnings.warn(
+            warn_user(
                 f"Conjugate gradients stopped at a relative residual of {float(residual):.1g} "
                 f"after {self.max_iter} iterations. A larger damping makes them converge.",
-                UserWarning,
-                stacklevel=2,
             )
         return (solution * scale).T.reshape(V.shape)
 

@@ -16,7 +16,7 @@ from .._utils._checks import check_sliceable
 from .._utils._chunks import row_blocks
 from ._source import Block, Labels, RowSource, span
 
-_SAMPLED = 32  # rows by which other contents of the same shape are told
+_SAMPLED = 32  # rows that are compared with those of an earlier run
 
 
 class ArrayRows(RowSource):
@@ -56,7 +56,7 @@ class ArrayRows(RowSource):
     [(6, 2)]
     """
 
-    def __init__(self, X, y, sample_weight=None):
+    def __init__(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         check_sliceable(X, "X")
         if sparse.issparse(X):
             X = X.tocsr()
@@ -135,7 +135,7 @@ class ArrayRows(RowSource):
         }
 
 
-def _column(values, name: str, n_rows: int):
+def _column(values: Any, name: str, n_rows: int) -> Any:
     """What has a number or label for each row; left where it is."""
     if values is None:
         return None

@@ -53,7 +53,7 @@ class BatchRows(RowSource):
     (2, array([0, 1]))
     """
 
-    def __init__(self, batches: Callable[[], Iterator[tuple]]):
+    def __init__(self, batches: Callable[[], Iterator[tuple[Any, ...]]]) -> None:
         if not callable(batches):
             raise TypeError(
                 f"BatchRows takes a function that returns a fresh iterator of batches at each "
@@ -108,16 +108,16 @@ class BatchRows(RowSource):
         self._n_rows = first
 
     def _batches(self) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-        found = self._function()
-        if found is self._last and not hasattr(found, "__getitem__"):
+        batches = self._function()
+        if batches is self._last and not hasattr(batches, "__getitem__"):
             raise ValueError(
                 "The function given to BatchRows returned the same iterator again, which is "
                 "used up by one pass. Make a new one at each call: pass the generator function "
                 "itself."
             )
-        self._last = found
+        self._last = batches
         names: list[str] | None = None
-        for number, batch in enumerate(found, start=1):
+        for number, batch in enumerate(batches, start=1):
             with named(f"batch {number}"):
                 checked = _check(batch)
                 own = _names(checked[0])
@@ -136,17 +136,17 @@ class BatchRows(RowSource):
                 raise ValueError("BatchRows: the function gave no batches.")
             X, y, weight = batch
             parts = [data_setting(part)["digest"] for part in (X, y, weight)]
-            told = {"digest": digest(parts, "batches"), "text": f"batches like {X.shape}"}
-            self._first = int(X.shape[1]), _names(X), {"first batch": told}
+            first = {"digest": digest(parts, "batches"), "text": f"batches like {X.shape}"}
+            self._first = int(X.shape[1]), _names(X), {"first batch": first}
         return self._first
 
 
-def _names(X) -> list[str] | None:
+def _names(X: Any) -> list[str] | None:
     names = _get_feature_names(X)
     return None if names is None else list(names)
 
 
-def _check(batch) -> tuple[Any, np.ndarray, np.ndarray | None]:
+def _check(batch: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise TypeError(
             f"a batch is (X, y) or (X, y, sample_weight), and not a {type(batch).__name__}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -18,17 +19,17 @@ from ._source import Block, RowSource, check_source, named
 
 
 def fit_logistic(
-    rows,
+    rows: Any,
     *,
-    transformer=None,
-    C=1.0,
-    fit_intercept=True,
-    class_weight=None,
-    classes=None,
-    tol=1e-10,
-    max_iter=50,
-    verbose=0,
-):
+    transformer: Any = None,
+    C: float = 1.0,
+    fit_intercept: bool = True,
+    class_weight: Any = None,
+    classes: Any = None,
+    tol: float = 1e-10,
+    max_iter: int = 50,
+    verbose: bool | int = 0,
+) -> Any:
     """Fit a logistic regression on rows of any number, exactly.
 
     Newton's method on sums over all rows: a pass a step, about eight in all, to the same
@@ -106,7 +107,14 @@ def fit_logistic(
     return fit_on(rows, step, classes, settings, verbose, "Fit")
 
 
-def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str):
+def fit_on(
+    rows: RowSource,
+    step: Any,
+    classes: Any,
+    settings: dict[str, Any],
+    verbose: bool | int,
+    title: str,
+) -> Any:
     """The fit, behind a transformer that is fitted."""
     _check_classes(classes)
     if classes is None:
@@ -115,7 +123,7 @@ def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str):
     reduce = Passes(
         seen, rows._block_rows(), step is not None, lambda k: f"{title}, pass {k + 1}", verbose
     )
-    estimator = fit_linear(reduce, seen.n_features, classes, **settings, stacklevel=4)
+    estimator = fit_linear(reduce, seen.n_features, classes, **settings)
     if step is not None:
         return make_pipeline(step, estimator)
     if rows.feature_names is not None:
@@ -123,7 +131,7 @@ def fit_on(rows: RowSource, step, classes, settings: dict, verbose, title: str):
     return estimator
 
 
-def _check_classes(classes) -> None:
+def _check_classes(classes: Any) -> None:
     if classes is None:
         return
     found = np.asarray(classes)
@@ -131,7 +139,7 @@ def _check_classes(classes) -> None:
         raise ValueError(f"classes={classes!r} must be all labels, each once, in sorted order.")
 
 
-def fit_transformer(rows: RowSource, transformer, verbose):
+def fit_transformer(rows: RowSource, transformer: Any, verbose: bool | int) -> Any:
     """A transformer fitted on all rows, block by block."""
     if isinstance(transformer, FrozenEstimator):
         return transformer
@@ -143,21 +151,21 @@ def fit_transformer(rows: RowSource, transformer, verbose):
             "transformer=FrozenEstimator(fitted)."
         )
     fitted = clone(transformer)
-    with progress_bar(rows.n_rows or 0, "Transformer", verbose) as told:
+    with progress_bar(rows.n_rows or 0, "Transformer", verbose) as report:
         for block in rows._read(rows._block_rows(), frames=True):
             with named(block.where):
                 if not by_parts:
                     return fitted.fit(own_rows(fitted, block.X))
                 fitted.partial_fit(own_rows(fitted, block.X))
-            if told is not None:
-                told(block.stop)
+            if report is not None:
+                report(block.stop)
     return fitted
 
 
 class Transformed(RowSource):
     """Rows behind a transformer."""
 
-    def __init__(self, rows: RowSource, transformer):
+    def __init__(self, rows: RowSource, transformer: Any) -> None:
         self._rows, self._transformer = rows, transformer
         self._n_features: int | None = None
 

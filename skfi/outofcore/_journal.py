@@ -27,7 +27,7 @@ from .._utils._locks import Lock
 from ..linear._blocks import BlockHessian
 from ..linear._covariance import Moments
 from ..linear._operators import CurvatureSum
-from ..passes._sums import Totals
+from ..passes._totals import Totals
 
 _FORMAT = 2
 # Seconds between two entries: a killed run repeats so much.
@@ -51,7 +51,9 @@ class Journal:
         Whether what is there may be replaced.
     """
 
-    def __init__(self, out, settings: dict[str, dict[str, str]], size: int, overwrite: bool):
+    def __init__(
+        self, out: Any, settings: dict[str, dict[str, str]], size: int, overwrite: bool
+    ) -> None:
         self.out = Path(out)
         if not self.out.parent.is_dir():
             raise FileNotFoundError(f"out={str(out)!r}: there is no folder {self.out.parent}.")
@@ -71,10 +73,10 @@ class Journal:
 
     def _open(self, settings: dict[str, dict[str, str]], size: int, overwrite: bool) -> None:
         """Go on with the run that is there, or begin one."""
-        found = read_json(self._json)
-        changed = None if found is None else _changes(found, settings)
-        if found is not None and not changed:
-            self._state = found
+        state = read_json(self._json)
+        changed = None if state is None else _changes(state, settings)
+        if state is not None and not changed:
+            self._state = state
             self._check_state()
             self._sums = self._load_sums()
             return
@@ -162,6 +164,10 @@ class Journal:
         self._scores = None  # an open map cannot be moved everywhere
         os.replace(self._part, self.out)
 
+    def read(self) -> np.ndarray:
+        """Scores that are in their place, as a read-only map."""
+        return np.load(self.out, mmap_mode="r")
+
     def clear(self) -> None:
         """Remove what is beside the scores."""
         self._scores = None
@@ -183,7 +189,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """What is beside the scores is removed only where all went well."""
         if kind is None:
             self.clear()
@@ -257,31 +263,31 @@ class Journal:
             ) from error
         if str(arrays.get("run")) != self._state["run"]:
             return {}
-        found: dict[int, Sums] = {}
+        sums: dict[int, Sums] = {}
         for number in arrays["numbers"].tolist():
             prefix = f"{number}."
             own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
             row, complete = own["place"].tolist()
-            found[number] = _from_arrays(own), row, bool(complete)
-        return found
+            sums[number] = _from_arrays(own), row, bool(complete)
+        return sums
 
 
-def _changes(found, settings: dict[str, dict[str, str]]) -> str:
+def _changes(state: Any, settings: dict[str, dict[str, str]]) -> str:
     """What another run had, in words; empty where it was this one."""
-    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
         return "it was written by another version of skfi"
-    held = found["settings"]
-    told = []
+    held = state["settings"]
+    changes = []
     for name in sorted(held.keys() | settings.keys()):
         was, now = held.get(name, {}), settings.get(name, {})
         if was.get("digest") != now.get("digest"):
             same = was.get("text") == now.get("text")
-            told.append(
+            changes.append(
                 f"{name} ({now.get('text')}) has other contents"
                 if same
                 else f"{name} was {was.get('text')} and is {now.get('text')}"
             )
-    return "; ".join(told)
+    return "; ".join(changes)
 
 
 def _create(path: Path, n_rows: int) -> np.memmap:

@@ -79,13 +79,20 @@ class ParquetRows(RowSource):
     (2, ['a', 'b'], ['no', 'yes'])
     """
 
-    def __init__(self, path, *, target, features=None, sample_weight=None):
+    def __init__(
+        self,
+        path: Any,
+        *,
+        target: str,
+        features: list[str] | None = None,
+        sample_weight: Any = None,
+    ) -> None:
         self._parquet: Any = require("pyarrow.parquet", "ParquetRows")
         self._arrow: Any = require("pyarrow", "ParquetRows")
         self._target, self._weight = target, sample_weight
         own = [target] if sample_weight is None else [target, sample_weight]
         self._features = None if features is None else list(features)
-        kinds: set = set()
+        kinds: set[Any] = set()
         start, self._files = 0, []
         for file in _paths(path):
             stat = file.stat()
@@ -149,7 +156,9 @@ class ParquetRows(RowSource):
         for label, _ in self._batches(size, 0, []):
             yield label
 
-    def _batches(self, size: int, start: int, features) -> Iterator[tuple[Labels, Any]]:
+    def _batches(
+        self, size: int, start: int, features: list[str]
+    ) -> Iterator[tuple[Labels, Any]]:
         own = [self._target] if self._weight is None else [self._target, self._weight]
         for file in self._files:
             if file.start + sum(file.group_rows) <= start:
@@ -176,11 +185,11 @@ class ParquetRows(RowSource):
                         yield Labels(file.start + a, file.start + at, where, y, weight), batch
             _check_unchanged(file)
 
-    def _numbers_of(self, batch, name: str) -> np.ndarray:
+    def _numbers_of(self, batch: Any, name: str) -> np.ndarray:
         column = batch.column(name).cast(self._arrow.float64(), safe=False)
         return column.to_numpy(zero_copy_only=False)
 
-    def _features_of(self, batch, frames: bool):
+    def _features_of(self, batch: Any, frames: bool) -> Any:
         if frames or not self._numbers:
             require("pandas", "A DataFrame of ParquetRows")
             return batch.select(self._features).to_pandas()
@@ -191,7 +200,7 @@ class ParquetRows(RowSource):
         return X.T
 
 
-def _paths(path) -> list[Path]:
+def _paths(path: Any) -> list[Path]:
     if isinstance(path, list | tuple):
         found = [Path(part) for part in path]
     elif Path(path).is_dir():

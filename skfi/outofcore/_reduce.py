@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 
-from .._utils._progress import Told, progress_bar
-from ..passes._sums import Part, Totals
+from .._utils._progress import Report, progress_bar
+from ..passes._totals import Part, Totals
 from ._journal import Journal
 from ._source import Block, RowSource, named
 
@@ -36,9 +36,9 @@ class Passes:
         size: int,
         frames: bool,
         title: Callable[[int], str],
-        verbose,
+        verbose: bool | int,
         journal: Journal | None = None,
-    ):
+    ) -> None:
         self._rows, self._size, self._frames = rows, size, frames
         self._title, self._verbose, self._journal = title, verbose, journal
         self._number = 0
@@ -57,21 +57,23 @@ class Passes:
         # A penalty is added in place, and what is kept stays without.
         return total if self._journal is None else deepcopy(total)
 
-    def _sum(self, part: Part, number: int, total: Totals | None, start: int):
-        with progress_bar(self._rows.n_rows or 0, self._title(number), self._verbose) as told:
-            for block in self.blocks(start, told):
+    def _sum(
+        self, part: Part, number: int, total: Totals | None, start: int
+    ) -> tuple[Totals, int]:
+        with progress_bar(self._rows.n_rows or 0, self._title(number), self._verbose) as report:
+            for block in self.blocks(start, report):
                 with named(block.where):
-                    found = part(block.X, block.y, block.sample_weight)
-                total, start = found if total is None else total + found, block.stop
+                    sums = part(block.X, block.y, block.sample_weight)
+                total, start = sums if total is None else total + sums, block.stop
                 if self._journal is not None:
                     self._journal.keep_sums(number, total, start, False)
         if total is None:
             raise ValueError("There are no rows.")
         return total, start
 
-    def blocks(self, start: int, told: Told | None) -> Iterator[Block]:
-        """Blocks from a row on; a bar hears of each once it is done with."""
+    def blocks(self, start: int, report: Report | None) -> Iterator[Block]:
+        """Blocks from a row on; `report` is called with the end of each."""
         for block in self._rows._read(self._size, start, self._frames):
             yield block
-            if told is not None:
-                told(block.stop)
+            if report is not None:
+                report(block.stop)

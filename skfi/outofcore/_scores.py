@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._utils._checkpoint import data_setting, setting
-from .._utils._checks import check_choice
-from .._utils._progress import progress_bar
-from ..bridge import Bridge
+from .._utils._progress import Report, progress_bar
 from ..bridge._linear import balances
-from ..influence._rows import column_names
-from ..linear._losses import resolve_validation_loss
-from ..passes._sums import SCORES, Scorer, make_scorer, readable
+from ..influence._rows import check_equal_names, column_names
+from ..passes._sums import SCORES, Scorer, check_settings, linear_bridge, make_scorer
 from ._journal import Journal
 from ._reduce import Passes
 from ._source import RowSource, check_source, named
 
+HeldOut = tuple[Any, ArrayLike, ArrayLike | None]  # X_val, y_val, sample_weight_val
+
 
 def fi_util(
-    estimator,
-    rows,
-    X_val,
-    y_val,
+    estimator: Any,
+    rows: RowSource,
+    X_val: Any,
+    y_val: ArrayLike,
     *,
-    sample_weight_val=None,
-    validation_loss="log_loss",
-    metric="euclidean",
-    unit="copy",
-    influence="fi",
-    out=None,
-    overwrite=False,
-    verbose=0,
-):
+    sample_weight_val: ArrayLike | None = None,
+    validation_loss: Any = "log_loss",
+    metric: str = "euclidean",
+    unit: str = "copy",
+    influence: str = "fi",
+    out: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    verbose: bool | int = 0,
+) -> np.ndarray:
     """Influence of each training row on a validation set, of rows of any number.
 
     The scores of `skfi.fi_util`, in two passes over the rows: one adds up what the objective
@@ -105,7 +109,7 @@ def fi_util(
     there when it is called again with the same arguments, and the scores come out the same,
     byte by byte on the same machine with the same number of threads. These files go when all
     is done, or when rows turn out to be unusable. Classifier, validation rows and settings
-    must be the same; training rows are told by the size and time of their files or by a
+    must be the same; training rows are recognised by the size and time of their files or by a
     sample, batches by the first of them.
 
     Rows are worked on in threads, as many as BLAS has.
@@ -121,59 +125,58 @@ def fi_util(
     >>> fi_util(model, rows, X[400:], y[400:]).shape
     (400,)
     """
-    scores, journal = score_rows(
-        estimator,
-        rows,
-        (X_val, y_val, sample_weight_val),
-        dict(validation_loss=validation_loss, metric=metric, unit=unit),
-        influence,
-        out,
-        overwrite,
-        verbose,
+    settings = dict(
+        validation_loss=validation_loss, metric=metric, unit=unit, influence=influence
     )
+    held_out = X_val, y_val, sample_weight_val
+    scores, journal = score_rows(estimator, rows, held_out, settings, out, overwrite, verbose)
     if journal is not None:
         journal.clear()
     return scores
 
 
 def score_rows(
-    estimator,
-    rows: RowSource,
-    held_out: tuple,
-    settings: dict,
-    influence: str,
-    out,
+    estimator: Any,
+    rows: Any,
+    held_out: HeldOut,
+    settings: dict[str, Any],
+    out: Any,
     overwrite: bool,
-    verbose,
+    verbose: bool | int,
 ) -> tuple[np.ndarray, Journal | None]:
     """The scores; with ``out`` also what lies beside them, which the caller removes."""
     check_source(rows)
-    # Before anything that is there may be replaced.
-    check_choice("influence", influence, tuple(SCORES))
-    check_choice("metric", settings["metric"], ("euclidean", "mahalanobis"))
-    check_choice("unit", settings["unit"], ("copy", "row"))
-    resolve_validation_loss(settings["validation_loss"])
-    fitted = readable(estimator, "skfi.outofcore.fi_util")
-    _check_columns(estimator, fitted, rows)
+    check_settings(settings)  # before anything that is there may be replaced
+    fitted = linear_bridge(estimator, "skfi.outofcore.fi_util")
+    check_equal_names(column_names(estimator), rows.feature_names, "rows")
+    journal = None
+    if out is not None:
+        known = _settings(estimator, rows, held_out, settings)
+        journal = Journal(out, known, rows._block_rows(), overwrite)
     # Steps may choose columns by name.
     frames = bool(fitted.steps) and getattr(estimator, "feature_names_in_", None) is not None
-    size, journal = rows._block_rows(), None
-    if out is not None:
-        known = _settings(estimator, rows, held_out, {**settings, "influence": influence})
-        journal = Journal(out, known, size, overwrite)
-        size = journal.size
+    n_passes = 3 if balances(fitted) else 2
+    passes = Passes(
+        rows,
+        rows._block_rows() if journal is None else journal.size,
+        frames,
+        lambda k: f"Pass {k + 1} of {n_passes}",
+        verbose,
+        journal,
+    )
+    pick = SCORES[settings["influence"]]
+    choices = {name: value for name, value in settings.items() if name != "influence"}
     try:
-        scores = _computed(
-            estimator,
-            rows,
-            held_out,
-            settings,
-            influence,
-            fitted,
-            (size, frames),
-            journal,
-            verbose,
-        )
+        if journal is not None and journal.complete:
+            return journal.read(), journal
+        scorer = make_scorer(passes, estimator, *held_out, **choices)
+        title = f"Pass {n_passes} of {n_passes}"
+        with progress_bar(scorer.n_rows, title, verbose) as report:
+            scores = _score(scorer, passes, pick, journal, report)
+        if journal is not None:
+            del scores
+            journal.place()
+            scores = journal.read()
     except BaseException:
         if journal is not None:
             journal.abandon()
@@ -181,39 +184,18 @@ def score_rows(
     return scores, journal
 
 
-def _computed(
-    estimator, rows, held_out, settings, influence, fitted, blocks, journal, verbose
+def _score(
+    scorer: Scorer,
+    passes: Passes,
+    pick: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    journal: Journal | None,
+    report: Report | None,
 ) -> np.ndarray:
-    """The scores, from where the journal is."""
-    if journal is not None and journal.complete:
-        return np.load(journal.out, mmap_mode="r")
-    size, frames = blocks
-    n_passes = 3 if balances(fitted) else 2
-    passes = Passes(
-        rows, size, frames, lambda k: f"Pass {k + 1} of {n_passes}", verbose, journal
-    )
-    scorer, total = make_scorer(
-        passes,
-        estimator,
-        *held_out,
-        **settings,
-        what="skfi.outofcore.fi_util",
-        stacklevel=5,
-    )
-    title = f"Pass {n_passes} of {n_passes}"
-    with progress_bar(total.n_rows, title, verbose) as told:
-        scores = _score(scorer, passes, total.n_rows, SCORES[influence], journal, told)
-    if journal is None:
-        return scores
-    del scores
-    journal.place()
-    return np.load(journal.out, mmap_mode="r")
-
-
-def _score(scorer: Scorer, passes: Passes, n_rows: int, pick, journal, told) -> np.ndarray:
+    """The scores of all rows, from where the journal is."""
+    n_rows = scorer.n_rows
     scores = np.empty(n_rows) if journal is None else journal.scores(n_rows)
     start = stop = 0 if journal is None else journal.next_row
-    for block in passes.blocks(start, told):
+    for block in passes.blocks(start, report):
         stop = block.stop
         if stop > n_rows:
             break
@@ -224,25 +206,17 @@ def _score(scorer: Scorer, passes: Passes, n_rows: int, pick, journal, told) -> 
     if stop != n_rows:
         if journal is not None:
             journal.forget()  # the sums are of other rows
-        seen = "more" if stop > n_rows else f"{stop:,}"
+        read = "more" if stop > n_rows else f"{stop:,}"
         raise ValueError(
-            f"The pass before saw {n_rows:,} rows, and this one {seen}. The rows must stay the "
-            "same until all passes are done."
+            f"The pass before read {n_rows:,} rows, and this one {read}. The rows must stay "
+            "the same until all passes are done."
         )
     return scores
 
 
-def _check_columns(estimator, fitted: Bridge, rows: RowSource) -> None:
-    """Refuse other columns than the classifier was fitted on, before a pass."""
-    names, given = column_names(estimator), rows.feature_names
-    if names is not None and given is not None and list(names) != given:
-        raise ValueError(
-            "rows must have the columns that the classifier was fitted on, in the same order: "
-            f"{list(names[:10])}; got {given[:10]}."
-        )
-
-
-def _settings(estimator, rows: RowSource, held_out: tuple, settings: dict) -> dict:
+def _settings(
+    estimator: Any, rows: RowSource, held_out: HeldOut, settings: dict[str, Any]
+) -> dict[str, dict[str, str]]:
     known = {"estimator": setting(estimator, "estimator")}
     for name, data in zip(("X_val", "y_val", "sample_weight_val"), held_out, strict=True):
         known[name] = data_setting(data)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils._budget import budget_rows
+from .._utils._budget import rows_chosen
 from .._utils._chunks import row_blocks
 from .._utils._select import chosen, count_ties, highest
 
@@ -57,9 +57,7 @@ def select_top(scores: Any, budget: float, *, chunk: int = 2**16) -> np.ndarray:
     if chunk < 1:
         raise ValueError(f"chunk={chunk!r} must be a number of scores, at least 1.")
     n = int(scores.shape[0])
-    number = budget_rows(budget, n)
-    if number > n:
-        raise ValueError(f"budget={budget} is more than the {n:,} scores there are.")
+    number = rows_chosen(budget, n)
     blocks = list(row_blocks(n, max(chunk, number)))
     best = highest(np.empty(0), number)
     for rows in blocks:

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn import get_config
 
 from .._utils._checkpoint import data_setting
-from .._utils._checks import missing_labels
+from .._utils._checks import check_no_missing_labels
 
 # A block has at most this share of working_memory: a copy of it, and the temporaries of the
 # products, take their part as well.
@@ -90,7 +90,9 @@ class RowSource(ABC):
         allowed = min(_SHARE * working_memory * 2**20, _BLOCK_BYTES)
         return max(1, int(allowed // self._row_bytes()))
 
-    def blocks(self, working_memory: float | None = None) -> Iterator[tuple]:
+    def blocks(
+        self, working_memory: float | None = None
+    ) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
         """Go through all rows once.
 
         Parameters
@@ -133,7 +135,7 @@ class RowSource(ABC):
             raise ValueError("There are no rows.")
         return found
 
-    def without(self, gone) -> RowSource:
+    def without(self, gone: Any) -> RowSource:
         """Leave rows out by giving them weight 0; nothing is copied.
 
         Parameters
@@ -157,7 +159,7 @@ class RowSource(ABC):
 class _Without(RowSource):
     """Rows of which some have weight 0."""
 
-    def __init__(self, rows: RowSource, gone):
+    def __init__(self, rows: RowSource, gone: Any) -> None:
         gone = np.asarray(gone)
         n_rows = rows.n_rows
         if gone.dtype != bool or gone.ndim != 1 or n_rows not in (None, len(gone)):
@@ -203,7 +205,7 @@ class _Without(RowSource):
         return {**self._rows._settings(), "gone": data_setting(self._gone)}
 
 
-def check_source(rows) -> None:
+def check_source(rows: Any) -> None:
     """Refuse what is no source of rows."""
     if not isinstance(rows, RowSource):
         raise TypeError(
@@ -214,9 +216,7 @@ def check_source(rows) -> None:
 
 
 def _distinct(y: np.ndarray) -> np.ndarray:
-    missing = missing_labels(y)
-    if missing.any():
-        raise ValueError(f"y holds None or NaN in place of a label for {missing.sum()} rows.")
+    check_no_missing_labels(y)
     if y.dtype == object:  # a set is much faster than a sort of objects
         return np.array(sorted(set(y.tolist())), dtype=object)
     return np.unique(y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -28,27 +29,27 @@ from ._source import RowSource, check_source, named
 
 
 def trim(
-    rows,
-    X_val,
-    y_val,
+    rows: Any,
+    X_val: Any,
+    y_val: Any,
     *,
-    budget,
-    sample_weight_val=None,
-    transformer=None,
-    C=1.0,
-    fit_intercept=True,
-    class_weight=None,
-    classes=None,
-    tol=1e-10,
-    max_iter=50,
-    influence="fi_signed",
-    validation_loss="expected_error",
-    metric="mahalanobis",
-    min_class_size=1,
-    out=None,
-    overwrite=False,
-    verbose=0,
-):
+    budget: float,
+    sample_weight_val: Any = None,
+    transformer: Any = None,
+    C: float = 1.0,
+    fit_intercept: bool = True,
+    class_weight: Any = None,
+    classes: Any = None,
+    tol: float = 1e-10,
+    max_iter: int = 50,
+    influence: str = "fi_signed",
+    validation_loss: Any = "expected_error",
+    metric: str = "mahalanobis",
+    min_class_size: int = 1,
+    out: Any = None,
+    overwrite: bool = False,
+    verbose: bool | int = 0,
+) -> TrimResult:
     """Fit, score, leave out the rows with the highest influence, and fit again.
 
     What `skfi.FITrimmer` does of a logistic regression with ``step=None`` and `X_val`, for
@@ -148,10 +149,10 @@ def trim(
     step = None if transformer is None else fit_transformer(rows, transformer, verbose)
     full = fit_on(rows, step, classes, fit, verbose, "Fit")
     held_out = X_val, y_val, sample_weight_val
-    settings = dict(validation_loss=validation_loss, metric=metric, unit="copy")
-    scores, journal = score_rows(
-        full, rows, held_out, settings, influence, out, overwrite, verbose
+    settings = dict(
+        validation_loss=validation_loss, metric=metric, unit="copy", influence=influence
     )
+    scores, journal = score_rows(full, rows, held_out, settings, out, overwrite, verbose)
     with journal or nullcontext():
         _check_left(budget, len(scores))
         order = _present_first(rows, scores)
@@ -163,7 +164,7 @@ def trim(
             if classes_are_short(counts[0], counts[1], min_class_size):
                 last = _last_rows(rows, scores, min_class_size)
 
-                def choose(number: int):
+                def choose(number: int) -> Any:
                     top = select_top(order, number)
                     return top, top[last.rows]
 
@@ -176,7 +177,7 @@ def trim(
     return TrimResult(kept, full, ~gone, scores, n_trimmed)
 
 
-def _check_left(budget, n_rows: int | None) -> None:
+def _check_left(budget: float, n_rows: int | None) -> None:
     if n_rows is not None and budget_rows(budget, n_rows) >= n_rows:
         raise ValueError(
             f"budget={budget} would leave none of the {n_rows:,} rows; use a smaller number, "
@@ -197,7 +198,7 @@ def _present_first(rows: RowSource, scores: np.ndarray) -> np.ndarray:
     return order
 
 
-def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray):
+def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray) -> Any:
     """Weight, and rows with weight, of each class before and after, by a pass over labels."""
     mass, counts = np.zeros((2, len(classes))), np.zeros((2, len(classes)))
     for block in rows._labels(rows._block_rows()):
@@ -211,7 +212,7 @@ def _class_weights(rows: RowSource, gone: np.ndarray, classes: np.ndarray):
     return mass, counts
 
 
-def _last_rows(rows: RowSource, scores, size: int) -> LastRows:
+def _last_rows(rows: RowSource, scores: np.ndarray, size: int) -> LastRows:
     """The rows with weight that each class would lose last, by a pass over the labels."""
     parts = []
     for block in rows._labels(rows._block_rows()):

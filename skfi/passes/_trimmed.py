@@ -52,7 +52,7 @@ class LastRows:
         )
 
 
-def last_rows(size: int, labels, scores, rows) -> LastRows:
+def last_rows(size: int, labels: Any, scores: np.ndarray, rows: Any) -> LastRows:
     """Of each class the ``size`` lowest scores, of equal ones those of the last rows."""
     codes = np.unique(labels, return_inverse=True)[1]
     order = np.lexsort((-rows, scores, codes))
@@ -73,7 +73,9 @@ def classes_are_short(before: np.ndarray, after: np.ndarray, min_class_size: int
     return bool((after < np.minimum(before, min_class_size)).any())
 
 
-def choose_others(choose, kept: LastRows, number: int, n_rows: int) -> tuple[Any, np.ndarray]:
+def choose_others(
+    choose: Any, kept: LastRows, number: int, n_rows: int
+) -> tuple[Any, np.ndarray]:
     """The ``number`` highest scores among the rows that are not kept for their class.
 
     Parameters
@@ -107,6 +109,6 @@ def choose_others(choose, kept: LastRows, number: int, n_rows: int) -> tuple[Any
         wanted += missing
 
 
-def present_first(scores: np.ndarray, sample_weight) -> np.ndarray:
+def present_first(scores: np.ndarray, sample_weight: Any) -> np.ndarray:
     """Scores by which rows without weight are dropped last."""
     return np.where(np.asarray(sample_weight) > 0, scores, -np.inf)

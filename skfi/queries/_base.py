@@ -6,7 +6,6 @@ a batch is chosen (`_select`). Arguments are checked here, once.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator
 from numbers import Integral
@@ -34,6 +33,7 @@ from .._utils._checks import check_in_memory, check_sliceable, checked_labels, s
 from .._utils._chunks import block_rows, row_blocks, threads_to_fit
 from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
+from .._utils._user_warnings import warn_user
 from .._utils._versioned import VersionedState
 from ..bridge._base import bridge, innermost, transform_before_last
 from ..bridge._network import QUERY_OTHERWISE, Choices, NetworkBridge, advising, of_other_rows
@@ -167,11 +167,9 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
             with threads_to_fit(X):
                 return fit_on_own_rows(clone(estimator), X, y)
         if self._needs_model:
-            warnings.warn(
+            warn_user(
                 f"All labels are of one class ({y[0]}), so no classifier can be fitted. "
                 f"{type(self).__name__} draws rows at random until there are two classes.",
-                UserWarning,
-                stacklevel=3,
             )
         return None
 
@@ -275,11 +273,9 @@ class QueryStrategy(VersionedState, BaseEstimator, metaclass=ABCMeta):
         if not whole or size < 1:
             raise ValueError(f"batch_size={size!r} must be an integer of at least 1.")
         if size > n_pool:
-            warnings.warn(
+            warn_user(
                 f"batch_size={size} rows were asked for, but the pool has {n_pool}: all of "
                 "them are returned.",
-                UserWarning,
-                stacklevel=3,
             )
         return int(min(size, n_pool))
 

@@ -7,7 +7,6 @@ what else is run, in which order, or in how many parts.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
@@ -25,6 +24,7 @@ from .._utils._checkpoint import Checkpoint
 from .._utils._checks import is_missing, missing_labels
 from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows, trained_rows
+from .._utils._user_warnings import warn_user
 from ._stopping import StablePredictions
 
 _SPLIT, _FIT, _DRAW, _QUERY, _STOP = range(5)  # what a seed is for
@@ -379,11 +379,9 @@ class Rounds:
         except Exception as error:
             if isinstance(self.error_score, str):
                 raise
-            warnings.warn(
+            warn_user(
                 f"The score could not be computed and is set to {self.error_score}: "
                 f"{type(error).__name__}: {error}",
-                UserWarning,
-                stacklevel=2,
             )
             return float(self.error_score)
 

@@ -7,7 +7,6 @@ one classifier for all rows.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from sklearn.utils import _safe_indexing
 
 from .._utils._chunks import one_blas_thread
 from .._utils._in_place import own_rows
+from .._utils._user_warnings import warn_user
 from .._utils._warning_scopes import ignored
 from ..baselines._refit import fresh
 from ..bridge import Bridge, bridge
@@ -194,11 +194,9 @@ def _committee(
         )
     groups = [np.flatnonzero(y == label) for label in np.unique(y)]
     if len(groups) == 1:  # a frozen classifier, or there would be none
-        warnings.warn(
+        warn_user(
             "All labels are of one class, so no committee can be fitted: every member is the "
             "frozen classifier, and rows are drawn at random until there are two classes.",
-            UserWarning,
-            stacklevel=5,
         )
         return Committee([classifier] * n_draws)
     members = []

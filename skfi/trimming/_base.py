@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -41,6 +40,7 @@ from .._utils._classes import class_shares
 from .._utils._in_place import own_rows
 from .._utils._progress import progress_bar
 from .._utils._trained_rows import fit_on_own_rows
+from .._utils._user_warnings import warn_user
 from .._utils._versioned import VersionedState
 from ..bridge._base import innermost, require_bridge
 from ..bridge._refusals import check_classifier
@@ -202,12 +202,10 @@ class BaseTrimmer(
             and (name != "validation" or method.needs_validation)
         ]
         if blind:
-            warnings.warn(
+            warn_user(
                 f"groups was passed, and {' and '.join(blind)} splits by classes alone: rows "
                 "of one group will judge each other. Pass a splitter that keeps groups "
                 "together, such as StratifiedGroupKFold(5), in its place.",
-                UserWarning,
-                stacklevel=4,
             )
 
     def _check_rows(self, X, y, sample_weight):

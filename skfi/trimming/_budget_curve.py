@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from .._utils._budget import budget_mass, step_mass
 from .._utils._in_place import own_rows
 from .._utils._progress import progress_bar
 from .._utils._unseen import naming_unseen
+from .._utils._user_warnings import warn_user
 from ._base import Task
 from ._path import RemovalPath
 
@@ -75,10 +75,8 @@ def warn_of_gaps(scores: np.ndarray, budgets: list, curves: list) -> None:
         return
     stops = [curve[2].stop for curve in curves if curve[2].stop]
     why = stops[0] if stops else "The fold has no more rows than that, or scoring gave NaN."
-    warnings.warn(
+    warn_user(
         f"Budgets {lost} could not be tried in every fold and are left out. {why}",
-        UserWarning,
-        stacklevel=3,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from .._utils._budget import budget_mass, check_budget, warn_of_many_steps
 from .._utils._classes import warn_if_class_shrank, warn_of_spared
 from .._utils._repeated import one_of_each
+from .._utils._user_warnings import warn_user
 from ._base import BaseTrimmer
 
 
@@ -299,9 +299,7 @@ class FITrimmer(BaseTrimmer):
         # Shares are left alone: a search over budgets has small ones with any step.
         counts = isinstance(self.step, Integral) and isinstance(self.budget, Integral)
         if counts and 0 < self.budget < self.step:
-            warnings.warn(
+            warn_user(
                 f"step={self.step} is larger than budget={self.budget}: all rows go at "
                 "once, as with step=None.",
-                UserWarning,
-                stacklevel=3,
             )

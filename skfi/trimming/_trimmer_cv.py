@@ -6,7 +6,6 @@ number of candidates; only the refits cannot be shared.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -29,6 +28,7 @@ from .._utils._budget import budget_mass, check_budget, warn_of_many_steps
 from .._utils._classes import warn_if_class_shrank, warn_of_spared
 from .._utils._progress import parts_of, progress_bar
 from .._utils._repeated import one_of_each
+from .._utils._user_warnings import warn_user
 from ..bridge._routing import unwrapped
 from ..influence._validation import checked_splits, fixed_splits, hold_out, shown_splitter
 from ._base import BaseTrimmer, Task
@@ -339,11 +339,9 @@ class FITrimmerCV(BaseTrimmer):
         # A share of the rows and a number of rows do not contradict each other.
         alike = isinstance(self.step, Integral) == isinstance(largest, Integral)
         if self.step is not None and alike and 0 < largest < self.step:
-            warnings.warn(
+            warn_user(
                 f"step={self.step} is larger than every budget (the largest is "
                 f"{largest}): all rows go at once, as with step=None.",
-                UserWarning,
-                stacklevel=3,
             )
         return budgets
 
@@ -414,12 +412,10 @@ class FITrimmerCV(BaseTrimmer):
             check_is_fitted(task.estimator)
         except NotFittedError as error:
             raise NotFittedError('When cv="prefit", estimator must be fitted.') from error
-        warnings.warn(
+        warn_user(
             'With cv="prefit" the same rows of X_val score the training rows and choose '
             "the budget, so best_score_ is too good and the choice may be too bold. Use "
             "cv as a number of folds to keep the two apart.",
-            UserWarning,
-            stacklevel=4,
         )
         extra = {} if weight_val is None else {"sample_weight": weight_val}
         return [(replace(task, prefit=True), (X_val, np.asarray(y_val), extra))]
@@ -468,11 +464,9 @@ class FITrimmerCV(BaseTrimmer):
         if path.stop is None or best in within:
             return path, best
         index = max(within, key=lambda k: masses[k])
-        warnings.warn(
+        warn_user(
             f"budget={budgets[best]} was chosen, but cannot be had on all rows. "
             f"{path.stop} Taking budget={budgets[index]}.",
-            UserWarning,
-            stacklevel=3,
         )
         return path, index
 

@@ -36,7 +36,7 @@ def test_memory_map_and_share(tmp_path):
     ("scores", "params", "message"),
     [
         ([1.0, np.nan], dict(budget=1), "NaN in rows 0 to 1"),
-        ([1.0, 2.0], dict(budget=3), "more than the 2 scores"),
+        ([1.0, 2.0], dict(budget=3), "more than the 2 rows"),
         ([1.0, 2.0], dict(budget=1.0), "must be a share"),
         ([1.0, 2.0], dict(budget=1, chunk=0), "chunk=0 must be"),
         ([[1.0, 2.0]], dict(budget=1), r"shape \(1, 2\)"),

@@ -207,7 +207,7 @@ def test_longer_batches_in_the_next_pass():
         n = next(passes)
         yield X[:n], y[:n]
 
-    assert "saw 139 rows, and this one more" in fail(BatchRows(batches), V, w)
+    assert "read 139 rows, and this one more" in fail(BatchRows(batches), V, w)
 
 
 def test_a_mask_of_other_rows():
