@@ -21,7 +21,6 @@ from ..bridge._network import Choices
 from ..linear._by_rows import RowHessian, sum_by_rows
 from ..linear._conjugate import (
     ConjugateCurvature,
-    check_solved,
     exact_is_cheap,
     exact_operations,
     fit_operations,
@@ -33,7 +32,6 @@ from ..linear._losses import ValidationLoss
 from ..linear._memory import (
     by_rows,
     check_fits,
-    check_residual,
     columns_instead,
     kronecker_fits,
 )
@@ -41,7 +39,7 @@ from ..linear._objective import fit_curvature, mean_eigenvalue
 from ..linear._operators import Curvature, Objective
 from ..linear._removal import removal_all
 from ..linear._softmax import SoftmaxLinear, validation_gradient
-from ..linear._sparse_columns import SparseCurvature, SparseHessian, sparse_width
+from ..linear._sparse_columns import SparseHessian, sparse_width
 from ._rows import Rows
 
 # A fit is taken as converged when one Newton step would lower its objective by less than this
@@ -134,6 +132,8 @@ class LinearReading:
         if self.wide and choices.curvature == "auto" and weight.ndim == 1:
             remedy = (_KFAC if kronecker_fits(model, n_present) else "") + remedy
         check_fits(model, columns or n_present, rows, kronecker, remedy)
+        if choices.curvature == "exact" and not self.network:
+            warn_of_cost(model, n_present)
 
         def damping(total: Objective) -> float:
             if choices.damping == "auto" and not self.network:
@@ -176,8 +176,6 @@ class LinearReading:
     ) -> tuple[str, str]:
         """What stands for H, and why "auto" does not take H itself."""
         chosen = self.choices.curvature
-        if chosen == "exact" and not self.network:
-            warn_of_cost(model, n_rows)
         if chosen != "auto":
             # Scores are linear in the parameters: ggn is exact.
             return "exact" if chosen == "ggn" else chosen, ""
@@ -260,7 +258,7 @@ class CurvedLinear:
     @property
     def large(self) -> bool:
         """Whether products are worth all of BLAS's threads."""
-        return self.model.beta.size > LARGE and not isinstance(self.curvature, SparseCurvature)
+        return self.model.beta.size > LARGE and self.curvature.threaded
 
     def columns_instead(self, residual: float) -> bool:
         """Whether solves by rows lost digits, and memory holds the matrices."""
@@ -287,8 +285,7 @@ class CurvedLinear:
                 curved = curved.by_columns()
                 h, residual = curved.curvature.refined(u)
         if residual is not None:
-            iterative = isinstance(curved.curvature, ConjugateCurvature)
-            (check_solved if iterative else check_residual)(residual)
+            curved.curvature.check(residual)
             curved = replace(curved, details=replace(curved.details, residual=residual))
         return SolvedLinear(curved, h)
 

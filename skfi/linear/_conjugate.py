@@ -66,6 +66,9 @@ class ConjugateCurvature(Curvature):
         residual = float(np.linalg.norm(u - product(best)) / size)
         return Solution(best, residual)
 
+    def check(self, residual: float) -> None:
+        check_solved(residual)
+
     def root(self) -> Root:
         return self.metric.root()
 

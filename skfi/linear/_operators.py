@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from ._active import LinearPairs
+from ._memory import check_residual
 from ._scores import score_all, score_by_jacobian
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ class Curvature(ABC):
     def refined(self, u: np.ndarray) -> Solution:
         """H⁻¹u of one parameter vector (n_outputs, p), as exact as can be, with its error."""
         return Solution(self.solve(u), None)
+
+    threaded = True  # whether all of BLAS's threads pay in a large model's products
+
+    def check(self, residual: float) -> None:
+        """Warn where a refined solve lost digits, refuse where it lost all of them."""
+        check_residual(residual)
 
     @property
     def error_of_rows(self) -> float:

@@ -55,6 +55,8 @@ class SparseHessian(RowHessian):
 class SparseCurvature(RefinedCurvature):
     """H⁻¹ of a single output, of the columns that are not empty."""
 
+    threaded = False  # they would wait for each other
+
     P: np.ndarray  # H⁻¹ in an order of its own, the intercept last
     X: sparse.csr_array  # rows that count, extended, in this order
     places: np.ndarray  # its columns among the parameters

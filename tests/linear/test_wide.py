@@ -300,7 +300,7 @@ def test_too_large_says_what_to_do(monkeypatch):
     with pytest.raises(
         MemoryError, match=r"HashingVectorizer\(n_features=2\*\*12\).*influence_esti"
     ):
-        fi_util(model, X[:6], y[:6], X[6:], y[6:])
+        fi_util(model, X[:6], y[:6], X[6:], y[6:], curvature="exact")
 
 
 def test_too_many_classes_take_kfac(monkeypatch):
