@@ -14,6 +14,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/trimming_study.md": "studies/trimming.md",
     "benchmarks/query_study.md": "studies/queries.md",
+    "benchmarks/query_stopping.md": "studies/stopping.md",
     "benchmarks/cli_rule.md": "studies/cli-rule.md",
 }
 _LINK = re.compile(r"\]\((?P<up>(?:\.\./)*)(?P<path>[\w./-]+)(?P<anchor>#[\w-]*)?\)")
