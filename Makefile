@@ -209,4 +209,4 @@ paper: .venv-paper/ready
 clean:
 	rm -rf .venv-demo .venv-test .venv-oldest .venv-oldest-torch .venv-peers .venv-paper build dist \
 		demo-output paper-output docs/_build docs/auto_examples docs/api/generated \
-		docs/api/backreferences skfi/_version.py *.egg-info
+		docs/api/backreferences skfi/_version.py *.egg-info .coverage*
