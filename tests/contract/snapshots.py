@@ -53,7 +53,7 @@ def frozen(value, memo: dict | None = None) -> Any:
 def process() -> dict[str, Any]:
     """State of the process that a call may not change."""
     state = {
-        "filters": [f for f in warnings.filters if f[2] is not _COMPLEX],
+        "filters": [f for f in warnings.filters if f[2] not in _UPSTREAM],
         "showwarning": (warnings.showwarning, warnings._showwarnmsg_impl),
         "threads": sorted((p["filepath"], p["num_threads"]) for p in threadpool_info()),
         "numpy": frozen(np.random.get_state()),  # noqa: NPY002
@@ -85,8 +85,10 @@ def process() -> dict[str, Any]:
     return state
 
 
-# scikit-learn's check_array puts filters of this category back in any order of threads.
-_COMPLEX = getattr(np, "exceptions", np).ComplexWarning
+# scikit-learn's check_array and type_of_target put filters of these categories back in any
+# order of threads.
+_EXCEPTIONS = getattr(np, "exceptions", np)
+_UPSTREAM = {_EXCEPTIONS.ComplexWarning, _EXCEPTIONS.VisibleDeprecationWarning}
 
 
 def differences(before: dict, after: dict) -> list[str]:
