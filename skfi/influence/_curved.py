@@ -39,6 +39,7 @@ from ..linear._objective import fit_curvature, mean_eigenvalue
 from ..linear._operators import Curvature, Objective
 from ..linear._removal import removal_all
 from ..linear._softmax import SoftmaxLinear, validation_gradient
+from ..linear._span import basis_of_span, in_basis
 from ..linear._sparse_columns import SparseHessian, sparse_width
 from ._rows import Rows
 
@@ -111,11 +112,30 @@ class LinearReading:
     at_optimum: bool = True  # whether the training ended there, as it should have
     wide: bool = False  # whether rows may stand for H where there are fewer than columns
     penalty_known: bool = True
+    basis: np.ndarray | None = None  # in which the training rows are already
+
+    def in_span(self) -> tuple[LinearReading, np.ndarray | None]:
+        """The same in a basis of the span of the rows, for pairs; the basis where there is one.
+
+        K-FAC and damping that are asked for depend on the number of columns, and stay.
+        """
+        train, choices = self.train, self.choices
+        if self.network or choices.curvature == "kfac" or choices.damping != "auto":
+            return self, None
+        model = self.fitted.make_model(train.X.shape[0])
+        check_width(model, train.X, "X")
+        basis = basis_of_span(model, train.X)
+        if basis is None:
+            return self, None
+        return replace(self, train=replace(train, X=train.X @ basis), basis=basis), basis
 
     def curve(self) -> CurvedLinear:
         """Sum up and invert the Hessian of the objective."""
         train, choices = self.train, self.choices
         model = self.fitted.make_model(train.X.shape[0])
+        n_parameters = model.n_parameters
+        if self.basis is not None:
+            model = in_basis(model, self.basis)
         check_width(model, train.X, "X")
         weight = self.fitted.loss_weight(train.codes, train.weight)
         # What a penalty beside the mean loss is multiplied by beside the sum. A skorch net's
@@ -163,7 +183,7 @@ class LinearReading:
         if self.wide and reason and not self.network:  # the sign is exact, the metric is not
             inverse = ConjugateCurvature(inverse, model, train.X, weight, used * unit)
         details = InfluenceDetails(
-            curvature, used, model.n_parameters, norm,
+            curvature, used, n_parameters, norm,
             penalty_known=self.penalty_known, reason=reason,
         )  # fmt: skip
         copy = one_copy(weight, train.weight)

@@ -30,11 +30,12 @@ from ..linear._losses import ValidationLoss, resolve_validation_loss
 from ..linear._pool_gradients import finish, score_gradient
 from ..linear._quadratic import Quadratic, cheaper_by_root, principal_root
 from ..linear._softmax import SoftmaxLinear
+from ..linear._span import project
 from ..linear._vectors import DenseVectors, FactoredVectors
-from ._curved import LARGE, CurvedLinear, check_width
+from ._curved import LARGE, CurvedLinear, LinearReading, check_width
 from ._measure import Measure
 from ._network import CurvedNetwork
-from ._reading import LabelledData, curve_fitted
+from ._reading import LabelledData, read_fitted
 from ._rows import check_names, column_names, linear_features, through_steps
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ class LinearReader:
 class LinearPairing(LinearReader):
     """Training rows of a softmax-linear model."""
 
-    curved: CurvedLinear
+    curved: CurvedLinear  # in the basis, where there is one
     metric: str = "euclidean"
     unit: str = "copy"
+    basis: np.ndarray | None = None  # of the span of few rows of many columns (d, r)
     forms: dict[str, Quadratic] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +147,7 @@ class LinearPairing(LinearReader):
         rows = slice(None) if every else self.present
         root = curved.whitening.root if self.metric == "mahalanobis" else None
         data = train.X[rows], train.codes[rows], weight[rows]
-        return curved.curvature.pairs(self.model, *data, root)
+        return curved.curvature.pairs(curved.model, *data, root)
 
     def shares(self, aggregate: str) -> np.ndarray:
         """What each training row counts in a quadratic form."""
@@ -166,7 +168,7 @@ class LinearPairing(LinearReader):
         """C, or a root of it where that has few columns."""
         rank = len(self.present) * (self.model.link.n_classes - 1)
         share = self.shares(aggregate)
-        if cheaper_by_root(self.model.beta.size, self.model.link.n_outputs, rank):
+        if cheaper_by_root(self.curved.model.beta.size, self.model.link.n_outputs, rank):
             return None, self.pairs.stacked(share)
         return self.pairs.quadratic(share), None
 
@@ -174,12 +176,24 @@ class LinearPairing(LinearReader):
         """L (m, rank) with L Lᵀ = C, and the variance of each coordinate of ``Lᵀu``."""
         with self._one_thread:
             C, L = self._matrix(aggregate)
-            return principal_root(C, L, *self.curved.curvature.root())
+            root, variance = principal_root(C, L, *self.curved.curvature.root())
+        if self.basis is None:
+            return root, variance
+        outputs, r = len(self.model.beta), self.basis.shape[1]
+        parts = root.reshape(outputs, -1, root.shape[1])
+        lifted = np.einsum("dr,krc->kdc", self.basis, parts[:, :r])
+        whole = np.concatenate([lifted, parts[:, r:]], axis=1)
+        return whole.reshape(-1, root.shape[1]), variance
 
     def pairwise(self, X: Any, codes: np.ndarray | None) -> np.ndarray:
         """FI of features X through each training row (b, n)."""
         pairs = self.pairs.keep()
-        fi = self._map(lambda x, pool: pairs.pairs(x, pool.c), X, codes, pairs.other_rows())
+        fi = self._map(
+            lambda x, pool: pairs.pairs(project(self.basis, x), pool.c),
+            X,
+            codes,
+            pairs.other_rows(),
+        )
         if len(self.present) == self.n_rows:
             return fi
         out = np.zeros((X.shape[0], self.n_rows))
@@ -195,13 +209,13 @@ class LinearPairing(LinearReader):
             size = block_rows(2 * self.model.beta.shape[1] + quadratic.doubles_per_row)
 
             def from_form(x: np.ndarray, pool: PoolGradients) -> np.ndarray:
-                return finish(score, quadratic(x, pool.c), pool.log_p)
+                return finish(score, quadratic(project(self.basis, x), pool.c), pool.log_p)
 
             return lambda X: self._map(from_form, X, None, size, score)
         pairs, weight = self.pairs.keep(), None if self.even else self.weight
 
         def from_pairs(x: np.ndarray, pool: PoolGradients) -> np.ndarray:
-            fi = aggregate_rows(aggregate, pairs.pairs(x, pool.c), weight)
+            fi = aggregate_rows(aggregate, pairs.pairs(project(self.basis, x), pool.c), weight)
             return finish(score, fi, pool.log_p)
 
         size = pairs.other_rows()
@@ -215,7 +229,11 @@ class LinearPairing(LinearReader):
         """
         model = self.model
         c = self._map(lambda x, pool: pool.c, X)
-        form = None if score == "flip_ratio" else self.quadratic(_quadratic_of(aggregate))
+        if score == "flip_ratio":
+            return FactoredVectors(X, c, model.fit_intercept)
+        if self.basis is not None:
+            X = X @ self.basis
+        form = self.quadratic(_quadratic_of(aggregate))
         return FactoredVectors(X, c, model.fit_intercept, form)
 
 
@@ -367,11 +385,16 @@ def pair_fitted(
     if measure.approximation is not None:  # all batches of a pool see the same draws
         seed = check_random_state(measure.random_state).randint(np.iinfo(np.int32).max)
         measure = replace(measure, random_state=int(seed))
-    curved = curve_fitted(estimator, training, measure, pairs=True)
+    reading = read_fitted(estimator, training, measure, pairs=True)
     names, settings = column_names(estimator), (measure.metric, measure.unit)
+    basis = None
+    if isinstance(reading, LinearReading):
+        reading, basis = reading.in_span()
+    curved = reading.curve()
     if isinstance(curved, CurvedNetwork):
         return NetworkPairing(curved, loss, *settings, names)
-    return LinearPairing(curved.fitted, curved.model, loss, names, curved, *settings)
+    model = curved.fitted.make_model(curved.train.X.shape[0])
+    return LinearPairing(curved.fitted, model, loss, names, curved, *settings, basis)
 
 
 def read_linear(estimator: Any, X: Any, validation_loss: str | ValidationLoss) -> LinearReader:

@@ -28,7 +28,7 @@ import numpy as np
 from sklearn import get_config
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread, row_blocks
-from ._active import _KEPT, _MAX, LinearPairs, row_metrics
+from ._active import _KEPT, _MAX, _TILE_DOUBLES, LinearPairs, row_metrics
 from ._links import Softmax
 
 if TYPE_CHECKING:
@@ -58,6 +58,21 @@ class _Train:
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """What `KroneckerPairs` needs of training rows of few columns."""
+
+    x: np.ndarray  # x̃
+    p: np.ndarray  # of all classes (n, K)
+    mean_W: np.ndarray  # Wᵀp (n, d)
+    sr: np.ndarray
+    s: np.ndarray  # weights (n,)
+    R: np.ndarray  # of F_i = Q_i R_i (n, d, d)
+
+    def take(self, rows: slice) -> _Columns:
+        return _Columns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
 class _Other:
     """Features of the rows looked at."""
 
@@ -79,9 +94,61 @@ class KroneckerPairs(LinearPairs):
 
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
+        if self._few_columns:
+            return self._by_columns(X, c)
         if not self._digits_left:
             return super().pairs(X, c)
         return self._squared_out(X, c)
+
+    @property
+    def _few_columns(self) -> bool:
+        """Whether g itself is cheaper than the forms: K d and d² multiplications a pair."""
+        return 2 * self.model.n_features <= self.model.link.n_classes
+
+    def _by_columns(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """``‖R_i g_ij‖²`` with R_iᵀR_i = G_i⁺.
+
+        ``g_ij = -s_i (κ (S_iW)ᵀ O c_j + ρ a_j)`` has as many entries as there are columns.
+        """
+        model, link, d = self.model, self.model.link, self.model.n_features
+        assert isinstance(link, Softmax)
+        kappa = X @ self.curvature.inputs
+        Oc = c @ self.curvature.outputs
+        classes, W = Oc @ link.basis.T, link.basis @ model.W
+        out = np.empty((len(X), self.n_rows))
+        for rows, train in self._columns():
+            # (S W)ᵀ v = Σ_k p_k (v_k - pᵀv) W_k
+            towards = classes[:, :, None] * W
+            for at in row_blocks(len(X), max(1, _TILE_DOUBLES // (len(train.p) * d))):
+                mean = classes[at] @ train.p.T
+                g = np.matmul(train.p, towards[at])
+                g -= mean[:, :, None] * train.mean_W
+                g *= (train.s * (kappa[at] @ train.x.T))[:, :, None]
+                g += (Oc[at] @ train.sr.T)[:, :, None] * kappa[at, None, :d]
+                moved = np.matmul(g.transpose(1, 0, 2), train.R.transpose(0, 2, 1))
+                with np.errstate(over="ignore"):
+                    fi = np.einsum("nbd,nbd->bn", moved, moved)
+                np.minimum(fi, _MAX, out=out[at, rows])
+        return out
+
+    def _columns(self) -> Iterator[tuple[slice, _Columns]]:
+        for rows in row_blocks(self.n_rows, self._block()):
+            yield rows, self._kept_columns.take(rows)
+
+    @cached_property
+    def _kept_columns(self) -> _Columns:
+        parts = list(map_blocks(self._train_columns, self.n_rows, self._block()))
+        names = _Columns.__dataclass_fields__
+        return _Columns(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    def _train_columns(self, rows: slice) -> _Columns:
+        model, X, weight = self.model, dense_rows(self.X, rows), self.weight[rows]
+        assert isinstance(model.link, Softmax)
+        metrics = row_metrics(model, X, self.y[rows], weight, self.curvature, self.root)
+        p = np.exp(model.link.log_proba(model.scores(X)))
+        R = np.asarray(np.linalg.qr(metrics.F, mode="r"))
+        mean_W = p @ (model.link.basis @ model.W)
+        return _Columns(model.extended(X), p, mean_W, metrics.sr, weight.ravel(), R)
 
     @cached_property
     def _digits_left(self) -> bool:
@@ -112,7 +179,10 @@ class KroneckerPairs(LinearPairs):
     def keep(self) -> KroneckerPairs:
         """Sum up what is kept now, not in one of several threads that each would."""
         with one_blas_thread():
-            _ = self._kept_features if self._digits_left else self._kept
+            if self._few_columns:
+                _ = self._kept_columns
+            else:
+                _ = self._kept_features if self._digits_left else self._kept
         return self
 
     def other_rows(self) -> int:
