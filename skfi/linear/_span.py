@@ -17,6 +17,8 @@ from sklearn import get_config
 from ._softmax import SoftmaxLinear, float_rows
 
 _MOST = 0.25  # of the working memory, for rows and basis
+# Beside a column of so many times their length, columns would lose digits in the basis.
+_WIDEST = 1e4
 
 
 def basis_of_span(model: SoftmaxLinear, X) -> np.ndarray | None:
@@ -28,6 +30,10 @@ def basis_of_span(model: SoftmaxLinear, X) -> np.ndarray | None:
     if 3 * 8 * n_vectors * d > _MOST * get_config()["working_memory"] * 2**20:
         return None
     rows = X.toarray() if sparse.issparse(X) else float_rows(X)
+    lengths = np.linalg.norm(rows, axis=0)
+    lengths = lengths[lengths > 0]
+    if len(lengths) == 0 or lengths.max() > _WIDEST * lengths.min():
+        return None
     return np.linalg.qr(np.concatenate([rows, model.W]).T)[0]
 
 

@@ -85,6 +85,7 @@ def test_where_there_is_a_basis():
     assert basis(LogisticRegression(C=np.inf)) is None
     assert basis(LogisticRegression(l1_ratio=1, solver="saga", max_iter=5000)) is None
     assert basis(LogisticRegression(), X) is None
+    assert basis(LogisticRegression(), LABELLED * np.append(np.ones(39), 1e7)) is None
 
 
 def test_the_model_in_the_basis_has_the_same_scores():
