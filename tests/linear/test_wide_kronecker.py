@@ -229,30 +229,18 @@ def test_weights_of_single_outputs_are_refused():
         sum_by_rows(three.make_model(1), X, y, np.ones((40, 4)), kronecker=True)
 
 
-<<<<<<< HEAD
 def test_too_large_takes_kfac(monkeypatch):
-=======
-def test_too_large_for_exact_scores(monkeypatch):
->>>>>>> fa19180 (Columns of very different scales keep all columns; the cost of exact scores is warned of where memory holds them)
     d = 2**17
     rng, y = np.random.default_rng(0), np.arange(12) % 3
     entries = np.repeat(np.arange(12), 8), rng.integers(0, d, 96)
     X = sparse.csr_array((rng.random(96), entries), shape=(12, d))
     rows = X[:6], y[:6], X[6:], y[6:]
     model = LogisticRegression(C=1e-3).fit(X[:6], y[:6])
-<<<<<<< HEAD
     for settings in ({}, KFAC):  # by its cost, and as chosen
         for ask in (fi_util, iv):
             assert np.isfinite(ask(model, *rows, **settings)).all()
     with pytest.raises(MemoryError, match=r"none of L1\. Cut the columns"):
         fi_util(model, *rows, curvature="exact")
-=======
-    for ask in (fi_util, iv):
-        with pytest.raises(MemoryError, match=r"none of L1\. Cut the columns"):
-            ask(model, *rows, curvature="exact")
-        assert np.isfinite(ask(model, *rows)).all()  # "auto" takes K-FAC by rows
-    assert np.isfinite(fi_util(model, *rows, **KFAC)).all()
->>>>>>> fa19180 (Columns of very different scales keep all columns; the cost of exact scores is warned of where memory holds them)
     large = Bridge.linear(np.ones((3, d)), np.zeros(3), classes=[0, 1, 2], l2=1.0)
     monkeypatch.setattr(_memory, "_physical_memory", lambda: 8 * 2.0**30)
     assert kronecker_fits(large.make_model(1), 5_000)
