@@ -9,6 +9,7 @@ the problem is the same, with as many columns as there are rows and outputs.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +22,7 @@ _MOST = 0.25  # of the working memory, for rows and basis
 _WIDEST = 1e4
 
 
-def basis_of_span(model: SoftmaxLinear, X) -> np.ndarray | None:
+def basis_of_span(model: SoftmaxLinear, X: Any) -> np.ndarray | None:
     """Orthonormal columns Q (d, r) of the span; None where it is not smaller, or differs."""
     d, n_vectors = model.n_features, X.shape[0] + len(model.beta)
     l2 = model.l2[:, :d]
