@@ -145,7 +145,7 @@ study-cnn: .venv-test/ready
 # Forty minutes on two cores.
 study-queries: .venv-test/ready
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2
-	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --group ablation
+	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 3 --group ablation
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --group others
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --batch 5
 	.venv-test/bin/python benchmarks/query_study.py run --jobs 2 --seeds 2 --batch 50
