@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from .._utils._budget import budget_mass
 from .._utils._progress import parts_of, progress_bar
 from ..inspection._gain import fold_scores, interval, mean_and_error
+from ..report._report import Measured
 from ..trimming._trimmer import FITrimmer
 from ..trimming._trimmer_cv import FITrimmerCV
 from ._console import Console
@@ -69,6 +70,15 @@ class Accuracy:
             f"on {self.measured_on}.",
             self.caution,
         ]
+
+
+def measured(accuracy: Accuracy | None, n_dropped: int) -> Measured | None:
+    """The same for the report, in the words of the terminal."""
+    if accuracy is None:
+        return None
+    sentences = [accuracy.verdict()] if n_dropped else ["Nothing was dropped."]
+    figure = f"{points(accuracy.gain)} points" if n_dropped else "as before"
+    return Measured(figure, [*sentences, *accuracy.lines(n_dropped)])
 
 
 def points(difference: float) -> str:

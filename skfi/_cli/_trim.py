@@ -96,7 +96,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
         if "--report" in outputs:
             lines = None if table.line(0) is None else facts["line"]
             html_report(
-                trimmer, parts["--report"], frame=table.frame(), first_row=1, lines=lines
+                trimmer,
+                parts["--report"],
+                frame=table.frame().drop(columns=args.target),
+                title=f"{table.label}: rows to check",
+                first_row=1,
+                lines=lines,
+                source=f"{table.label}, labels in column {shown(args.target)!r}",
+                measured=_accuracy.measured(accuracy, trimmer.n_trimmed_),
             )
 
     result = _result(args, trimmer, train, val, plan, accuracy, facts)

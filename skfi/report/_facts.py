@@ -24,11 +24,11 @@ _MAX_CLASSES = 50
 _MAX_REPR = 3000
 
 _ASKED = {
-    "fi_signed": "how far the validation loss moves with the row (FI), with the sign of what "
-    "leaving the row out does to that loss",
-    "fi": "how far the validation loss moves with the row (FI). It has no sign, so rows that "
-    "hold the model up can be among them",
-    "iv": "what leaving the row out takes off the validation loss, to first order",
+    "fi_signed": "how strongly the row influences the errors on held-out rows (FI), the rows "
+    "first without which these errors fall",
+    "fi": "how strongly the row influences the errors on held-out rows (FI). It has no sign, "
+    "so rows that help the model can be among them",
+    "iv": "by how much the errors on held-out rows fall without the row, to first order",
     "loss": "how badly the model fits the row's label",
     "self_confidence": "how little models that did not see the row expect its label",
     "knn_shapley": "how little the row's neighbours need it (Shapley values)",
@@ -143,7 +143,7 @@ def verdict(trimmer: Any) -> Verdict | None:
         tile, aside = "not sure", f"{difference}, judged once: no error is known"
     else:
         if low <= 0 <= high:
-            tile, aside = "level", f"{difference}, not told apart from 0"
+            tile, aside = "no clear gain", f"{difference}, which could be chance"
         ends = (_plus_minus(end, np.nan, sign="+") for end in (low, high))
         difference += " (95 % interval: {} to {})".format(*ends)
     return Verdict(

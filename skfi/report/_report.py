@@ -12,13 +12,13 @@ import hashlib
 from importlib.resources import files
 from numbers import Integral
 from pathlib import Path
+from typing import NamedTuple
 
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils._extras import require
 from .._utils._files import replacing
-from ..bridge._base import innermost
 from ._curve import curve_svg
 from ._facts import class_table, settings, share, summary, text_of, verdict, versions
 from ._rows import check_frame, check_images, check_order, collect_rows
@@ -37,6 +37,8 @@ def html_report(
     date=None,
     first_row=0,
     lines=None,
+    source=None,
+    measured=None,
 ):
     """Write a self-contained HTML page about a fitted trimmer.
 
@@ -65,6 +67,10 @@ def html_report(
         command line counts rows from 1.
     lines : sequence of int of length n, default=None
         Lines of the rows in the file they come from, shown beside their numbers.
+    source : str, default=None
+        Where the rows come from, shown above the title.
+    measured : Measured, default=None
+        What was measured on held-out rows, for a trimmer that held none out itself.
 
     Returns
     -------
@@ -112,7 +118,7 @@ def html_report(
 
     limit = None if max_rows is None else int(max_rows)
     rows = collect_rows(report, frame, images, limit, first_row, lines)
-    page = _render(template, trimmer, report, rows, title, date)
+    page = _render(template, trimmer, report, rows, title, date, first_row, source, measured)
     # A lone half of a surrogate pair has no bytes.
     content = page.encode("utf-8", "backslashreplace")
     if target is None:
@@ -132,10 +138,20 @@ def _template():
     return environment.from_string(_asset("report.html.jinja"))
 
 
-def _render(template, trimmer, report, rows, title, date) -> str:
+class Measured(NamedTuple):
+    """A gain measured on held-out rows, as a figure and in sentences."""
+
+    figure: str
+    sentences: list[str]
+
+
+def _render(template, trimmer, report, rows, title, date, first_row, source, measured) -> str:
     from markupsafe import Markup
 
-    css, script = _asset("page.css") + _asset("tables.css"), _asset("report.js")
+    css, script = (
+        _asset("page.css") + _asset("tables.css"),
+        _asset("review.js") + _asset("report.js"),
+    )
     policy = {
         "default-src": "'none'",
         "script-src": f"'sha256-{_digest(script)}'",
@@ -154,7 +170,8 @@ def _render(template, trimmer, report, rows, title, date) -> str:
         script=Markup(script),
         title="Trimming report" if title is None else title,
         kind=type(trimmer).__name__,
-        model=type(innermost(trimmer.estimator_)).__name__,
+        source=source,
+        measured=measured,
         date=None if date is None else str(date),
         summary=summary(trimmer),
         n=n,
@@ -166,7 +183,7 @@ def _render(template, trimmer, report, rows, title, date) -> str:
         classes_note=classes_note,
         weighted=trimmer.sample_weight_ is not None,
         rows=rows,
-        rows_json=Markup(rows.json()),
+        rows_json=Markup(rows.json(list(map(str, trimmer.classes_)), first_row)),
         static=range(min(_STATIC_ROWS, rows.count)),
         own=[column.name for column in rows.columns if not column.id],
         ids=[column.id for column in rows.columns],

@@ -7,10 +7,11 @@ without a look at the others.
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.util
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +71,19 @@ class Rows:
     pixelated: bool
     notes: list[str]
 
-    def json(self) -> str:
-        """The same for a script element: nothing in it ends the element or begins another."""
+    def json(self, labels: Sequence[str] = (), first: int = 0) -> str:
+        """The same for a script element: nothing in it ends the element or begins another.
+
+        With the labels there are, the number of the first row, and a key under which a browser
+        keeps decisions about these rows.
+        """
         heads = [
             {"id": c.id, "name": c.name, "kind": c.kind, "first": c.first} for c in self.columns
         ]
         head = {"count": self.count, "pixelated": self.pixelated, "columns": heads}
-        head["pictures"] = self.pictures
         columns = ",".join(_column_json(column) for column in self.columns)
+        key = hashlib.sha256(columns.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        head |= {"pictures": self.pictures, "labels": list(labels), "first": first, "key": key}
         text = f'{json.dumps(head, separators=(",", ":"))[:-1]},"data":[{columns}]}}'
         for sign in "<>&":
             text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -5,7 +5,8 @@
 (() => {
   const source = document.getElementById("rows-data");
   if (!source) return;
-  const { count, columns, data, pictures, pixelated } = JSON.parse(source.textContent);
+  const table = JSON.parse(source.textContent);
+  const { count, columns, data, pictures, pixelated } = table;
 
   const PAGE = 50; // rows in the page at a time
   const SHORT = 160; // characters of a text before "more"
@@ -17,6 +18,7 @@
   const ROW = place("row");
   const NOUN = columns[ROW].name.split(" ")[0]; // "row", or "position" where it counts from 0
 
+  const review = makeReview(table);
   let shown = Uint32Array.from({ length: count }, (_, i) => i); // as sorted and filtered
   let sorted = shown;
   let page = 0;
@@ -103,6 +105,7 @@
     shown = sorted.filter(
       (i) =>
         (label === undefined || data[GIVEN][i] === label) &&
+        review.matches(i) &&
         (!wanted || texts[i].includes(wanted) || numbers[i].includes(wanted)),
     );
     page = 0;
@@ -128,7 +131,10 @@
 
   const drawRow = (i) => {
     const line = make("tr");
+    line.tabIndex = -1;
+    line.dataset.index = i;
     const row = data[ROW][i];
+    line.append(review.cell(i, NOUN));
     if (pictures.length) {
       const cell = make("td");
       if (i < pictures.length) {
@@ -144,6 +150,7 @@
       const cell = make(c === ROW ? "th" : "td", undefined, side(column));
       if (c === ROW) cell.scope = "row";
       if (column.first) cell.className += " own-first";
+      cell.dataset.name = column.name;
       const text = display(value, column.kind);
       if (text.length > SHORT) longCell(cell, text, row);
       else if (text) cell.append(make("bdi", text));
@@ -160,8 +167,11 @@
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
     const from = page * PAGE;
+    review.clear();
     const lines = Array.from(shown.slice(from, from + PAGE), drawRow);
+    if (lines.length) lines[0].tabIndex = 0;
     byId("rows-body").replaceChildren(...lines);
+    review.show();
     const number = (n) => n.toLocaleString("en");
     let told = "No row matches.";
     if (shown.length) {
@@ -181,6 +191,10 @@
 
   const drawHead = () => {
     const line = make("tr");
+    const decision = make("th");
+    decision.scope = "col";
+    decision.append(make("span", "decision"));
+    line.append(decision);
     if (pictures.length) {
       const head = make("th");
       head.scope = "col";
@@ -247,6 +261,7 @@
     waiting = setTimeout(filter, 120);
   });
   byId("rows-class").addEventListener("change", filter);
+  review.onChange(filter);
   byId("rows-save").addEventListener("click", save);
   const turn = (to) => {
     page = to;
