@@ -19,16 +19,17 @@ tile in the processor's cache.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import get_config
 
 from .._utils._chunks import block_rows, dense_rows, map_blocks, one_blas_thread, row_blocks
-from ._active import _KEPT, _MAX, _TILE_DOUBLES, LinearPairs, row_metrics
+from ._active import _KEPT, _MAX, LinearPairs, row_metrics
 from ._links import Softmax
 
 if TYPE_CHECKING:
@@ -40,10 +41,23 @@ _PROBE = 16  # training rows whose pairs are checked
 
 
 @dataclass(frozen=True)
-class _Train:
+class TrainFeatures(ABC):
     """Features of training rows; one row each."""
 
-    x: np.ndarray  # x̃
+    x: np.ndarray  # what κ is a product with
+
+    def take(self, rows: slice) -> TrainFeatures:
+        return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @abstractmethod
+    def fill(self, j: Any, out: np.ndarray) -> None:
+        """FI of pairs (other rows, training rows) into ``out``."""
+
+
+@dataclass(frozen=True)
+class SquaredTrain(TrainFeatures):
+    """Forms of c and w, and what κ, η and ρ are products with."""
+
     t: np.ndarray
     sr: np.ndarray
     alpha: np.ndarray
@@ -53,23 +67,29 @@ class _Train:
     epsilon: np.ndarray
     phi: np.ndarray
 
-    def take(self, rows: slice) -> _Train:
-        return _Train(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What `KroneckerPairs` needs of training rows of few columns."""
-
-    x: np.ndarray  # x̃
-    p: np.ndarray  # of all classes (n, K)
-    mean_W: np.ndarray  # Wᵀp (n, d)
-    sr: np.ndarray
-    s: np.ndarray  # weights (n,)
-    R: np.ndarray  # of F_i = Q_i R_i (n, d, d)
-
-    def take(self, rows: slice) -> _Columns:
-        return _Columns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    def fill(self, j: Any, out: np.ndarray) -> None:
+        i = self
+        with np.errstate(over="ignore", invalid="ignore"):
+            kappa, eta, rho = j.kappa @ i.x.T, j.eta @ i.t.T, j.rho @ i.sr.T
+            total, mixed = j.ww @ i.delta.T, j.cw @ i.beta.T
+            linear = j.w @ i.epsilon.T
+            part = eta * i.phi
+            linear += part
+            linear *= eta
+            total += linear
+            total *= rho
+            np.matmul(j.c, i.gamma.T, out=linear)
+            linear *= eta
+            mixed += linear
+            mixed *= kappa
+            total += mixed
+            total *= rho
+            np.matmul(j.cc, i.alpha.T, out=part)
+            kappa *= kappa
+            part *= kappa
+            total += part
+            # The form is a square; rounding may leave a small one below zero.
+            np.clip(total, 0.0, _MAX, out=out)
 
 
 @dataclass(frozen=True)
@@ -92,63 +112,16 @@ class KroneckerPairs(LinearPairs):
 
     curvature: KroneckerCurvature
 
+    @property
+    def _tile(self) -> tuple[int, int]:
+        """Training rows and other rows of a tile."""
+        return _TILE
+
     def pairs(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         """FI(z_j, z_i) (b, n) of a block of other rows, extended, with their c."""
-        if self._few_columns:
-            return self._by_columns(X, c)
         if not self._digits_left:
             return super().pairs(X, c)
-        return self._squared_out(X, c)
-
-    @property
-    def _few_columns(self) -> bool:
-        """Whether g itself is cheaper than the forms: K d and d² multiplications a pair."""
-        return 2 * self.model.n_features <= self.model.link.n_classes
-
-    def _by_columns(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """``‖R_i g_ij‖²`` with R_iᵀR_i = G_i⁺.
-
-        ``g_ij = -s_i (κ (S_iW)ᵀ O c_j + ρ a_j)`` has as many entries as there are columns.
-        """
-        model, link, d = self.model, self.model.link, self.model.n_features
-        assert isinstance(link, Softmax)
-        kappa = X @ self.curvature.inputs
-        Oc = c @ self.curvature.outputs
-        classes, W = Oc @ link.basis.T, link.basis @ model.W
-        out = np.empty((len(X), self.n_rows))
-        for rows, train in self._columns():
-            # (S W)ᵀ v = Σ_k p_k (v_k - pᵀv) W_k
-            towards = classes[:, :, None] * W
-            for at in row_blocks(len(X), max(1, _TILE_DOUBLES // (len(train.p) * d))):
-                mean = classes[at] @ train.p.T
-                g = np.matmul(train.p, towards[at])
-                g -= mean[:, :, None] * train.mean_W
-                g *= (train.s * (kappa[at] @ train.x.T))[:, :, None]
-                g += (Oc[at] @ train.sr.T)[:, :, None] * kappa[at, None, :d]
-                moved = np.matmul(g.transpose(1, 0, 2), train.R.transpose(0, 2, 1))
-                with np.errstate(over="ignore"):
-                    fi = np.einsum("nbd,nbd->bn", moved, moved)
-                np.minimum(fi, _MAX, out=out[at, rows])
-        return out
-
-    def _columns(self) -> Iterator[tuple[slice, _Columns]]:
-        for rows in row_blocks(self.n_rows, self._block()):
-            yield rows, self._kept_columns.take(rows)
-
-    @cached_property
-    def _kept_columns(self) -> _Columns:
-        parts = list(map_blocks(self._train_columns, self.n_rows, self._block()))
-        names = _Columns.__dataclass_fields__
-        return _Columns(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
-
-    def _train_columns(self, rows: slice) -> _Columns:
-        model, X, weight = self.model, dense_rows(self.X, rows), self.weight[rows]
-        assert isinstance(model.link, Softmax)
-        metrics = row_metrics(model, X, self.y[rows], weight, self.curvature, self.root)
-        p = np.exp(model.link.log_proba(model.scores(X)))
-        R = np.asarray(np.linalg.qr(metrics.F, mode="r"))
-        mean_W = p @ (model.link.basis @ model.W)
-        return _Columns(model.extended(X), p, mean_W, metrics.sr, weight.ravel(), R)
+        return self._by_features(X, c)
 
     @cached_property
     def _digits_left(self) -> bool:
@@ -163,35 +136,33 @@ class KroneckerPairs(LinearPairs):
         block = dense_rows(few.X, slice(None))
         c = self.model.link.residual(self.model.scores(block), few.y)
         x = self.model.extended(block)
-        short, exact = few._squared_out(x, c), LinearPairs.pairs(few, x, c)
+        short, exact = few._by_features(x, c), LinearPairs.pairs(few, x, c)
         return bool((np.abs(short - exact).sum(0) <= 1e-6 * exact.sum(0)).all())
 
-    def _squared_out(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    def _by_features(self, X: np.ndarray, c: np.ndarray) -> np.ndarray:
         other = self._other(X, c)
-        out = np.empty((len(X), self.n_rows))
+        out = np.empty((len(c), self.n_rows))
         for rows, train in self._features():
-            for at in row_blocks(len(train.x), _TILE[0]):
+            for at in row_blocks(len(train.x), self._tile[0]):
                 tile = train.take(at)
                 columns = slice(rows.start + at.start, rows.start + at.stop)
-                _tile(tile, other, out[:, columns])
+                tile.fill(other, out[:, columns])
         return out
 
     def keep(self) -> KroneckerPairs:
         """Sum up what is kept now, not in one of several threads that each would."""
         with one_blas_thread():
-            if self._few_columns:
-                _ = self._kept_columns
-            else:
-                _ = self._kept_features if self._digits_left else self._kept
+            _ = self._kept_features if self._digits_left else self._kept
         return self
 
     def other_rows(self) -> int:
         """How many rows `pairs` takes at a time at best."""
-        rows = max(_TILE[1], _TILE[0] * _TILE[1] // max(1, min(self.n_rows, _TILE[0])))
+        most, least = self._tile
+        rows = max(least, most * least // max(1, min(self.n_rows, most)))
         outputs, p = self.model.beta.shape
         return min(rows, block_rows(2 * p + 2 * outputs**2 + 3 * self.n_rows))
 
-    def _other(self, X: np.ndarray, c: np.ndarray) -> _Other:
+    def _other(self, X: np.ndarray, c: np.ndarray) -> Any:
         d, W = self.model.n_features, self.model.W
         kappa = X @ self.curvature.inputs
         eta = kappa[:, :d]
@@ -210,7 +181,7 @@ class KroneckerPairs(LinearPairs):
         )
         return _Other(*(np.ascontiguousarray(f) for f in features))
 
-    def _train(self, rows: slice) -> _Train:
+    def _train(self, rows: slice) -> TrainFeatures:
         model, outputs, inputs = self.model, self.curvature.outputs, self.curvature.inputs
         assert isinstance(model.link, Softmax)
         block = dense_rows(self.X, rows)
@@ -236,9 +207,15 @@ class KroneckerPairs(LinearPairs):
                 2.0 * np.einsum("bqa,bq->ba", Y, nu),
                 np.einsum("bq,bq->b", nu, nu),
             )
-            return _Train(*(np.ascontiguousarray(f) for f in features))
+            return SquaredTrain(*(np.ascontiguousarray(f) for f in features))
 
-    def _features(self) -> Iterator[tuple[slice, _Train]]:
+    @property
+    def _doubles_kept(self) -> int:
+        """Numbers in the features of a training row."""
+        outputs, p = self.model.beta.shape
+        return 2 * p + outputs * (2 * outputs + 4)
+
+    def _features(self) -> Iterator[tuple[slice, TrainFeatures]]:
         if self._kept_features is not None:
             yield slice(0, self.n_rows), self._kept_features
             return
@@ -246,14 +223,14 @@ class KroneckerPairs(LinearPairs):
             yield rows, self._train(rows)
 
     @cached_property
-    def _kept_features(self) -> _Train | None:
-        outputs, p = self.model.beta.shape
-        numbers = self.n_rows * (2 * p + outputs * (2 * outputs + 4))
+    def _kept_features(self) -> TrainFeatures | None:
+        numbers = self.n_rows * self._doubles_kept
         if 8 * numbers > _KEPT * get_config()["working_memory"] * 2**20:
             return None
         parts = list(map_blocks(self._train, self.n_rows, self._block()))
-        names = _Train.__dataclass_fields__
-        return _Train(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+        kind = type(parts[0])
+        names = kind.__dataclass_fields__
+        return kind(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def _symmetric(v: np.ndarray) -> np.ndarray:
@@ -266,28 +243,3 @@ def _symmetric_form(M: np.ndarray) -> np.ndarray:
     """What goes with `_symmetric`: the diagonal once, all else twice."""
     first, second = np.triu_indices(M.shape[1])
     return M[:, first, second] * np.where(first == second, 1.0, 2.0)
-
-
-def _tile(i: _Train, j: _Other, out: np.ndarray) -> None:
-    """FI of a tile of pairs (other rows, training rows) into ``out``."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        kappa, eta, rho = j.kappa @ i.x.T, j.eta @ i.t.T, j.rho @ i.sr.T
-        total, mixed = j.ww @ i.delta.T, j.cw @ i.beta.T
-        linear = j.w @ i.epsilon.T
-        part = eta * i.phi
-        linear += part
-        linear *= eta
-        total += linear
-        total *= rho
-        np.matmul(j.c, i.gamma.T, out=linear)
-        linear *= eta
-        mixed += linear
-        mixed *= kappa
-        total += mixed
-        total *= rho
-        np.matmul(j.cc, i.alpha.T, out=part)
-        kappa *= kappa
-        part *= kappa
-        total += part
-        # The form is a square; rounding may leave a small one below zero.
-        np.clip(total, 0.0, _MAX, out=out)

@@ -204,6 +204,20 @@ def fisher_mixing(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndar
     return F, N
 
 
+def factor_few_columns(D: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """F (b, d, d) with ``G⁺ = FᵀF``, for fewer columns than classes.
+
+    Parameters as in `fi_few_columns`.
+    """
+    R, sound = upper_root(likeliest_first(D, log_p), D - D.mean(axis=1, keepdims=True))
+    F = np.empty(R.shape)
+    F[sound] = np.linalg.inv(R[sound]).transpose(0, 2, 1)
+    if not sound.all():
+        _, inverse, Vt = _metric_svd(D[~sound], log_p[~sound])
+        F[~sound] = inverse[:, :, None] * Vt
+    return F
+
+
 def _mix_few_columns(Z: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`fisher_mixing` for at most K - 1 columns: F = R⁻ᵀ of `upper_root`, N = R⁻ᵀ Z⁺.
 

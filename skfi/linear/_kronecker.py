@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ._active import LinearPairs
+from ._active_few_columns import FewColumnPairs
 from ._active_kronecker import KroneckerPairs
 from ._blocks import BlockCurvature
 from ._curvature import covariance_factor, inverse_on_range, range_root
@@ -188,4 +189,6 @@ class KroneckerCurvature(ProductCurvature):
         weight: np.ndarray,
         root: np.ndarray | None = None,
     ) -> LinearPairs:
-        return KroneckerPairs(model, X, y, weight, self, root)
+        few = model.n_features < len(self.outputs)
+        kind = FewColumnPairs if few else KroneckerPairs
+        return kind(model, X, y, weight, self, root)

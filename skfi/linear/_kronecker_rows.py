@@ -38,7 +38,7 @@ _ILL = 1e6
 
 
 @dataclass(frozen=True)
-class _Rows:
+class RowTerms:
     """What is needed of each row of a block."""
 
     log_p: np.ndarray  # (b, K)
@@ -49,8 +49,8 @@ class _Rows:
     g: np.ndarray  # (b, d)
     t: np.ndarray  # (b, d)
 
-    def take(self, rows: np.ndarray) -> _Rows:
-        return _Rows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    def take(self, rows: np.ndarray) -> RowTerms:
+        return RowTerms(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 class _LeastSquares(NamedTuple):
@@ -110,7 +110,7 @@ class KroneckerRows:
         t : ndarray of shape (b, d)
             ``I x̃`` without the intercept.
         """
-        rows = self._rows(z, y, weight, leverage, eta, t)
+        rows = self.terms(z, y, weight, leverage, eta, t)
         if self.least_squares is None:
             return self._written_out(rows)
         fi, sound = self._by_least_squares(rows, self.least_squares)
@@ -119,7 +119,7 @@ class KroneckerRows:
             fi[rest[at]] = self._written_out(rows.take(rest[at]))
         return fi
 
-    def _rows(
+    def terms(
         self,
         z: np.ndarray,
         y: np.ndarray,
@@ -127,7 +127,8 @@ class KroneckerRows:
         leverage: np.ndarray,
         eta: np.ndarray,
         t: np.ndarray,
-    ) -> _Rows:
+    ) -> RowTerms:
+        """What `score` needs of its rows."""
         log_p, s = self.link.log_proba(z), weight[:, None]
         p = np.exp(log_p)
         top = p.argmax(axis=1)
@@ -135,12 +136,17 @@ class KroneckerRows:
         g = (s * curve(p, top, eta @ self.link.basis.T)) @ self.W
         g += sr @ self.h
         np.negative(g, out=g)
-        return _Rows(log_p, p, top, s * leverage[:, None], sr, g, t)
+        return RowTerms(log_p, p, top, s * leverage[:, None], sr, g, t)
 
-    def _written_out(self, rows: _Rows) -> np.ndarray:
+    def _written_out(self, rows: RowTerms) -> np.ndarray:
         """FI of each row from the whole of Z."""
         few = self.W.shape[1] < self.link.n_classes
-        outputs, W = (self.O, self.W) if few else (self.to_contrasts, self.contrasts)
+        Z = self.jacobian(rows, few)
+        return (fi_few_columns if few else fi_multiclass)(rows.g, Z, rows.log_p)
+
+    def jacobian(self, rows: RowTerms, of_classes: bool) -> np.ndarray:
+        """Z of all classes (b, K, d), or of the contrasts."""
+        outputs, W = (self.O, self.W) if of_classes else (self.to_contrasts, self.contrasts)
         SW = self.W - np.matmul(rows.p[:, None], self.W)
         SW *= (-rows.scale * rows.p)[:, :, None]
         SW[np.arange(len(SW)), rows.top] -= SW.sum(axis=1)  # as `curve` does
@@ -148,10 +154,10 @@ class KroneckerRows:
         del SW
         Z += W
         Z -= (rows.sr @ outputs.T)[:, :, None] * rows.t[:, None, :]
-        return (fi_few_columns if few else fi_multiclass)(rows.g, Z, rows.log_p)
+        return Z
 
     def _by_least_squares(
-        self, rows: _Rows, factors: _LeastSquares
+        self, rows: RowTerms, factors: _LeastSquares
     ) -> tuple[np.ndarray, np.ndarray]:
         """FI of each row by least squares, and which have kept their digits."""
         M, Q = factors
@@ -178,7 +184,7 @@ class KroneckerRows:
     def _most_steps(self) -> int:
         return max(_MOST_STEPS, self.W.shape[1] // 2)
 
-    def _solve(self, rows: _Rows, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _solve(self, rows: RowTerms, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """C⁻ᵀ f of each row, and which were solved.
 
         By conjugate gradients in the inner product of O, from f on, which is near.

@@ -67,7 +67,7 @@ def prepared(model, X, y, weight, inverse, h):
     leverage = (model.affine(X, T.T) * np.eye(len(X))).sum(axis=0)
     rows = kronecker_rows(model.link, inverse.outputs, model.W, h[:, :d])
     data = model.scores(X), y, weight, leverage, model.affine(X, h.T), T[:, :d]
-    return rows, data, rows._rows(*data)
+    return rows, data, rows.terms(*data)
 
 
 SHAPES = [(4, 3), (4, 9), (60, 5), (60, 20), (60, 80)]

@@ -11,7 +11,7 @@ from skfi import FIActiveSampler, FIEmbedding, fi_active, fi_pairwise
 from skfi.bridge import bridge
 from skfi.influence import _curved
 from skfi.linear._active import LinearPairs
-from skfi.linear._active_kronecker import KroneckerPairs
+from skfi.linear._active_few_columns import FewColumnPairs
 from skfi.linear._objective import fit_curvature
 from skfi.linear._span import basis_of_span, in_basis
 
@@ -106,10 +106,9 @@ def test_pairs_of_few_columns_and_many_classes(root, reduced_memory):
     weight = rng.integers(1, 4, 90).astype(float)
     model = bridge(LogisticRegression(C=0.5).fit(rows, y, weight)).make_model(90)
     kfac = fit_curvature(model, rows, y, weight, kronecker=True).hessian.invert(model)
-    pairs = KroneckerPairs(
+    pairs = FewColumnPairs(
         model, rows, y, weight, kfac, root, chunk=7 if reduced_memory else None
     )
-    assert pairs._few_columns
     others = rng.standard_normal((20, 4))
     c = model.link.residual(model.scores(others), rng.integers(0, 9, 20))
     x = model.extended(others)
