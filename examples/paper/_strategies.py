@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.extmath import row_norms
 
-from skfi._utils._trained_rows import fit_on_own_rows
+from skfi._utils._trained_rows import fit_on_own_rows, unfrozen
 from skfi._utils._warning_scopes import ignored
 from skfi.baselines import iv
 from skfi.baselines._knn_shapley import _values
@@ -114,7 +114,8 @@ class InfluenceValue(_ValueRegression):
 
     def _values(self, model, X, y, fit, look):
         rows = _safe_indexing(X, fit)
-        trained = fit_on_own_rows(clone(model), rows, y[fit])
+        # The loop passes a model that is trained already; here it is trained without a fold.
+        trained = fit_on_own_rows(clone(unfrozen(model)), rows, y[fit])
         with of_other_rows():
             return -iv(trained, rows, y[fit], _safe_indexing(X, look), y[look])
 

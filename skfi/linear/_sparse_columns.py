@@ -30,6 +30,8 @@ def sparse_width(model: SoftmaxLinear, X: Any, n_rows: int) -> int:
     """Columns that are not empty, where sparse products with them cost less; otherwise 0."""
     if not (sparse.issparse(X) and one_l2_penalty(model, kronecker=False)):
         return 0
+    if _SPARSE * X.nnz >= X.shape[1] ** 2:  # before a copy of the entries is made
+        return 0
     width = int(np.count_nonzero(np.bincount(X.indices, minlength=X.shape[1])))
     return width if width < n_rows and _SPARSE * X.nnz < width**2 else 0
 

@@ -20,6 +20,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._utils._chunks import one_blas_thread
+from ..bridge._network import NoLastLayer
 from ..influence._pairing import LinearPairing, NetworkPairing, row_batches
 from ._base import representation
 from ._uncertainty import margin
@@ -65,9 +66,8 @@ class CoverSpace:
 
     def place(self, rows):
         """Rows in this space (n, d), dense or CSR."""
-        if self.linear:
-            return self._scaled(stacked_features(self.pairing, rows))
-        return representation(self.model, rows)
+        features = stacked_features(self.pairing, rows)
+        return self._scaled(features) if self.linear else self._of_network(rows, features)
 
     def weighted(self, rows, n_distances: int) -> Iterator[tuple[Any, np.ndarray]]:
         """Blocks of rows in this space, and how unsure the model is of each row.
@@ -78,8 +78,18 @@ class CoverSpace:
         for batch in row_batches(rows, doubles):
             features = self.pairing.features(batch, "X_pool")
             unsure = 1.0 - margin(np.exp(self.pairing.log_proba(features)))
-            place = self._scaled(features) if self.linear else representation(self.model, batch)
-            yield place, unsure
+            linear = self.linear
+            yield (
+                self._scaled(features) if linear else self._of_network(batch, features),
+                unsure,
+            )
+
+    def _of_network(self, rows, features) -> np.ndarray:
+        """The last layer's input; the network's own where that layer cannot be read."""
+        try:
+            return representation(self.model, rows)
+        except NoLastLayer:
+            return features.reshape(len(features), -1)
 
     def _scaled(self, features):
         return features if self.scaler is None else self.scaler.transform(features)

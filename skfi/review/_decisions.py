@@ -129,7 +129,7 @@ def read_decisions(path):
     >>> from skfi.review import read_decisions
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "decisions.csv"
-    ...     _ = path.write_text("row,action,label\\n3,relabel,spam\n")
+    ...     _ = path.write_text("row,action,label\n3,relabel,spam\n")
     ...     print(read_decisions(path))
        position   action label
     0         2  relabel  spam

@@ -180,7 +180,7 @@ class ReportMixin:
         >>> trimmer = FITrimmer(budget=1, random_state=0).fit(X, y)
         >>> trimmer.suggestions()[["position", "action", "label", "given_label"]]
            position   action label  given_label
-        0       153  relabel     1            0
+        0        76  relabel     0            1
         """
         report = self.report()
         given, predicted = report["given_label"], report["predicted_label"]

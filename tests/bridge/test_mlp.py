@@ -318,7 +318,7 @@ CHOICES = [
     ({"perturbation": "outputs"}, "use .*features.*input"),
     ({"perturbation": None}, "use .*features.*input"),
     ({"curvature": "fisher"}, "use one of .*'auto', 'exact', 'ggn', 'kfac', 'ekfac', 'cg'"),
-    ({"approximation": "svd"}, r"use one of .None, 'kfsvd'"),
+    ({"approximation": "svd"}, r'use None or "kfsvd"'),
     ({"dtype": "float16"}, 'use None .* "float32" or "float64"'),
     ({"damping": -1e-3}, 'finite number of at least 0, or "auto"'),
     ({"damping": np.nan}, 'finite number of at least 0, or "auto"'),
