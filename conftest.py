@@ -12,7 +12,10 @@ NEEDED = {
     "matplotlib": ["skfi/inspection/*.py", "skfi/report/*.py"],
     "pyarrow": ["skfi/outofcore/_parquet.py"],
     "rich": ["skfi/_cli/_screen.py"],
-    "skactiveml": ["skfi/integrations/skactiveml.py"],
+    "skactiveml": [
+        "skfi/integrations/skactiveml.py",
+        "skfi/integrations/_foreign_strategy.py",
+    ],
     "torch": [
         "skfi/bridge/_skorch.py",
         "skfi/bridge/_torch*.py",

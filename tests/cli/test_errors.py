@@ -329,6 +329,7 @@ def test_interrupted_while_modules_load(tmp_path, name):
         "    def find_spec(self, name, path, target=None):\n"
         "        if name == 'skfi.influence':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored behind nohup
         "sys.meta_path.insert(0, Finder())\n"
         "from skfi._cli import main\n"
         "sys.exit(main())\n"

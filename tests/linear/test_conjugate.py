@@ -16,6 +16,7 @@ from skfi.linear._conjugate import ConjugateCurvature, exact_is_cheap, takes_kfa
 from skfi.linear._losses import resolve_validation_loss
 from skfi.linear._objective import fit_curvature
 from skfi.linear._softmax import validation_gradient
+from tests.data import sparse_logistic
 
 X, Y = make_classification(
     160, 7, n_informative=6, n_redundant=0, n_classes=4, flip_y=0.2, random_state=0
@@ -100,7 +101,7 @@ def test_the_metric_is_kfacs_and_the_details_say_why(many_classes):
 def test_small_problems_and_other_penalties_stay_exact():
     for model in (
         LogisticRegression(),
-        LogisticRegression(l1_ratio=1, solver="saga", max_iter=5000),
+        sparse_logistic(),
     ):
         fitted = model.fit(*TRAIN)
         details = fi_util(fitted, *TRAIN, *HELD_OUT, return_details=True)[1]
