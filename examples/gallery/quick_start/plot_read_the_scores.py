@@ -57,7 +57,7 @@ plt.show()
 report = trimmer.report()
 harmful = report["removal_lowers_validation_loss"]
 other = report["predicted_label"] != report["given_label"]
-print(f"{len(report)} rows went, {wrong[report['row']].sum()} of them wrong")
+print(f"{len(report)} rows were dropped, {wrong[report['position']].sum()} of them mislabeled")
 print(f"the model predicts another label: {other.sum()}")
 print(f"removal lowers the validation loss, to first order: {harmful.sum()}")
 report.drop(columns=["position", "removal_lowers_validation_loss"]).head(8)
