@@ -230,8 +230,9 @@ def test_report_gets_the_rows_of_the_file(skfi, tables, monkeypatch):
     pytest.importorskip("jinja2")
     passed = {}
 
-    def html_report(trimmer, path, *, frame, first_row, lines):
+    def html_report(trimmer, path, *, frame, source, measured, **options):
         passed.update(frame=frame, n_trimmed=trimmer.n_trimmed_)
+        passed.update(source=source, measured=measured)
         path.write_text("<html>")
 
     monkeypatch.setattr(_trim, "html_report", html_report)
@@ -240,7 +241,9 @@ def test_report_gets_the_rows_of_the_file(skfi, tables, monkeypatch):
     assert outcome.code == 0, outcome.err
     assert page.read_text() == "<html>"
     assert passed["n_trimmed"] == 20
-    assert passed["frame"].shape == (160, 8)
+    assert passed["frame"].shape == (160, 7)  # the labels are a column of the report
+    assert "train.csv, labels in column" in passed["source"]
+    assert passed["measured"].sentences[0] in outcome.out
     assert passed["frame"]["code"].iloc[0] == "001"
 
 
