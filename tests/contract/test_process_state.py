@@ -55,8 +55,8 @@ def test_after_success_and_errors(call, tmp_path):
         assert raised is not None or error is None or swallowed
 
 
-# scikit-learn's distances, which scikit-activeml calls, limit BLAS's threads: several threads at
-# once may put back what another had set (see docs/scaling.md).
+# scikit-learn's distances, which scikit-activeml calls, limit BLAS's threads: several threads
+# at once may put back what another had set (see docs/scaling.md).
 UPSTREAM = {"skfi.integrations.skactiveml.SkactivemlStrategy": {"threads"}}
 
 
