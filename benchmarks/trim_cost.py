@@ -7,7 +7,7 @@ file is missing are left out by name. Fits and trimmers are timed in turn, and r
 medians. The command fails where a ratio exceeds its limit, or where a function that is neither
 a fit, a transform nor a product takes more than 5 % of a trimmer's time.
 
-cleanlab's `CleanLearning` stands beside 20,000 rows of 50 columns without a limit: it fits six
+cleanlab's `CleanLearning` is timed on 20,000 rows of 50 columns without a limit: it fits six
 models, and `FITrimmer(budget=0.1)` eleven.
 """
 

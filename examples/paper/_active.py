@@ -28,7 +28,7 @@ COMPARED = (FI, IV, BALD_, RANDOM)  # the paper's
 STRATEGIES = (*COMPARED, MARGIN, BADGE_, DEFAULT)
 TOLD = """FI is the paper's (Algorithm 2: predicted label, log loss, mean of the middle 80 %,
 the top rows), "FI (default)" is `skfi.FIActiveSampler(selection="diverse")`, the default at the
-time of these runs. IV is computed anew in each round, its values predicted for the pool by a
+time of these runs. IV is recomputed in each round, its values predicted for the pool by a
 regression tree, as Chhabra et al. (2024) do. Margin and BADGE are not in the paper. All
 strategies of a seed have the same first labels, pool, test rows and seeds of the fits."""
 

@@ -38,6 +38,11 @@ def run(args: argparse.Namespace, console: Console) -> None:
     changed = y[relabelled] != new
     relabelled, new = relabelled[changed], new[changed]
     kept = np.setdiff1d(np.arange(table.n_rows), decisions.of("drop"))
+    if len(kept) == 0:
+        raise CommandError(
+            f"{shown(args.decisions, 200)} drops all {table.n_rows} rows of {table.label}. "
+            "Keep at least one."
+        )
     first = dict(zip(*np.unique(y, return_index=True), strict=True))
     like = {int(row): int(first[label]) for row, label in zip(relabelled, new, strict=True)}
     with outputs.written() as parts:

@@ -114,6 +114,10 @@ def test_a_label_that_the_row_has_already_is_noted(apply, folder):
         ("row,action,label\n6,drop,\n", "row 6: there are 5 rows"),
         ("row,action,label\n1,relabel,eggs\n", "'eggs' is not a label of the data"),
         ("row;action;label\n1;drop;\n", "decisions have"),
+        (
+            "row,action,label\n" + "".join(f"{k},drop,\n" for k in range(1, 6)),
+            "drops all 5 rows",
+        ),
     ],
 )
 def test_nothing_is_written_where_decisions_do_not_fit(apply, folder, text, message):
@@ -148,7 +152,7 @@ cell_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_
 def test_only_one_cell_of_a_record_changes(cells, data):
     text = io.StringIO(newline="")
     quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-    csv.writer(text, quoting=quoting, lineterminator="\n").writerow(cells)
+    csv.writer(text, quoting=quoting, lineterminator="\r\n").writerow(cells)  # both are quoted
     place = data.draw(st.integers(0, len(cells) - 1))
     new = data.draw(cell_texts.map(str.strip).filter(bool))
     changed = with_cell(text.getvalue(), place, new, ",")

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from skfi import fi_pairwise
 from skfi.bridge import bridge
 from skfi.linear._active import LinearPairs
+from skfi.linear._active_few_columns import FewColumnPairs
 from skfi.linear._objective import fit_curvature
 from tests.reference import definition_of
 
@@ -39,6 +40,7 @@ def test_pairs_of_fewer_columns_than_contrasts_are_the_stacked_responses(d, whit
     curvature = fit_curvature(model, X, y, weight, kronecker=True).hessian.invert(model)
     root = np.linalg.cholesky(np.atleast_2d(np.cov(X.T))) if white else None
     pairs = curvature.pairs(model, X, y, weight, root)
+    assert isinstance(pairs, FewColumnPairs)
     c = looked_at(model, pool)
     expected = LinearPairs(model, X, y, weight, curvature, root).pairs(model.extended(pool), c)
     np.testing.assert_allclose(pairs.pairs(model.extended(pool), c), expected, rtol=1e-6)
