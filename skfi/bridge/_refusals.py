@@ -141,4 +141,6 @@ def refusal(estimator: Any, user: User) -> str:
     advice = _ADVICE[user].format(name=type(estimator).__name__)
     if user == "trimmer" and any(k.__name__ == "CalibratedClassifierCV" for k in kinds):
         advice = f"Calibrate after trimming: CalibratedClassifierCV(FITrimmer()). Or: {advice}"
+    if user == "trimmer" and reasons[:1] == [_TREES]:
+        advice += ' Its own trees score them with influence_estimator="leaves".'
     return f"{reasons[0] if reasons else _GENERAL} {advice}"

@@ -53,6 +53,7 @@ from ..influence._validation import (
     warn_if_same_rows,
 )
 from ..linear._losses import resolve_validation_loss
+from ._leaves import check_trees, leaf_scorer
 from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
 from ._reporting import ReportMixin, describe_rows, ranking
@@ -114,7 +115,7 @@ class BaseTrimmer(
         "estimator": [HasMethods(["fit"]), None],
         "step": [Real, None],
         "influence": [str, callable],
-        "influence_estimator": [HasMethods(["fit"]), None],
+        "influence_estimator": [HasMethods(["fit"]), StrOptions({"leaves"}), None],
         "influence_params": [dict, None],
         "validation": [Real, "cv_object"],
         "validation_loss": [str, callable],
@@ -146,7 +147,9 @@ class BaseTrimmer(
         method = resolve_method(self.influence)
         method.check_params(self.influence_params)
         estimator = self._classifier()
-        scorer = adapt(self.influence_estimator, self.random_state)
+        if isinstance(self.influence_estimator, str):
+            check_trees(estimator)
+        scorer = self._scorer(self.random_state)
         scores_by = estimator if scorer is None else scorer
         if method.needs_bridge:
             require_bridge(scores_by, "trimmer")
@@ -192,6 +195,12 @@ class BaseTrimmer(
                 "score a trained model as it is, use skfi.fi_util."
             )
         return adapt(self.estimator, self.random_state)
+
+    def _scorer(self, random_state=None):
+        """The classifier that scores the rows, None where it is the one that is trained."""
+        if not isinstance(self.influence_estimator, str):
+            return adapt(self.influence_estimator, random_state)
+        return leaf_scorer(given_or_default(self.estimator), random_state)
 
     def _warn_of_groups(self, method: Method) -> None:
         """A number of folds, or a share, splits groups."""
@@ -462,7 +471,7 @@ class BaseTrimmer(
         estimator = given_or_default(self.estimator)
         router.add(estimator=estimator, method_mapping=fit)
         if self.influence_estimator is not None:
-            scorer = adapt(self.influence_estimator)
+            scorer = self._scorer()
             router.add(influence_estimator=scorer, method_mapping=fit)
         if hasattr(self.validation, "split"):  # an iterator must not be gone through here
             router.add(
@@ -475,7 +484,9 @@ class BaseTrimmer(
         tags = super().__sklearn_tags__()
         inner = get_tags(given_or_default(self.estimator))
         both = [inner.input_tags]
-        if self.influence_estimator is not None:
+        if self.influence_estimator is not None and not isinstance(
+            self.influence_estimator, str
+        ):
             both.append(get_tags(adapt(self.influence_estimator)).input_tags)
         for name in ("sparse", "allow_nan", "string", "categorical"):
             setattr(tags.input_tags, name, all(getattr(seen, name) for seen in both))

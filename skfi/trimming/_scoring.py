@@ -34,6 +34,7 @@ from ..bridge._network import TRIM_OTHERWISE, advising
 from ..bridge._routing import model_weight, unwrapped
 from ..influence._rows import through_steps
 from ..influence._validation import Split, warn_if_out_of_scale
+from ._leaves import reads_leaves
 from ._methods import Method
 from ._path import Scored
 
@@ -218,7 +219,7 @@ def _continued(start, labels: np.ndarray):
     # after one (three classes or more), and it needs few iterations anyway.
     fresh = ("liblinear", "newton-cholesky")
     goes_on = isinstance(last, LogisticRegression) and last.solver not in fresh
-    if not goes_on or not hasattr(last, "warm_start"):
+    if not goes_on or not hasattr(last, "warm_start") or reads_leaves(start):
         return None
     return deepcopy(start) if np.array_equal(last.classes_, labels) else None
 

@@ -75,7 +75,7 @@ class FITrimmerCV(BaseTrimmer):
         kept rows of `support_`, although `estimator_` was not trained on them.
     influence : str or callable, default="fi_signed"
         What rows are ordered by, see `FITrimmer`.
-    influence_estimator : estimator, default=None
+    influence_estimator : estimator or "leaves", default=None
         Classifier that scores the rows, see `FITrimmer`.
     influence_params : dict, default=None
         Further arguments of the score, see `FITrimmer`.
