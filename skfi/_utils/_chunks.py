@@ -135,18 +135,29 @@ def threads_to_fit(X: Any) -> AbstractContextManager[None]:
     return one_blas_thread(unless=dense and int(np.prod(shape)) > _LARGE_FIT)
 
 
-def map_blocks(function: Callable[[slice], T], n_rows: int, size: int) -> Iterator[T]:
+def map_blocks(
+    function: Callable[[slice], T],
+    n_rows: int,
+    size: int,
+    pool: ThreadPoolExecutor | None = None,
+) -> Iterator[T]:
     """``function`` of every block, in order, a few blocks ahead of the caller.
 
-    The order of results does not depend on the threads, so neither do sums of them.
+    The order of results does not depend on the threads, so neither do sums of them. ``pool``
+    saves the start of threads where short sweeps follow each other.
     """
     blocks = list(row_blocks(n_rows, size))
     threads = min(n_threads(), len(blocks))
-    return map(function, blocks) if threads <= 1 else _in_threads(function, blocks, threads)
+    return (
+        map(function, blocks) if threads <= 1 else _in_threads(function, blocks, threads, pool)
+    )
 
 
 def _in_threads(
-    function: Callable[[slice], T], blocks: list[slice], threads: int
+    function: Callable[[slice], T],
+    blocks: list[slice],
+    threads: int,
+    pool: ThreadPoolExecutor | None,
 ) -> Iterator[T]:
     # A new thread starts from the defaults: of scikit-learn's configuration, which is one per
     # thread, and of what is one per context, such as ignored warnings and numpy's errors.
@@ -157,9 +168,10 @@ def _in_threads(
             return function(block)
 
     waiting: deque[Future[T]] = deque()
-    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+    own = ThreadPoolExecutor(threads) if pool is None else nullcontext(pool)
+    with one_blas_thread(), own as used:
         for block in blocks:
-            waiting.append(pool.submit(copy_context().run, configured, block))
+            waiting.append(used.submit(copy_context().run, configured, block))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:

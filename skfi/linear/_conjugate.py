@@ -2,29 +2,35 @@
 
 The metric tensor G needs H⁻¹ of every row, for which K-FAC stands. The sign of a score and the
 influence value need one solve, h = H⁻¹u. A product with the Hessian costs two products of X
-with a matrix of K columns, as a step of the fit does; K-FAC's inverse is the preconditioner.
+with a matrix of K columns, as a step of the fit does. Most of these products are in float32
+and preconditioned by blocks (`_block_jacobi`); iterative refinement in float64 makes the
+result exact. Where that does not come to the tolerance or memory is small, all products are
+in float64, and K-FAC's inverse preconditions them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from sklearn import get_config
 
-from .._utils._chunks import block_rows, row_blocks
+from .._utils._chunks import one_blas_thread
 from .._utils._user_warnings import warn_user
 from ._active import LinearPairs
+from ._block_jacobi import StandardizedHessian, fits_copy
 from ._covariance import Whitening
-from ._links import Softmax, curve
+from ._hessian_product import HessianProduct
+from ._links import Softmax
 from ._operators import Curvature, Root, RowScorer, Solution
 from ._softmax import SoftmaxLinear
 
 TOLERANCE = 1e-8  # ‖Hh - u‖ / ‖u‖
+_ERROR = 1e-7  # of h beside h, both in H's norm, by the preconditioner's estimate
 _MOST_STEPS = 1000
-_MEGABYTE = 2**20
+# What a solve in float32 is to reach at once, and the least it has to gain.
+_DIGITS, _GAINED = 1e-4, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,29 +48,16 @@ class ConjugateCurvature(Curvature):
 
     def refined(self, u: np.ndarray) -> Solution:
         """H⁻¹u by preconditioned conjugate gradients, and its relative residual."""
-        product = _HessianProduct(self.model, self.X, self.weight, self.damping)
-        size = np.linalg.norm(u)
+        size = float(np.linalg.norm(u))
         if size == 0:
             return Solution(np.zeros_like(u), 0.0)
-        h = self.metric.solve(u)
-        rest = u - product(h)
-        best, residual = h, float(np.linalg.norm(rest) / size)
-        z = self.metric.solve(rest)
-        step, energy = z, np.vdot(rest, z)
-        for _ in range(_MOST_STEPS):
-            if residual <= TOLERANCE or not energy > 0:
-                break
-            changed = product(step)
-            length = energy / np.vdot(step, changed)
-            h = h + length * step
-            rest = rest - length * changed
-            if np.linalg.norm(rest) / size < residual:
-                best, residual = h, float(np.linalg.norm(rest) / size)
-            z = self.metric.solve(rest)
-            energy, before = np.vdot(rest, z), energy
-            step = z + (energy / before) * step
-        residual = float(np.linalg.norm(u - product(best)) / size)
-        return Solution(best, residual)
+        with one_blas_thread():
+            product = HessianProduct(self.model, self.X, self.weight, self.damping)
+            h, residual = _refine(product, self.metric.solve, u)
+            if residual > TOLERANCE:
+                h = _conjugate_gradients(product, self.metric.solve, u, h)
+                residual = float(np.linalg.norm(u - product(h))) / size
+        return Solution(h, residual)
 
     def check(self, residual: float) -> None:
         check_solved(residual)
@@ -107,38 +100,63 @@ class ConjugateCurvature(Curvature):
         return self.metric.pairs(model, X, y, weight, root)
 
 
-class _HessianProduct:
-    """Products of a softmax's Hessian, penalty and damping included, with (n_outputs, p)."""
+def _refine(
+    product: HessianProduct, precondition: Callable[[np.ndarray], np.ndarray], u: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """H⁻¹u by iterative refinement in float32, then in float64, and its relative residual."""
+    h, rest, residual = np.zeros_like(u), u, 1.0
+    penalty = product.diagonal[:, : product.model.n_features]
+    if not (penalty > 0).all():  # H may be singular, and h has to stay in its range
+        return h, residual
+    size, excess = float(np.linalg.norm(u)), 1.0 / TOLERANCE
+    for dtype, digits in ((np.float32, _DIGITS), (np.float64, 0.5 * TOLERANCE)):
+        if not fits_copy(product, dtype):
+            break
+        inner = StandardizedHessian(product, precondition, dtype)
+        energy = inner.energy(u)
+        while excess > 1.0:
+            refined = h + inner.solve(rest, max(digits, 0.5 / excess))
+            left = u - product(refined)
+            now = float(np.linalg.norm(left)) / size
+            before = excess
+            excess = max(now / TOLERANCE, inner.energy(left) / energy / _ERROR)
+            if now < residual:
+                h, rest, residual = refined, left, now
+            if not excess <= _GAINED * before:
+                break
+        del inner  # memory for the next
+        if excess <= 1.0:
+            break
+    return h, residual
 
-    def __init__(
-        self, model: SoftmaxLinear, X: Any, weight: np.ndarray, damping: float
-    ) -> None:
-        assert isinstance(model.link, Softmax)
-        self.model, self.X, self.weight = model, X, weight.ravel()
-        self.link = model.link
-        self.diagonal = model.l2 + damping
-        n, n_classes = X.shape[0], model.link.n_classes
-        self.rows = list(row_blocks(n, block_rows(6 * n_classes + 2 * model.beta.shape[1])))
-        kept = 8 * n * n_classes <= get_config()["working_memory"] * _MEGABYTE / 2
-        self.proba = [self._proba(at) for at in self.rows] if kept else None
 
-    def _block(self, at: slice) -> Any:
-        X = self.X[at]
-        return X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
-
-    def _proba(self, at: slice) -> np.ndarray:
-        return np.exp(self.link.log_proba(self.model.scores(self._block(at))))
-
-    def __call__(self, v: np.ndarray) -> np.ndarray:
-        total = self.diagonal * v
-        basis = self.link.basis
-        for k, at in enumerate(self.rows):
-            X = self._block(at)
-            p = self._proba(at) if self.proba is None else self.proba[k]
-            moved = curve(p, p.argmax(axis=1), self.model.affine(X, v.T) @ basis.T)
-            moved *= self.weight[at, None]
-            total += self.model.moment(X, moved @ basis)
-        return total
+def _conjugate_gradients(
+    product: HessianProduct,
+    precondition: Callable[[np.ndarray], np.ndarray],
+    u: np.ndarray,
+    h: np.ndarray,
+) -> np.ndarray:
+    """H⁻¹u from h on, in float64."""
+    if not h.any():
+        h = precondition(u)
+    size = np.linalg.norm(u)
+    rest = u - product(h)
+    best, residual = h, float(np.linalg.norm(rest) / size)
+    z = precondition(rest)
+    step, energy = z, np.vdot(rest, z)
+    for _ in range(_MOST_STEPS):
+        if residual <= TOLERANCE or not energy > 0:
+            break
+        changed = product(step)
+        length = energy / np.vdot(step, changed)
+        h = h + length * step
+        rest = rest - length * changed
+        if np.linalg.norm(rest) / size < residual:
+            best, residual = h, float(np.linalg.norm(rest) / size)
+        z = precondition(rest)
+        energy, before = np.vdot(rest, z), energy
+        step = z + (energy / before) * step
+    return best
 
 
 def check_solved(residual: float) -> None:
