@@ -67,6 +67,7 @@ bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/cv_cost.py
 	.venv-test/bin/python benchmarks/trim_cost.py
 	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/query_fit.py
+	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/curvature_choice.py cost
 
 # The paper's CNN with a hidden layer of 128 (420,000 parameters); four minutes.
 bench-networks: .venv-test/ready

@@ -30,8 +30,9 @@ from ._hessian_product import MEGABYTE, HessianProduct
 _MOST_STEPS = 300
 # Means and scales of columns are those of so many rows.
 _ROWS_OF_SCALES = 2048
-# Rows of a block of the preconditioner, for each column.
-_ROWS_A_COLUMN = 6
+# Rows of a block of the preconditioner for each column; as many more as all blocks take the
+# time of so many products.
+_ROWS_A_COLUMN, _PRODUCTS = 6, 2
 # p³ over the numbers in X, from which on factors cost more than the steps that they save.
 _COSTLY = 400
 # Share of the largest element that is added to the diagonal of a block, in units of rounding.
@@ -152,7 +153,8 @@ class StandardizedHessian:
             share *= self.weight
         # Rows above the threshold count as they do; of others every so many, each for the
         # threshold: as many as add up to it.
-        least = share.sum(dtype=np.float64) / (_ROWS_A_COLUMN * self.columns)
+        drawn = max(_ROWS_A_COLUMN * self.columns, 4 * _PRODUCTS * self.rows // self.columns)
+        least = share.sum(dtype=np.float64) / drawn
         if least > 0:
             passed = np.floor(np.cumsum(np.minimum(share / least, 1.0), dtype=np.float64))
             rows = np.flatnonzero(np.diff(passed, prepend=0.0))

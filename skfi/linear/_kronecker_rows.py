@@ -189,16 +189,25 @@ class KroneckerRows:
 
         By conjugate gradients in the inner product of O, from f on, which is near.
         """
+        # Classes go first, (K, b): sums over a few classes are slow where rows go first.
+        p, scale, columns = np.ascontiguousarray(rows.p.T), rows.scale[:, 0], np.arange(len(f))
 
         def apply(v: np.ndarray, Ov: np.ndarray) -> np.ndarray:
-            """Cᵀ v."""
-            return v - rows.scale * curve(rows.p, rows.top, Ov)
+            """Cᵀ v, by `curve` of each column."""
+            out = Ov - Ov[rows.top, columns]
+            out -= _column_dot(p, out)
+            out *= p
+            out[rows.top, columns] -= out.sum(axis=0)
+            out *= -scale
+            out += v
+            return out
 
-        x, O_step = f.copy(), f @ self.O
-        enough = _SOLVED**2 * _dot(f, O_step)
-        rest = f - apply(x, O_step)
-        step, O_step = rest, rest @ self.O
-        energy = _dot(rest, O_step)
+        x = f.T.copy()
+        O_step = self.O @ x  # O is symmetric
+        enough = _SOLVED**2 * _column_dot(x, O_step)
+        rest = x - apply(x, O_step)
+        step, O_step = rest, self.O @ rest
+        energy = _column_dot(rest, O_step)
         with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not solved
             for _ in range(self._most_steps):
                 solved = energy <= enough
@@ -206,14 +215,16 @@ class KroneckerRows:
                     break
                 product = apply(step, O_step)
                 # A row that is solved stays as it is: no score depends on the rows beside.
-                length = np.where(solved, 0.0, _ratio(energy, _dot(O_step, product)))
+                length = np.where(solved, 0.0, _ratio(energy, _column_dot(O_step, product)))
                 x += length * step
-                rest = rest - length * product
-                O_rest = rest @ self.O
-                energy, before = _dot(rest, O_rest), energy
+                product *= length
+                rest = rest - product
+                O_rest = self.O @ rest
+                energy, before = _column_dot(rest, O_rest), energy
                 share = _ratio(energy, before)
                 step, O_step = rest + share * step, O_rest + share * O_step
-        return x + rest, (energy <= enough)[:, 0]
+        x += rest
+        return np.ascontiguousarray(x.T), energy <= enough
 
 
 def kronecker_rows(
@@ -248,6 +259,11 @@ def _factor_contrasts(contrasts: np.ndarray, helmert: np.ndarray) -> _LeastSquar
 def _dot(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Inner product of each row's vectors (b, 1)."""
     return np.einsum("bi,bi->b", u, v)[:, None]
+
+
+def _column_dot(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Inner product of each column's vectors (b,)."""
+    return np.einsum("ib,ib->b", u, v)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

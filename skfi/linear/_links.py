@@ -183,8 +183,10 @@ class Softmax:
         return _log_softmax(self._scores(z))
 
     def pull_back(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        p = np.exp(self.log_proba(z))
-        return (gradient - p * gradient.sum(axis=1, keepdims=True)) @ self.basis
+        total = gradient.sum(axis=1, keepdims=True)
+        if total.any():  # not of contrasts, whose probabilities are not needed
+            gradient = gradient - np.exp(self.log_proba(z)) * total
+        return gradient @ self.basis
 
     def contrasts(self, z: np.ndarray, dz: np.ndarray) -> np.ndarray:
         if self.reduced:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 
 from skfi import fi_pairwise
@@ -44,6 +45,40 @@ def test_pairs_of_fewer_columns_than_contrasts_are_the_stacked_responses(d, whit
     c = looked_at(model, pool)
     expected = LinearPairs(model, X, y, weight, curvature, root).pairs(model.extended(pool), c)
     np.testing.assert_allclose(pairs.pairs(model.extended(pool), c), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [60, 7])
+def test_pairs_of_contrasts_are_the_stacked_responses(rows):
+    """One class against another, as the flip ratio has it, and a block with another row."""
+    X, y, pool = draw(60, 4, 9)
+    model, weight = bridge(fitted(X, y)).make_model(len(X)), np.ones(60)
+    curvature = fit_curvature(model, X, y, weight, kronecker=True).hessian.invert(model)
+    data = X[:rows], y[:rows], weight[:rows]
+    pairs = curvature.pairs(model, *data)
+    gradient = np.zeros((len(pool), 9))
+    order = np.random.default_rng(0).permuted(np.tile(np.arange(9), (len(pool), 1)), axis=1)
+    np.put_along_axis(gradient, order[:, :1], 1.0, axis=1)
+    np.put_along_axis(gradient, order[:, 1:2], -1.0, axis=1)
+    c, x = gradient @ model.link.basis, model.extended(pool)
+    assert pairs._other(x, c).pair is not None
+    expected = LinearPairs(model, *data, curvature).pairs(x, c)
+    np.testing.assert_allclose(pairs.pairs(x, c), expected, rtol=1e-6)
+    c[3] *= 1.1
+    assert pairs._other(x, c).pair is None
+    expected[3] *= 1.1**2
+    np.testing.assert_allclose(pairs.pairs(x, c), expected, rtol=1e-6)
+
+
+def test_features_that_are_not_kept_give_the_same_pairs():
+    X, y, pool = draw(60, 4, 9)
+    model, weight = bridge(fitted(X, y)).make_model(len(X)), np.ones(60)
+    curvature = fit_curvature(model, X, y, weight, kronecker=True).hessian.invert(model)
+    c, x = looked_at(model, pool), model.extended(pool)
+    expected = curvature.pairs(model, X, y, weight).keep().pairs(x, c)
+    with config_context(working_memory=0.01):
+        pairs = curvature.pairs(model, X, y, weight)
+        np.testing.assert_allclose(pairs.keep().pairs(x, c), expected, rtol=1e-9)
+        assert pairs._kept_tiles is None
 
 
 def test_copied_columns_take_the_pseudo_inverse_of_few_columns():
