@@ -14,10 +14,11 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from .._utils._checks import check_in_memory, check_weight
+from .._utils._stack import stack_rows
 from .._utils._unseen import naming_unseen
 from .._utils._warning_scopes import ignored
 from .._utils._workers import workers
-from ..influence._validation import Split, checked_splits
+from ..influence._validation import Split, check_given, checked_splits
 from ._loss import labels_and_codes, require_proba
 from ._refit import fit_on, prior_on, with_all_classes
 
@@ -30,6 +31,7 @@ def self_confidence(
     y_val=None,
     *,
     sample_weight=None,
+    sample_weight_val=None,
     groups=None,
     cv=5,
     n_jobs=None,
@@ -51,11 +53,15 @@ def self_confidence(
         Training rows, as the estimator takes them.
     y : array-like of shape (n,)
         Training labels.
-    X_val, y_val : ignored
-        Here so that all baselines are called alike.
+    X_val : array-like of shape (n_val, n_features), default=None
+        Rows whose labels were checked: every fold trains on them as well. None are scored.
+    y_val : array-like of shape (n_val,), default=None
+        Their labels.
     sample_weight : array-like of shape (n,), default=None
         Weights for the fits, passed to the steps of a Pipeline that take them. Rows of
         weight 0 are scored but not trained on.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Weights of the rows of `X_val` in the fits; 1 each where only `sample_weight` is passed.
     groups : array-like of shape (n,), default=None
         Groups of the rows, passed to the splitter. With an int as `cv`, rows of one group
         are held out together.
@@ -114,6 +120,15 @@ def self_confidence(
     random_state = check_random_state(random_state)
     splits = _folds(cv, X, codes, groups, random_state)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
+    X_val, y_val, weight_val = check_given(X_val, y_val, sample_weight_val)
+    checked = np.zeros(0, dtype=np.intp)
+    if X_val is not None:
+        y_val = labels_and_codes(estimator, y_val, _num_samples(X_val))[0]
+        checked = n_rows + np.arange(len(y_val))
+        if weight is not None or weight_val is not None:
+            weights = check_weight(weight, y, ""), check_weight(weight_val, y_val, "sample_weight_val")
+            weight = np.concatenate(weights)
+        X, y = stack_rows(X, X_val), np.concatenate([y, y_val])
     jobs = [
         (
             estimator,
@@ -121,11 +136,12 @@ def self_confidence(
             y,
             weight,
             classes,
-            *split,
+            np.concatenate([fit_rows, checked]),
+            rows,
             int(seed),
             f"Fold {k} of {len(splits)} of cv",
         )
-        for k, (split, seed) in enumerate(zip(splits, seeds, strict=True), start=1)
+        for k, ((fit_rows, rows), seed) in enumerate(zip(splits, seeds, strict=True), start=1)
     ]
     with workers(n_jobs) as run:
         parts = list(run(_held_out, jobs))

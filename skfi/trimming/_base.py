@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
@@ -47,12 +48,20 @@ from ..bridge._refusals import check_classifier
 from ..bridge._routing import keep_whole, routed_params, unwrapped
 from ..bridge._skorch import adapt, given_or_default
 from ..influence._validation import (
+    Split,
     check_columns_alike,
     check_given,
     make_splits,
     warn_if_same_rows,
 )
 from ..linear._losses import resolve_validation_loss
+from ._checked import (
+    JoinedRows,
+    check_checked_labels,
+    check_no_values_by_row,
+    join_rows,
+    join_splits,
+)
 from ._leaves import check_trees, leaf_scorer
 from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
@@ -78,11 +87,23 @@ class Task:
     rows: np.ndarray | None = None  # positions in the X that was passed; None is all of it
     n_passed: int = 0  # rows of that X
     prefit: bool = False
+    role: str | None = None  # of the given rows: "train", "folds" or "judge"
 
-    def take(self, rows: np.ndarray) -> Task:
+    @cached_property
+    def joined(self) -> JoinedRows | None:
+        """The rows with the checked ones after them, where these are trained on."""
+        if self.role in (None, "judge"):
+            return None
+        return join_rows(
+            self.X, self.y, self.codes, self.weight, self.weighted, self.params, self.classes,
+            self.given,
+        )  # fmt: skip
+
+    def take(self, rows: np.ndarray, **changes: Any) -> Task:
         """The same on some of the rows."""
         return replace(
             self,
+            **changes,
             X=_safe_indexing(self.X, rows),
             y=self.y[rows],
             weight=self.weight[rows],
@@ -118,6 +139,7 @@ class BaseTrimmer(
         "influence_estimator": [HasMethods(["fit"]), StrOptions({"leaves"}), None],
         "influence_params": [dict, None],
         "validation": [Real, "cv_object"],
+        "checked_rows": [StrOptions({"train", "folds", "judge"})],
         "validation_loss": [str, callable],
         "min_class_size": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
@@ -170,20 +192,31 @@ class BaseTrimmer(
         params = keep_whole(params)
         given = self._check_validation_set(scores_by, X, X_val, y_val, sample_weight_val)
         classes, codes = np.unique(y, return_inverse=True)
+        role = None if given[0] is None else self._role(frozen and method.needs_bridge)
+        if role in ("train", "folds"):
+            check_no_values_by_row(params, len(y))
+            y_val = check_checked_labels(given[1], classes, self)
+            given = given[0], y_val, given[2]
         if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
             raise ValueError(
                 "Only binary classification is supported by "
                 f"{type(estimator).__name__} with its settings. The type of the target "
                 f"is multiclass ({len(classes)} classes)."
             )
-        if params.get("groups") is not None and given[0] is None:
+        if params.get("groups") is not None and role != "judge":
             self._warn_of_groups(method)
         # Weights and parameters nobody takes are refused here as well.
-        routed_params(self, estimator, weight if weighted else None, params, scorer=scorer)
+        checked_weight = given[2] if role in ("train", "folds") else None
+        any_weight = weight if weighted or checked_weight is not None else None
+        routed_params(self, estimator, any_weight, params, scorer=scorer)
         return Task(
             estimator, scorer, method, X, y, weight, weighted, given, classes, codes, params,
-            n_passed=len(y),
+            n_passed=len(y), role=role,
         )  # fmt: skip
+
+    def _role(self, frozen: bool) -> str:
+        """How the rows of `X_val` are used; a frozen model can be judged by them alone."""
+        return "judge" if frozen else self.checked_rows
 
     def _classifier(self):
         if self.estimator is None:
@@ -247,23 +280,11 @@ class BaseTrimmer(
 
     def _walk(self, task: Task, mass: float, *, n_jobs=None, verbose: int = 0) -> RemovalPath:
         """Remove rows up to ``mass``, scoring again after each step."""
-        splits, given = None, task.given
-        if not task.method.needs_validation:
+        rows = task if task.joined is None else task.joined
+        splits, given = self._splits(task), task.given
+        if task.joined is None and not task.method.needs_validation:
             given = (None, None, None)
-        elif given[0] is None:
-            split_params = {}
-            if not isinstance(self.validation, Real):  # numbers know of no groups
-                split_params = self._routed(task, task.weight).splitter
-            splits = make_splits(
-                self.validation,
-                task.X,
-                task.codes,
-                task.weight,
-                self.random_state,
-                split_params,
-                task.rows,
-                task.n_passed,
-            )
+        n_own = len(task.y)
         plan = ScoringPlan(
             task.estimator if task.scorer is None else task.scorer,
             task.method,
@@ -278,16 +299,18 @@ class BaseTrimmer(
             splits,
             given,
             task.prefit and task.scorer is None,
-            task.params.get("groups"),
+            rows.params.get("groups"),
             task.classes,
+            n_own if task.joined is not None else None,
         )
         cached = check_memory(self.memory).cache(score_splits, ignore=["n_jobs"])
 
         def score(left, before):
-            params = self._routed(task, left).scorer
-            present = (left > 0) | (task.weight == 0)
-            data = task.X, task.y, task.codes, params
-            return cached(plan, *data, present, before, n_jobs=n_jobs)
+            left = np.concatenate([left, rows.weight[n_own:]])
+            params = self._routed(task, rows, left).scorer
+            present = (left > 0) | (rows.weight == 0)
+            data = rows.X, rows.y, rows.codes, params
+            return cached(plan, *data, present, before, n_jobs=n_jobs).first(n_own)
 
         with progress_bar(mass, type(self).__name__, verbose and self.step) as report:
             return removal_path(
@@ -301,30 +324,56 @@ class BaseTrimmer(
                 report,
             )
 
-    def _routed(self, task: Task, weight: np.ndarray):
+    def _splits(self, task: Task) -> list[Split] | None:
+        """Who judges whom; None where the given rows judge, or none are needed."""
+        if not task.method.needs_validation or task.role == "judge":
+            return None
+        split_params = {}
+        if not isinstance(self.validation, Real):  # numbers know of no groups
+            split_params = self._routed(task, task, task.weight).splitter
+        splits = make_splits(
+            self.validation,
+            task.X,
+            task.codes,
+            task.weight,
+            self.random_state,
+            split_params,
+            task.rows,
+            task.n_passed,
+        )
+        if task.joined is None:
+            return splits
+        n_own = len(task.y)
+        return join_splits(splits, n_own, task.joined.codes[n_own:])
+
+    def _routed(self, task: Task, rows: Task | JoinedRows, weight: np.ndarray):
         return routed_params(
             self,
             task.estimator,
-            weight if task.weighted else None,
-            task.params,
+            weight if rows.weighted else None,
+            rows.params,
             scorer=task.scorer,
         )
 
-    def _fit_kept(self, task: Task, kept_weight: np.ndarray):
-        """The classifier, fitted on what is left."""
-        params = self._routed(task, kept_weight).estimator
-        kept = (kept_weight > 0) | (task.weight == 0)
+    def _fit_kept(self, task: Task, kept_weight: np.ndarray, *, checked: bool | None = None):
+        """The classifier, fitted on what is left, and on the checked rows if they train."""
         if task.prefit and (kept_weight == task.weight).all():
             return task.estimator
+        rows: Task | JoinedRows = task
+        if task.joined is not None and (task.role == "train" if checked is None else checked):
+            rows = task.joined
+            kept_weight = np.concatenate([kept_weight, rows.weight[len(task.y) :]])
+        params = self._routed(task, rows, kept_weight).estimator
+        kept = (kept_weight > 0) | (rows.weight == 0)
         if kept.all():
-            with threads_to_fit(task.X):
+            with threads_to_fit(rows.X):
                 params = unwrapped(params)
-                return fit_on_own_rows(clone(task.estimator), task.X, task.y, **params)
-        rows = np.flatnonzero(kept)
-        params = _check_method_params(task.X, params, indices=rows)
-        X = _safe_indexing(task.X, rows)
+                return fit_on_own_rows(clone(task.estimator), rows.X, rows.y, **params)
+        left = np.flatnonzero(kept)
+        params = _check_method_params(rows.X, params, indices=left)
+        X = _safe_indexing(rows.X, left)
         with threads_to_fit(X):
-            return clone(task.estimator).fit(X, task.y[rows], **unwrapped(params))
+            return clone(task.estimator).fit(X, rows.y[left], **unwrapped(params))
 
     def _store(self, task: Task, path: RemovalPath, removed: np.ndarray, final) -> None:
         """Set what is fitted; nothing before this point touches the object."""
@@ -359,6 +408,7 @@ class BaseTrimmer(
         self.sample_weight_ = kept_weight if task.weighted else None
         self.classes_ = classes
         self.class_shares_ = np.stack([before, after])
+        self.checked_rows_ = task.role
         self._facts = facts
 
     @property

@@ -61,7 +61,7 @@ def work_of(trimmer: FITrimmerCV, task: Task, masses: list[float]) -> tuple[floa
     """How long a fold takes: rows of its path, and for all refits as many as take as long."""
     longest = float(np.nanmax(masses))
     step = min(step_mass(trimmer.step, task.weight) or longest, longest)
-    crossed = task.given[0] is None and task.method.needs_validation
+    crossed = task.role != "judge" and task.method.needs_validation
     n_fits = 1
     if crossed and isinstance(trimmer.validation, Integral):
         n_fits = int(trimmer.validation)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -58,6 +58,7 @@ class Method:
     function: Callable
     needs_validation: bool = True
     needs_bridge: bool = False
+    trains_on_validation: bool = False  # its own fits take the validation rows as well
     measure: frozenset[str] = frozenset()  # choices that the function takes as one `Measure`
 
     def options(self) -> set[str]:
@@ -117,7 +118,12 @@ METHODS = {
         ),
         Method("iv", baselines.iv, needs_bridge=True),
         Method("loss", baselines.loss, needs_validation=False),
-        Method("self_confidence", baselines.self_confidence, needs_validation=False),
+        Method(
+            "self_confidence",
+            baselines.self_confidence,
+            needs_validation=False,
+            trains_on_validation=True,
+        ),
         Method("knn_shapley", baselines.knn_shapley),
         Method("tmc_shapley", baselines.tmc_shapley),
         Method("random", baselines.random, needs_validation=False),
@@ -148,7 +154,7 @@ def resolve_method(influence: str | Callable) -> Method:
     if known is not None:
         if influence is inner:
             return known
-        return Method(known.name, influence, known.needs_validation, known.needs_bridge)
+        return replace(known, function=influence, measure=frozenset())
     return Method(getattr(inner, "__name__", type(inner).__name__), influence)
 
 

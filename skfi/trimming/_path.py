@@ -24,6 +24,11 @@ class Scored:
     models: list[Any]  # fitted classifiers that the scores come from
     details: list[Any] | None = None  # how the scores came about, for each model
 
+    def first(self, n_rows: int) -> Scored:
+        """The same of the first rows alone."""
+        gain = None if self.gain is None else self.gain[:n_rows]
+        return replace(self, influence=self.influence[:n_rows], gain=gain)
+
 
 @dataclass(frozen=True)
 class RemovalPath:

@@ -53,6 +53,7 @@ class ScoringPlan:
     prefit: bool = False  # the first scores come from the estimator as it is
     groups: Any = None  # of the rows of X, for scores that split them
     classes: Any = None  # labels in the order of their codes
+    n_own: int | None = None  # where checked rows follow the training rows: number of these
 
 
 def score_splits(
@@ -175,6 +176,12 @@ def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
             _check_classes(model, labels)
             if plan.splits is None and method.needs_bridge:
                 _check_scale(model, X_fit, X_val)
+        checked = 0
+        if plan.n_own is not None and method.trains_on_validation:
+            own = np.flatnonzero(rows < plan.n_own)
+            checked = len(rows) - len(own)
+            params = _check_method_params(X_fit, params, indices=own)
+            X_fit, y_fit, rows = _safe_indexing(X_fit, own), y_fit[own], rows[own]
         options = plan.options | {
             "sample_weight": model_weight(params),
             "groups": None if plan.groups is None else _safe_indexing(plan.groups, rows),
@@ -184,6 +191,7 @@ def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
         with advising(TRIM_OTHERWISE):
             result = method.function(model, X_fit, y_fit, X_val, y_val, **arguments)
             scores, gain, details = method.read(result, len(y_fit))
+        scores = np.concatenate([scores, np.full(checked, np.nan)])
     return scores, gain, model, details
 
 

@@ -65,13 +65,20 @@ class FITrimmer(BaseTrimmer):
         Further arguments of the score. For "fi", "fi_signed" and "iv" of a network those
         of `skfi.fi_util`: `params`, `perturbation`, `curvature`, `damping`, ….
     validation : float, int, cross-validation splitter or iterable, default=5
-        The rows to score against, unless `X_val` is passed to `fit`. A float holds
+        The rows to score against. A float holds
         out that stratified share (these rows are not scored themselves, and are used
         again in the final fit). An int or a splitter cross-fits: each row is scored by
         the models that trained on it against the folds they left out, averaged; a
         fold's rows of a class that its model never saw are left out, and rows that are
         gone are no witnesses in later steps. An iterable yields pairs (train, test) of
         positions in `X`, or boolean masks.
+    checked_rows : {"train", "folds", "judge"}, default="train"
+        What the rows passed as `X_val`, whose labels people have checked, are used for. None
+        of them is ever dropped or scored. With "train" they are split with the rows of `X`,
+        so that they train and judge in the folds of `validation`, and the last fit includes
+        them. With "folds" they do the same but for the last fit. With "judge" they are the
+        only rows to score against and none is trained on, as in the paper's Algorithm 3; so
+        it is with a `FrozenEstimator` that scores, whatever is set.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="expected_error"
         Loss on the validation rows, see `fi_util`. ``"expected_error"`` withstands
@@ -128,6 +135,8 @@ class FITrimmer(BaseTrimmer):
         Number of rows that were dropped.
     sample_weight_ : ndarray of shape (n,) or None
         Weights of the final fit, 0 for dropped rows; None where none were passed.
+    checked_rows_ : {"train", "folds", "judge"} or None
+        What `X_val` was used for; None where none was passed.
     class_shares_ : ndarray of shape (2, K)
         Share of each class in the weight, before and after.
     classes_ : ndarray of shape (K,)
@@ -195,6 +204,7 @@ class FITrimmer(BaseTrimmer):
         influence_estimator=None,
         influence_params=None,
         validation=5,
+        checked_rows="train",
         validation_loss="expected_error",
         metric="mahalanobis",
         min_class_size=1,
@@ -210,6 +220,7 @@ class FITrimmer(BaseTrimmer):
         self.influence_estimator = influence_estimator
         self.influence_params = influence_params
         self.validation = validation
+        self.checked_rows = checked_rows
         self.validation_loss = validation_loss
         self.metric = metric
         self.min_class_size = min_class_size
@@ -241,12 +252,13 @@ class FITrimmer(BaseTrimmer):
             Row weights; a weight of w counts as w copies, in training, scoring and
             budget. The wrapped classifier must take them.
         X_val : array-like of shape (n_val, n_features), default=None
-            Rows to score against, in place of those `validation` would hold out. A
-            one-tuple ``(X_val,)`` is unpacked.
+            Rows whose labels were checked, not in `X`; see `checked_rows`. A one-tuple
+            ``(X_val,)`` is unpacked.
         y_val : array-like of shape (n_val,), default=None
             Their labels.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights in the mean of the validation loss.
+            Their weights, in the mean of the validation loss and where they train; a weight
+            of w counts as w copies, and none as one.
         **params : dict
             Passed on to the wrapped classifier's fit, and `groups` to the splitter and to
             a score that takes them; with metadata routing on, to whichever requests them.

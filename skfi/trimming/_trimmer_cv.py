@@ -26,6 +26,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._utils._budget import budget_mass, check_budget, warn_of_many_steps
 from .._utils._classes import warn_if_class_shrank, warn_of_spared
+from .._utils._in_place import own_rows
 from .._utils._progress import parts_of, progress_bar
 from .._utils._repeated import one_of_each
 from .._utils._user_warnings import warn_user
@@ -33,9 +34,16 @@ from ..bridge._routing import unwrapped
 from ..influence._validation import checked_splits, fixed_splits, hold_out, shown_splitter
 from ._base import BaseTrimmer, Task
 from ._budget_curve import accuracy_curve, as_results, masses_of, warn_of_gaps, work_of
+from ._checked import deal_out, take_given
 from ._path import RemovalPath
 
+_WITNESSES = 2  # rows that a held-out checked row counts as
 _TIE = 1e-10  # mean scores this close are equal: sums of the same numbers in other orders
+
+
+def _with_role(fold: Task, role: str | None) -> Task:
+    """The fold with the role of its checked rows changed, if it has any."""
+    return fold if fold.role is None else replace(fold, role=role)
 
 
 class FITrimmerCV(BaseTrimmer):
@@ -57,8 +65,9 @@ class FITrimmerCV(BaseTrimmer):
         (float). 0 is added where it is not among them.
     cv : int, float, cross-validation splitter, iterable or "prefit", default=5
         Which rows choose. An int is a number of stratified folds, a float the share that
-        is held out once. They are taken from `X`, or, where `X_val` is passed to
-        `fit`, from `X_val`: its other rows then score. With "prefit", `estimator` is
+        is held out once. They are taken from `X` and from `X_val`, where it is passed to
+        `fit`; with ``checked_rows="judge"`` from `X_val` alone, whose other rows then score.
+        With "prefit", `estimator` is
         fitted already, on the `X` and `y` passed to `fit`; it gives the first scores,
         and all of `X_val` both scores and chooses, which is warned about.
     scoring : str, callable or None, default=None
@@ -82,7 +91,12 @@ class FITrimmerCV(BaseTrimmer):
     validation : float, int, cross-validation splitter or iterable, default=5
         Rows within a fold to score against, see `FITrimmer`. Splits that are fixed
         beforehand, as pairs or a `PredefinedSplit`, are positions in the `X` that is passed
-        to `fit`; a fold uses those of its rows. Not used where `X_val` is passed.
+        to `fit`; a fold uses those of its rows.
+    checked_rows : {"auto", "train", "folds", "judge"}, default="auto"
+        What `X_val` is used for, see `FITrimmer`. "auto" is "train", unless the last fit
+        does better on the held-out rows without them, by more than a standard error over
+        the folds: then it is "folds". Held-out checked rows count twice in the choice, as
+        their labels are right.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="expected_error"
         Loss on the validation rows, see `fi_util`.
@@ -161,6 +175,7 @@ class FITrimmerCV(BaseTrimmer):
         "scoring": [str, callable, None],
         "rule": [StrOptions({"best", "one_standard_error"})],
         "refit": ["boolean"],
+        "checked_rows": [StrOptions({"auto", "train", "folds", "judge"})],
     }
 
     def __init__(
@@ -177,6 +192,7 @@ class FITrimmerCV(BaseTrimmer):
         influence_estimator=None,
         influence_params=None,
         validation=5,
+        checked_rows="auto",
         validation_loss="expected_error",
         metric="mahalanobis",
         min_class_size=1,
@@ -196,6 +212,7 @@ class FITrimmerCV(BaseTrimmer):
         self.influence_estimator = influence_estimator
         self.influence_params = influence_params
         self.validation = validation
+        self.checked_rows = checked_rows
         self.validation_loss = validation_loss
         self.metric = metric
         self.min_class_size = min_class_size
@@ -226,11 +243,11 @@ class FITrimmerCV(BaseTrimmer):
         sample_weight : array-like of shape (n,), default=None
             Row weights, see `FITrimmer.fit`.
         X_val : array-like of shape (n_val, n_features), default=None
-            Rows to score and choose by, in place of rows of `X`. See `cv`.
+            Rows whose labels were checked, not in `X`; see `checked_rows`.
         y_val : array-like of shape (n_val,), default=None
             Their labels.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights, in the validation loss and in the scoring.
+            Their weights, in the validation loss, in the scoring and where they train.
         **params : dict
             Further parameters of the fit, see `FITrimmer.fit`; `groups` reaches `cv` as well.
 
@@ -266,7 +283,13 @@ class FITrimmerCV(BaseTrimmer):
         scores = np.array([curve[0] for curve in curves]).T  # (budgets, folds)
         warn_of_gaps(scores, budgets, curves)
         best = self._choose(scores, budgets, task)
-        fold = task if self.refit else folds[0][0]
+        if task.joined is not None:
+            with one_of_each():
+                without = run._without_checked(
+                    folds, curves, budgets[best], scores[best], scorer
+                )
+            task = replace(task, role="folds") if without else task
+        fold = task if self.refit else _with_role(folds[0][0], task.role)
         with one_of_each():
             path, index = run._final_path(fold, budgets, best, curves)
             mass = budget_mass(budgets[index], fold.weight)
@@ -351,7 +374,7 @@ class FITrimmerCV(BaseTrimmer):
         X_val, y_val, weight_val = task.given
         if isinstance(self.cv, str):  # "prefit"
             return self._prefit_fold(task), scorer
-        on_val = X_val is not None
+        on_val = task.role == "judge"
         y = np.asarray(y_val) if on_val else task.y
         cv = self.cv
         routed = self._outer_params(task)
@@ -369,6 +392,8 @@ class FITrimmerCV(BaseTrimmer):
                 f"When cv has several folds ({len(splits)} here), refit cannot be False: "
                 "there is no single classifier to keep. Use refit=True or a float cv."
             )
+        if task.joined is not None:
+            return self._folds_of_both(task, splits, routed["score"]), scorer
         folds = []
         for k, (train, test) in enumerate(splits, start=1):
             if on_val:
@@ -383,6 +408,42 @@ class FITrimmerCV(BaseTrimmer):
                 extra = unwrapped(_check_method_params(X, routed["score"], indices=test))
             folds.append((part, (_safe_indexing(X, test), y[test], extra)))
         return folds, scorer
+
+    def _folds_of_both(self, task: Task, splits: list, score_params: dict) -> list:
+        """The same where checked rows are split with the others."""
+        n_own, rows, folds = len(task.y), task.joined, []
+        out_of = deal_out(splits, rows.codes[n_own:])
+        for k, ((train, test), out) in enumerate(zip(splits, out_of, strict=True), start=1):
+            given = take_given(task.given, np.flatnonzero(~out))
+            part = task.take(train, given=given, role=None if given[0] is None else task.role)
+            self._check_fold(k, part)
+            judges = np.concatenate([test, n_own + np.repeat(np.flatnonzero(out), _WITNESSES)])
+            extra = {}
+            if "sample_weight" in score_params or task.given[2] is not None:
+                weight = rows.weight
+                if "sample_weight" not in score_params:  # of the checked rows alone
+                    weight = np.concatenate([np.ones(n_own), weight[n_own:]])
+                extra = {"sample_weight": weight[judges]}
+            test_rows = _safe_indexing(rows.X, judges), rows.y[judges]
+            folds.append((part, (*test_rows, unwrapped(score_params) | extra)))
+        return folds
+
+    def _role(self, frozen: bool) -> str:
+        role = super()._role(frozen or isinstance(self.cv, str))
+        return "train" if role == "auto" else role
+
+    def _without_checked(self, folds: list, curves: list, budget, means, scorer) -> bool:
+        """Whether the last fit does better without the checked rows, beyond chance."""
+        if self.checked_rows != "auto":
+            return False
+        ahead = []
+        for (fold, (X, y, extra)), mean, curve in zip(folds, means, curves, strict=True):
+            removed = curve[2].removed(budget_mass(budget, fold.weight))
+            model = self._fit_kept(fold, fold.weight - removed, checked=False)
+            ahead.append(scorer(model, own_rows(model, X), y, **extra) - mean)
+        n_folds = len(ahead)
+        error = np.std(ahead, ddof=1) / np.sqrt(n_folds) if n_folds > 1 else 0.0
+        return bool(np.mean(ahead) > error)
 
     def _check_fold(self, number: int, fold: Task) -> None:
         """Refuse a fold that no classifier can be trained on."""

@@ -1,0 +1,206 @@
+"""What are checked rows worth: trimming with them, beside all else that they can be used for.
+
+Each data set is split into 1,000 rows to train on (a third, where there are fewer than 3,000),
+rows whose labels were checked, and up to 5,000 to test. Every arm gets the same rows and noise,
+so that differences are paired.
+
+    SKFI_DATA=folder python benchmarks/checked_study.py run --seeds 0 10
+    python benchmarks/checked_study.py report
+
+`run` appends to a file of results and goes on where it was stopped; `report` prints tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import scipy
+import sklearn
+from cleanlab.classification import CleanLearning
+from query_study import holm
+from scipy.stats import wilcoxon
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.preprocessing import StandardScaler
+from study_data import LOADERS, available
+from trimming_study import read
+
+import skfi
+from skfi import FITrimmer, FITrimmerCV
+
+RESULTS = Path(__file__).with_name("checked_study.jsonl")
+DATA = [name for name in LOADERS if name not in ("mnist", "emnist", "cifar")]
+SIZES = (50, 100, 300, 1000)
+NOISE = ("clean", "20 % flipped", "20 % by class", "20 % near the boundary")
+
+
+def logistic(labels) -> LogisticRegression:
+    """Converged, by the solver that is quick for so many classes."""
+    if np.max(labels) > 1:
+        return LogisticRegression(tol=1e-6, max_iter=3000)
+    return LogisticRegression(solver="newton-cholesky", tol=1e-6)
+
+
+def trimmed(**options):
+    """A fifth dropped in steps of 5 %, with or without the checked rows."""
+
+    def fit(A, a, V, v, seed):
+        given = {} if options.get("unused") or V is None else {"X_val": V, "y_val": v}
+        chosen = {key: value for key, value in options.items() if key != "unused"}
+        trimmer = FITrimmer(logistic(a), budget=0.2, random_state=seed, **chosen)
+        return trimmer.fit(A, a, **given)
+
+    return fit
+
+
+def chosen(**options):
+    """`FITrimmerCV` as it comes."""
+
+    def fit(A, a, V, v, seed):
+        given = {} if options.get("unused") or V is None else {"X_val": V, "y_val": v}
+        left = {key: value for key, value in options.items() if key != "unused"}
+        return FITrimmerCV(logistic(a), random_state=seed, **left).fit(A, a, **given)
+
+    return fit
+
+
+def cleanlab(A, a, V, v, seed):
+    """`CleanLearning` as it comes, on all labels there are."""
+    X, y = (A, a) if V is None else (np.concatenate([A, V]), np.concatenate([a, v]))
+    codes = np.unique(y, return_inverse=True)[1]
+    model = CleanLearning(logistic(a), seed=seed).fit(X, codes).clf
+    model.classes_ = np.unique(y)
+    return model
+
+
+PLAIN = "A, nothing dropped"
+DEFAULT = "trimmed (default)"
+ARMS = {
+    PLAIN: lambda A, a, V, v, seed: logistic(a).fit(A, a),
+    "A and V, nothing dropped": lambda A, a, V, v, seed: logistic(a).fit(
+        np.concatenate([A, V]), np.concatenate([a, v])
+    ),
+    "V alone": lambda A, a, V, v, seed: logistic(a).fit(V, v),
+    DEFAULT: trimmed(),
+    "trimmed, last fit without V": trimmed(checked_rows="folds"),
+    "trimmed, V judges alone": trimmed(checked_rows="judge"),
+    "trimmed, V unused": trimmed(unused=True),
+    "self-confidence": trimmed(influence="self_confidence"),
+    "IV": trimmed(influence="iv"),
+    "highest loss": trimmed(influence="loss"),
+    "KNN-Shapley": trimmed(influence="knn_shapley"),
+    "random": trimmed(influence="random"),
+    "CleanLearning": cleanlab,
+    "FITrimmerCV": chosen(),
+    "FITrimmerCV, V judges alone": chosen(checked_rows="judge"),
+    "FITrimmerCV, V unused": chosen(unused=True),
+}
+# Which arms do not look at V: they are fitted once for all V.
+BLIND = (PLAIN, "trimmed, V unused", "FITrimmerCV, V unused")
+
+
+def flip(X, y, share: float, kind: str, n_classes: int, rng) -> np.ndarray:
+    """Labels of which about ``share`` are wrong: anywhere, by class, or near the boundary."""
+    y = y.copy()
+    if kind == "20 % by class":  # the larger half of the classes is spared
+        sizes = np.bincount(y, minlength=n_classes)
+        prone = np.argsort(-sizes, kind="stable")[: max(1, n_classes // 2)]
+        odds = np.isin(y, prone).astype(float)
+    elif kind == "20 % near the boundary":
+        top = np.sort(logistic(y).fit(X, y).predict_proba(X), axis=1)
+        odds = np.exp(-4.0 * (top[:, -1] - top[:, -2]))
+    else:
+        odds = np.ones(len(y))
+    rate = share * len(y) * odds / odds.sum()
+    hit = rng.random(len(y)) < np.minimum(rate, 0.45 if kind != NOISE[1] else share)
+    if kind == "20 % by class":
+        y[hit] = (y[hit] + 1) % n_classes  # always mistaken for the same other class
+    else:
+        y[hit] = (y[hit] + rng.integers(1, n_classes, hit.sum())) % n_classes
+    return y
+
+
+def draw(X, y, seed: int, noise: str, size: int, dirty: bool):
+    """Scaled rows and labels: train, checked (None for a size of 0), test."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    n = min(1000, len(y) // 3)
+    train, val, test = order[:n], order[n : n + min(size, n)], order[2 * n : 2 * n + 5000]
+    scaler = StandardScaler().fit(X[train])
+    A, V, T = (np.clip(scaler.transform(X[p]), -20, 20) for p in (train, order[n : 2 * n], test))
+    n_classes = int(y.max()) + 1
+    rng = np.random.default_rng([seed, NOISE.index(noise)])
+    a = y[train] if noise == "clean" else flip(A, y[train], 0.2, noise, n_classes, rng)
+    V, v = V[: len(val)], y[val].copy()
+    if dirty:
+        v = flip(V, v, 0.2, NOISE[1], n_classes, np.random.default_rng([seed, 99]))
+    return (A, a), ((V, v) if size else (None, None)), (T, y[test])
+
+
+def judged(model, T, t) -> dict[str, float]:
+    classes = np.asarray(model.classes_)
+    proba = np.full((len(t), int(max(t.max(), classes.max())) + 1), 1e-15)
+    proba[:, classes] = model.predict_proba(T)
+    predicted = classes[proba[:, classes].argmax(axis=1)]
+    return {
+        "accuracy": float(np.mean(predicted == t)),
+        "balanced": float(balanced_accuracy_score(t, predicted)),
+        "log_loss": float(log_loss(t, proba / proba.sum(axis=1, keepdims=True),
+                                   labels=np.arange(proba.shape[1]))),
+    }  # fmt: skip
+
+
+def run(args) -> None:
+    data, missing = available(args.data)
+    if missing:
+        print(f"left out, no file in SKFI_DATA: {', '.join(missing)}")
+    keys = ("data", "seed", "noise", "size", "dirty", "arm")
+    done = {tuple(row[key] for key in keys) for row in read(args.results)}
+    warnings.simplefilter("ignore")
+    with args.results.open("a") as file:
+        for seed in range(*args.seeds):
+            for name, (X, y) in data.items():
+                for noise in args.noise:
+                    for size in args.sizes:
+                        for dirty in (True, False) if args.dirty else (False,):
+                            for arm in args.arms:
+                                blind = arm in BLIND
+                                at = (0, False) if blind else (size, dirty)
+                                key = (name, seed, noise, *at, arm)
+                                if key in done or (size == 0 and not blind):
+                                    continue
+                                done.add(key)
+                                (A, a), (V, v), (T, t) = draw(X, y, seed, noise, *at)
+                                try:
+                                    model = ARMS[arm](A, a, V, v, seed)
+                                except ValueError as error:  # one class among few rows
+                                    print(key, str(error)[:80])
+                                    continue
+                                row = dict(zip(keys, key, strict=True)) | judged(model, T, t)
+                                if hasattr(model, "budget_"):
+                                    row["budget"] = float(model.budget_)
+                                    row["used"] = model.checked_rows_
+                                file.write(json.dumps(row) + "\n")
+                                file.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10))
+    parser.add_argument("--data", nargs="+", default=DATA, choices=list(LOADERS))
+    parser.add_argument("--noise", nargs="+", default=NOISE[:2], choices=NOISE)
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--dirty", action="store_true", help="with a fifth of V wrong as well")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    run(args)
