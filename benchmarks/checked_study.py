@@ -101,6 +101,13 @@ ARMS = {
     "random": trimmed(influence="random"),
     "CleanLearning": cleanlab,
     "FITrimmerCV": chosen(),
+    "FITrimmerCV, train": chosen(checked_rows="train"),
+    "FITrimmerCV, folds": chosen(checked_rows="folds"),
+    "FITrimmerCV, 1 SE": chosen(rule="one_standard_error"),
+    "FITrimmerCV, self-confidence": chosen(influence="self_confidence"),
+    "FITrimmerCV, IV": chosen(influence="iv"),
+    "FITrimmerCV, highest loss": chosen(influence="loss"),
+    "FITrimmerCV, log loss": chosen(scoring="neg_log_loss"),
     "FITrimmerCV, V judges alone": chosen(checked_rows="judge"),
     "FITrimmerCV, V unused": chosen(unused=True),
 }

@@ -19,6 +19,7 @@ PAPER = {
     "influence": "fi",
     "step": None,
     "validation": 0.2,
+    "checked_rows": "judge",
     "validation_loss": "log_loss",
     "metric": "euclidean",
 }

@@ -107,7 +107,7 @@ class FixedValidation(FITrimmer):
 )
 def test_weights_are_repetition(estimator, budget):
     """scikit-learn's weight checks, with the validation rows given: budgets are mass."""
-    trimmer = FixedValidation(estimator, budget=budget)
+    trimmer = FixedValidation(estimator, budget=budget, checked_rows="judge")
     check_sample_weight_equivalence_on_dense_data("FITrimmer", clone(trimmer))
     if isinstance(estimator, LogisticRegression):
         check_sample_weight_equivalence_on_sparse_data("FITrimmer", clone(trimmer))

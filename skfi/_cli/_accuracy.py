@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.utils import _safe_indexing
 
 from .._utils._budget import budget_mass
 from .._utils._progress import parts_of, progress_bar
@@ -132,19 +133,25 @@ def by_cross_validation(
     )
 
 
-def on_validation_rows(trimmer: FITrimmer, X, y, X_val, y_val, source: str) -> Accuracy:
-    """A budget that was given, judged by the rows that scored."""
-    plain = clone(trimmer.estimator).fit(X, y)
-    before, after = (
-        np.asarray(model.predict(X_val)) == y_val for model in (plain, trimmer.estimator_)
-    )
+def by_checked_folds(
+    trimmer: FITrimmer, X, y, X_val, y_val, folds: StratifiedKFold, source: str
+) -> Accuracy:
+    """A budget that was given: each fold of the checked rows judges what the others gave."""
+    scores = np.empty((folds.get_n_splits(), 2))
+    for k, (rows, held_out) in enumerate(folds.split(X_val, y_val)):
+        given = {"X_val": _safe_indexing(X_val, rows), "y_val": y_val[rows]}
+        for column, budget in enumerate((0, trimmer.budget)):
+            with warnings.catch_warnings():  # what is to be said has been said
+                warnings.simplefilter("ignore")
+                model = clone(trimmer).set_params(budget=budget, verbose=0).fit(X, y, **given)
+            scores[k, column] = model.score(_safe_indexing(X_val, held_out), y_val[held_out])
+    before, after = scores.T
     return Accuracy(
         float(before.mean()),
         float(after.mean()),
-        *_error_and_interval(after.astype(float) - before),
-        f"the {len(y_val)} rows of {source}",
-        "The same rows scored the training rows, so the accuracy with trimming is a little "
-        "too good. " + _CAUTION,
+        *_error_and_interval(after - before),
+        f"{folds.get_n_splits()} held-out folds of {source}",
+        "Each fold is trimmed anew, with the other checked rows. " + _CAUTION,
     )
 
 

@@ -164,8 +164,7 @@ def _make_trimmer(args, plan: Plan, train: Rows, val: Rows | None) -> FITrimmer 
         "influence_estimator": influence_estimator,
         "random_state": args.seed,
     }
-    judges = train if val is None else val
-    folds = _folds(judges)
+    folds = _folds(train)
     if args.budget == "auto":
         return FITrimmerCV(model, cv=folds, rule=args.rule, **options)
     return FITrimmer(model, budget=args.budget, **options)
@@ -191,13 +190,17 @@ def _scored_by(args) -> str:
 def _judge(trimmer, train: Rows, val: Rows | None, console: Console):
     judges = (train if val is None else val).table.label
     if isinstance(trimmer, FITrimmerCV):
-        return _accuracy.of_the_choice(trimmer, judges)
+        both = judges if val is None else f"{train.table.label} and {judges}"
+        return _accuracy.of_the_choice(trimmer, both)
     if val is None:
         with console.working("cross-validating with and without trimming", "cross-validating"):
             return _accuracy.by_cross_validation(
                 trimmer, train.X, train.y, _folds(train), judges, console
             )
-    return _accuracy.on_validation_rows(trimmer, train.X, train.y, val.X, val.y, judges)
+    with console.working("cross-validating with and without trimming", "cross-validating"):
+        return _accuracy.by_checked_folds(
+            trimmer, train.X, train.y, val.X, val.y, _folds(val), judges
+        )
 
 
 def _facts_of_rows(trimmer, train: Rows) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,10 @@ def stack_rows(X: Any, below: Any) -> Any:
     """
     if hasattr(X, "iloc"):
         return _stack_pandas(X, below)
-    if hasattr(X, "columns"):  # polars
-        import polars as pl
-
-        below = _named(below, list(X.columns), pl.DataFrame)
-        return pl.concat([X, below], how="vertical_relaxed")
+    if hasattr(X, "columns"):
+        polars: Any = sys.modules["polars"]  # imported by whoever made X
+        below = _named(below, list(X.columns), polars.DataFrame)
+        return polars.concat([X, below], how="vertical_relaxed")
     if sparse.issparse(X) or sparse.issparse(below):
         parts = [sparse.csr_array(part) for part in (X, below)]
         if sparse.isspmatrix(X):
@@ -45,9 +45,8 @@ def stack_rows(X: Any, below: Any) -> Any:
         return [*X, *below]
     if isinstance(X, tuple):
         return (*X, *below)
-    if hasattr(X, "new_tensor"):  # torch, which is imported by whoever made the tensor
-        import torch
-
+    if hasattr(X, "new_tensor"):
+        torch: Any = sys.modules["torch"]
         return torch.cat([X, torch.as_tensor(below, dtype=X.dtype, device=X.device)])
     if hasattr(X, "__array__"):
         return np.concatenate([np.asarray(X), np.asarray(below)])

@@ -113,6 +113,9 @@ def score_splits(
         ]
         with workers(n_jobs) as run:
             results = list(run(_score_split, jobs))
+        fitted = [result[2] for result in results if result[2] is not None]
+        if plan.n_own is not None and before is None and fitted and plan.method.needs_bridge:
+            _check_scale(fitted[0], _sample(X, 0, plan.n_own), _sample(X, plan.n_own))
     influence = _mean(n_rows, splits, [r[0] for r in results])
     gains = [r[1] for r in results if r[1] is not None]
     gain = _mean(n_rows, splits, [r[1] for r in results]) if gains else None
@@ -174,8 +177,8 @@ def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
             model = _fit_model(plan, start, labels, X_fit, y_fit, unwrapped(params))
         if start is None:
             _check_classes(model, labels)
-            if plan.splits is None and method.needs_bridge:
-                _check_scale(model, X_fit, X_val)
+            if val_rows is None and method.needs_bridge:
+                _check_scale(model, _sample(X_fit), _sample(X_val))
         checked = 0
         if plan.n_own is not None and method.trains_on_validation:
             own = np.flatnonzero(rows < plan.n_own)
@@ -246,14 +249,19 @@ def _check_classes(model, labels: np.ndarray) -> None:
     )
 
 
+def _sample(X, start: int = 0, end: int | None = None):
+    """Some of the rows: scores send all of them through the steps."""
+    n_rows = (_num_samples(X) if end is None else end) - start
+    rows = np.linspace(0, n_rows - 1, min(n_rows, _SCALE_ROWS)).astype(int)
+    return _safe_indexing(X, start + np.unique(rows))
+
+
 def _check_scale(model, X, X_val) -> None:
-    """Compare a sample of the rows: the scores send all of them through the steps."""
+    """Warn of columns of X_val that lie far from those of X, as the last step sees them."""
     fitted = bridge(model)
     seen = []
     for part, name in ((X, "X"), (X_val, "X_val")):
-        n_rows = _num_samples(part)
-        sample = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _SCALE_ROWS)).astype(int))
-        part = through_steps(fitted.transform, _safe_indexing(part, sample), name)
+        part = through_steps(fitted.transform, part, name)
         part = check_array(part, accept_sparse=True, ensure_all_finite=False, allow_nd=True)
         seen.append(part.reshape(len(part), -1) if part.ndim > 2 else part)
     if seen[0].shape[1] == seen[1].shape[1]:

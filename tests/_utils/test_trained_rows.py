@@ -72,6 +72,7 @@ def test_a_trimmer_scores_what_the_classifier_was_trained_on(data, influence, ne
         influence=influence,
         validation_loss="log_loss",
         metric="euclidean",
+        checked_rows="judge",
     ).fit(X, y, X_val=X_val, y_val=y_val)
     score = {"fi": fi_util, "fi_signed": fi_signed}.get(influence)
     score = getattr(baselines, influence) if score is None else score

@@ -43,7 +43,7 @@ def test_what_cannot_be_known_of_a_dropped_row_is_missing(data):
 
 def test_nothing_may_be_known_of_any_dropped_row(data):
     X, y, X_val, y_val = data
-    trimmer = FITrimmer(model(), budget=1, step=None)
+    trimmer = FITrimmer(model(), budget=1, step=None, checked_rows="judge")
     trimmer.fit(X[:60], y[:60], X_val=X_val, y_val=y_val)
     assert trimmer.trimmed_indices_.tolist() == [7]
     assert trimmer.report()["predicted_label"].isna().all()
@@ -70,7 +70,7 @@ def test_a_fold_with_such_a_row_is_named_with_column_and_remedy(data, name):
 def test_rows_passed_as_validation_set_are_named_so(data):
     X, y, _, _ = data
     with pytest.raises(ValueError, match=r"X_val holds .*'Ulm'.* column 'town'"):
-        FITrimmer(model()).fit(X[20:], y[20:], X_val=X[:20], y_val=y[:20])
+        FITrimmer(model(), checked_rows="judge").fit(X[20:], y[20:], X_val=X[:20], y_val=y[:20])
 
 
 def test_an_array_has_the_number_of_the_column(data):

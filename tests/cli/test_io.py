@@ -173,7 +173,7 @@ def test_nothing_is_left_of_a_run_that_fails(skfi, tables, monkeypatch, place):
     outcome = skfi(*trim(tables, "--out", tables.path("kept.csv")))
     assert outcome.code == 1
     assert "No space left" in outcome.err
-    assert len(outcome.err.splitlines()) == 3  # two of progress
+    assert len(outcome.err.splitlines()) == 4  # three of progress
     assert sorted(path.name for path in tables.folder.iterdir()) == before
 
 

@@ -19,7 +19,10 @@ from tests.cli.test_trim import trim
 pytest.importorskip("pandas")
 pty = pytest.importorskip("pty")  # not on Windows
 
-PLAIN = ["fitting and scoring; this fits the model many times"]
+PLAIN = [
+    "fitting and scoring; this fits the model many times",
+    "cross-validating with and without trimming",
+]
 _DRAWN = r"\x1b\[\??(\d*)[;\d]*([a-zA-Z])|(\r(?!\n)|\n|[^\x1b\r\n]+)"
 
 

@@ -150,10 +150,17 @@ def trimmer_cases() -> dict[str, Callable[[], np.ndarray]]:
         for k in (2, 3)
         for name, trimmer, more in (
             ("FITrimmer", lambda m: FITrimmer(m, budget=0.2), lambda _: {}),
-            ("FITrimmer checked", lambda m: FITrimmer(m, budget=0.2), with_checked),
+            (
+                "FITrimmer checked",
+                lambda m: FITrimmer(m, budget=0.2, checked_rows="judge"),
+                with_checked,
+            ),
             (
                 "FITrimmer once",
-                lambda m: FITrimmer(m, budget=9, step=None, influence="fi", metric="euclidean"),
+                lambda m: FITrimmer(
+                    m, budget=9, step=None, influence="fi", metric="euclidean",
+                    checked_rows="judge",
+                ),  # fmt: skip
                 with_checked,
             ),
             ("FITrimmerCV", lambda m: FITrimmerCV(m, budgets=(0.1, 0.2), cv=3), lambda _: {}),

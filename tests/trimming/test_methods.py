@@ -7,6 +7,7 @@ import inspect
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -117,7 +118,7 @@ class TestMethods:
         def own(estimator, X, y, X_val, y_val):
             return returned(len(y))
 
-        trimmer = FITrimmer(influence=own)
+        trimmer = FITrimmer(influence=own, checked_rows="judge")
         with pytest.raises(ValueError, match=message):
             trimmer.fit(X, y, X_val=X_val, y_val=y_val)
         assert not [name for name in vars(trimmer) if name.endswith("_")]
@@ -139,7 +140,8 @@ def test_options_are_those_behind_the_data(data):
         trimmer.fit(X, y)
     with pytest.raises(ValueError, match=r"not take \['est'\]"):
         trimmer.set_params(influence_params={"est": 2}).fit(X, y)
-    trimmer.set_params(influence_params={"power": 2}).fit(X, y, X_val=X_val, y_val=y_val)
+    trimmer.set_params(influence_params={"power": 2}, checked_rows="judge")
+    trimmer.fit(X, y, X_val=X_val, y_val=y_val)
     assert trimmer.influence_.max() == (len(y) - 1) ** 2
 
 
@@ -193,10 +195,11 @@ class TestSteps:
         X, y, X_val, y_val = data
         given = {"X_val": X_val, "y_val": y_val}
         solver = LogisticRegression(tol=1e-10, max_iter=1000)
-        both = FITrimmer(solver, budget=10, step=5).fit(X, y, **given)
-        first = FITrimmer(solver, budget=5, step=None).fit(X, y, **given)
+        judged = FITrimmer(solver, budget=5, step=None, checked_rows="judge")
+        both = clone(judged).set_params(budget=10, step=5).fit(X, y, **given)
+        first = clone(judged).fit(X, y, **given)
         left = first.support_
-        second = FITrimmer(solver, budget=5, step=None).fit(X[left], y[left], **given)
+        second = judged.fit(X[left], y[left], **given)
         expected = [*first.trimmed_indices_, *np.flatnonzero(left)[second.trimmed_indices_]]
         np.testing.assert_array_equal(both.trimmed_indices_, expected)
         np.testing.assert_allclose(

@@ -231,7 +231,9 @@ def test_weights_reach_what_passes_them_on(raw, name):
     X, y, X_val, y_val = raw
     X, X_val = (StandardScaler().fit_transform(rows) for rows in (X[:60], X_val))
     y, weight = y[:60], np.arange(60) % 2 + 1
-    trimmer = FITrimmer(WEIGHED[name], influence_estimator=LOGISTIC, budget=0)
+    trimmer = FITrimmer(
+        WEIGHED[name], influence_estimator=LOGISTIC, budget=0, checked_rows="judge"
+    )
     trimmer.fit(X, y, weight, X_val=X_val, y_val=y_val)
     estimator = WEIGHED[name]
     names = _weight_names(estimator)

@@ -97,11 +97,13 @@ class TestIsTheGridSearch:
 class TestChoice:
     def test_wrong_labels_go_and_accuracy_rises(self, noisy):
         X, y, X_val, y_val = noisy
-        trimmer = FITrimmerCV(cv=3, random_state=0).fit(X[:, :], y, X_val=X_val, y_val=y_val)
+        given = {"X_val": X_val[:60], "y_val": y_val[:60]}
+        trimmer = FITrimmerCV(cv=3, random_state=0).fit(X, y, **given)
         assert trimmer.budget_ >= 0.1
         assert (trimmer.trimmed_indices_ < 60).mean() > 0.5
         plain = LogisticRegression().fit(X, y)
-        assert trimmer.score(X_val, y_val) > plain.score(X_val, y_val)
+        judge = FITrimmerCV(cv=3, checked_rows="judge").fit(X, y, X_val=X_val, y_val=y_val)
+        assert judge.score(X_val, y_val) > plain.score(X_val, y_val)
 
     def test_zero_is_added_and_ties_go_to_the_smallest(self, noisy):
         X, y, _, _ = noisy
@@ -142,9 +144,9 @@ class TestChoice:
             seen.append(len(X_val))
             return np.arange(len(y), dtype=float)
 
-        FITrimmerCV(cv=3, influence=recording, step=None, budgets=(0, 5)).fit(
-            X, y, X_val=X_val, y_val=y_val
-        )
+        FITrimmerCV(
+            cv=3, influence=recording, step=None, budgets=(0, 5), checked_rows="judge"
+        ).fit(X, y, X_val=X_val, y_val=y_val)
         assert seen == [200, 200, 200, 300]  # the last fit is scored by all of them
 
     def test_any_classifier(self, noisy):
@@ -154,7 +156,7 @@ class TestChoice:
             forest, influence_estimator=LogisticRegression(), cv=2, budgets=(0, 0.2)
         ).fit(X, y, X_val=X_val, y_val=y_val)
         assert isinstance(trimmer.estimator_, RandomForestClassifier)
-        assert isinstance(trimmer.initial_estimator_, LogisticRegression)
+        assert isinstance(trimmer.initial_estimators_[0], LogisticRegression)
         assert trimmer.score(X_val, y_val) > forest.fit(X, y).score(X_val, y_val)
 
     def test_pipeline_pickle_and_nesting(self, noisy):
