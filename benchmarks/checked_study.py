@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import warnings
 from pathlib import Path
 
@@ -23,18 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-import scipy
-import sklearn
 from cleanlab.classification import CleanLearning
-from query_study import holm
-from scipy.stats import wilcoxon
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from study_data import LOADERS, available
 from trimming_study import read
 
-import skfi
 from skfi import FITrimmer, FITrimmerCV
 
 RESULTS = Path(__file__).with_name("checked_study.jsonl")
@@ -142,7 +136,9 @@ def draw(X, y, seed: int, noise: str, size: int, dirty: bool):
     n = min(1000, len(y) // 3)
     train, val, test = order[:n], order[n : n + min(size, n)], order[2 * n : 2 * n + 5000]
     scaler = StandardScaler().fit(X[train])
-    A, V, T = (np.clip(scaler.transform(X[p]), -20, 20) for p in (train, order[n : 2 * n], test))
+    A, V, T = (
+        np.clip(scaler.transform(X[p]), -20, 20) for p in (train, order[n : 2 * n], test)
+    )
     n_classes = int(y.max()) + 1
     rng = np.random.default_rng([seed, NOISE.index(noise)])
     a = y[train] if noise == "clean" else flip(A, y[train], 0.2, noise, n_classes, rng)

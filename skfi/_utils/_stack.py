@@ -56,7 +56,7 @@ def stack_rows(X: Any, below: Any) -> Any:
     )
 
 
-def _stack_pandas(X, below):
+def _stack_pandas(X: Any, below: Any) -> Any:
     import pandas as pd
 
     if X.ndim == 1:  # texts
@@ -73,7 +73,7 @@ def _stack_pandas(X, below):
     return pd.concat([X, below])
 
 
-def _named(rows, names: list, kind: Any):
+def _named(rows: Any, names: list[Any], kind: Any) -> Any:
     """Rows as a DataFrame with these columns, in this order."""
     given = list(getattr(rows, "columns", names))
     missing = [name for name in names if name not in given]

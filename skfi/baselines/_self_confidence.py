@@ -126,7 +126,10 @@ def self_confidence(
         y_val = labels_and_codes(estimator, y_val, _num_samples(X_val))[0]
         checked = n_rows + np.arange(len(y_val))
         if weight is not None or weight_val is not None:
-            weights = check_weight(weight, y, ""), check_weight(weight_val, y_val, "sample_weight_val")
+            weights = (
+                check_weight(weight, y, ""),
+                check_weight(weight_val, y_val, "sample_weight_val"),
+            )
             weight = np.concatenate(weights)
         X, y = stack_rows(X, X_val), np.concatenate([y, y_val])
     jobs = [

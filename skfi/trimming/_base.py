@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
@@ -59,7 +57,6 @@ from ._checked import (
     JoinedRows,
     check_checked_labels,
     check_no_values_by_row,
-    join_rows,
     join_splits,
 )
 from ._leaves import check_trees, leaf_scorer
@@ -67,50 +64,7 @@ from ._methods import Method, resolve_method
 from ._path import RemovalPath, removal_path
 from ._reporting import ReportMixin, describe_rows, ranking
 from ._scoring import ScoringPlan, score_splits
-
-
-@dataclass(frozen=True)
-class Task:
-    """Checked data and settings of one fit."""
-
-    estimator: Any  # trained in the end
-    scorer: Any | None  # scores the rows, where it is another
-    method: Method
-    X: Any
-    y: np.ndarray
-    weight: np.ndarray
-    weighted: bool
-    given: tuple  # X_val, y_val, sample_weight_val
-    classes: np.ndarray
-    codes: np.ndarray
-    params: dict[str, Any]
-    rows: np.ndarray | None = None  # positions in the X that was passed; None is all of it
-    n_passed: int = 0  # rows of that X
-    prefit: bool = False
-    role: str | None = None  # of the given rows: "train", "folds" or "judge"
-
-    @cached_property
-    def joined(self) -> JoinedRows | None:
-        """The rows with the checked ones after them, where these are trained on."""
-        if self.role in (None, "judge"):
-            return None
-        return join_rows(
-            self.X, self.y, self.codes, self.weight, self.weighted, self.params, self.classes,
-            self.given,
-        )  # fmt: skip
-
-    def take(self, rows: np.ndarray, **changes: Any) -> Task:
-        """The same on some of the rows."""
-        return replace(
-            self,
-            **changes,
-            X=_safe_indexing(self.X, rows),
-            y=self.y[rows],
-            weight=self.weight[rows],
-            codes=self.codes[rows],
-            params=_check_method_params(self.X, self.params, indices=rows),
-            rows=rows if self.rows is None else self.rows[rows],
-        )
+from ._task import Task
 
 
 def estimator_has(name: str) -> Callable[[Any], bool]:

@@ -14,8 +14,8 @@ from .._utils._in_place import own_rows
 from .._utils._progress import progress_bar
 from .._utils._unseen import naming_unseen
 from .._utils._user_warnings import warn_user
-from ._base import Task
 from ._path import RemovalPath
+from ._task import Task
 
 if TYPE_CHECKING:
     from ._trimmer_cv import FITrimmerCV

@@ -32,12 +32,11 @@ from .._utils._repeated import one_of_each
 from .._utils._user_warnings import warn_user
 from ..bridge._routing import unwrapped
 from ..influence._validation import checked_splits, fixed_splits, hold_out, shown_splitter
-from ._base import BaseTrimmer, Task
+from ._base import BaseTrimmer
 from ._budget_curve import accuracy_curve, as_results, masses_of, warn_of_gaps, work_of
-from ._checked import deal_out, take_given
 from ._path import RemovalPath
+from ._task import Task, folds_of_both
 
-_WITNESSES = 2  # rows that a held-out checked row counts as
 _TIE = 1e-10  # mean scores this close are equal: sums of the same numbers in other orders
 
 
@@ -393,7 +392,10 @@ class FITrimmerCV(BaseTrimmer):
                 "there is no single classifier to keep. Use refit=True or a float cv."
             )
         if task.joined is not None:
-            return self._folds_of_both(task, splits, routed["score"]), scorer
+            folds = folds_of_both(task, task.joined, splits, routed["score"])
+            for k, (part, _) in enumerate(folds, start=1):
+                self._check_fold(k, part)
+            return folds, scorer
         folds = []
         for k, (train, test) in enumerate(splits, start=1):
             if on_val:
@@ -408,25 +410,6 @@ class FITrimmerCV(BaseTrimmer):
                 extra = unwrapped(_check_method_params(X, routed["score"], indices=test))
             folds.append((part, (_safe_indexing(X, test), y[test], extra)))
         return folds, scorer
-
-    def _folds_of_both(self, task: Task, splits: list, score_params: dict) -> list:
-        """The same where checked rows are split with the others."""
-        n_own, rows, folds = len(task.y), task.joined, []
-        out_of = deal_out(splits, rows.codes[n_own:])
-        for k, ((train, test), out) in enumerate(zip(splits, out_of, strict=True), start=1):
-            given = take_given(task.given, np.flatnonzero(~out))
-            part = task.take(train, given=given, role=None if given[0] is None else task.role)
-            self._check_fold(k, part)
-            judges = np.concatenate([test, n_own + np.repeat(np.flatnonzero(out), _WITNESSES)])
-            extra = {}
-            if "sample_weight" in score_params or task.given[2] is not None:
-                weight = rows.weight
-                if "sample_weight" not in score_params:  # of the checked rows alone
-                    weight = np.concatenate([np.ones(n_own), weight[n_own:]])
-                extra = {"sample_weight": weight[judges]}
-            test_rows = _safe_indexing(rows.X, judges), rows.y[judges]
-            folds.append((part, (*test_rows, unwrapped(score_params) | extra)))
-        return folds
 
     def _role(self, frozen: bool) -> str:
         role = super()._role(frozen or isinstance(self.cv, str))

@@ -103,9 +103,9 @@ def test_the_path_counts_more_where_each_step_fits_more(data):
     for extra in ({}, {"X_val": X[::-1], "y_val": y[::-1]}):
         display = Display()
         with shown_by(display):
-            FITrimmerCV(
-                budgets=(0, 0.2), cv=2, influence="iv", checked_rows="judge"
-            ).fit(X, y, **extra)
+            FITrimmerCV(budgets=(0, 0.2), cv=2, influence="iv", checked_rows="judge").fit(
+                X, y, **extra
+            )
         total = display.bars[0][1]
         n_trained = len(y) if extra else len(y) / 2
         shares.append(2 * 0.2 * n_trained / total)

@@ -158,9 +158,13 @@ def trimmer_cases() -> dict[str, Callable[[], np.ndarray]]:
             (
                 "FITrimmer once",
                 lambda m: FITrimmer(
-                    m, budget=9, step=None, influence="fi", metric="euclidean",
+                    m,
+                    budget=9,
+                    step=None,
+                    influence="fi",
+                    metric="euclidean",
                     checked_rows="judge",
-                ),  # fmt: skip
+                ),
                 with_checked,
             ),
             ("FITrimmerCV", lambda m: FITrimmerCV(m, budgets=(0.1, 0.2), cv=3), lambda _: {}),

@@ -68,7 +68,9 @@ def test_the_last_fit_has_them_where_asked(data, role):
         rows, labels = np.concatenate([rows, X_val]), np.concatenate([labels, y_val])
     assert_array_equal(trimmer.estimator_.coef_, clone(EXACT).fit(rows, labels).coef_)
     assert trimmer.checked_rows_ == role
-    assert trimmer.influence_.shape == trimmer.support_.shape == trimmer.ranking_.shape == y.shape
+    assert (
+        trimmer.influence_.shape == trimmer.support_.shape == trimmer.ranking_.shape == y.shape
+    )
     assert trimmer.report()["position"].max() < len(y)
 
 
@@ -103,7 +105,7 @@ def test_wrong_checked_rows_are_not_dropped_and_training_rows_are():
     ids=lambda v: type(v).__name__,
 )
 def test_any_split_of_the_training_rows_splits_them_too(data, validation):
-    X, y, X_val, y_val = data
+    X, y, _, y_val = data
     seen = []
 
     def recording(estimator, X, y, X_val, y_val):
@@ -160,7 +162,9 @@ def test_any_kind_of_rows(data, kind):
     make = {
         "frame": lambda rows: pd.DataFrame(rows, columns=list("abcde")),
         "sparse": sparse.csr_array,
-        "polars": lambda rows: pytest.importorskip("polars").DataFrame(rows, schema=list("abcde")),
+        "polars": lambda rows: pytest.importorskip("polars").DataFrame(
+            rows, schema=list("abcde")
+        ),
         "list": lambda rows: rows.tolist(),
     }[kind]
     plain = FITrimmer(EXACT, budget=6).fit(X, y, X_val=X_val, y_val=y_val)
@@ -248,7 +252,7 @@ def test_later_steps_and_sgd(data):
 
 class TestChosenBudget:
     def test_folds_are_of_both_and_checked_rows_count_twice(self, data):
-        X, y, X_val, y_val = data
+        X, y, _, y_val = data
         sizes = []
 
         def counted(model, X, y):

@@ -15,7 +15,9 @@ from tests.conftest import make_split
 def test_later_steps_score_by_a_model_at_its_optimum(solver, n_classes):
     X, y, X_val, y_val, _ = make_split(n_classes)
     model = LogisticRegression(solver=solver, tol=1e-10, max_iter=1000)
-    trimmer = FITrimmer(model, budget=8, step=4, validation_loss="log_loss", checked_rows="judge")
+    trimmer = FITrimmer(
+        model, budget=8, step=4, validation_loss="log_loss", checked_rows="judge"
+    )
     trimmer.fit(X, y, X_val=X_val, y_val=y_val)
     left = np.ones(len(y), dtype=bool)
     left[trimmer.trimmed_indices_[:4]] = False
