@@ -147,7 +147,7 @@ class TestWeights:
         X, y = X[:200], y[:200]
         weight = np.random.default_rng(0).integers(1, 3, len(y))
         copies = np.repeat(np.arange(len(y)), weight)
-        trimmer = trim(model, budget=0)
+        trimmer = trim(model, budget=0, checked_rows="judge")
         weighted = clone(trimmer).fit(X, y, weight, X_val=X_val, y_val=y_val)
         repeated = clone(trimmer).fit(X[copies], y[copies], X_val=X_val, y_val=y_val)
         np.testing.assert_allclose(
