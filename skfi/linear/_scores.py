@@ -118,10 +118,14 @@ def score_binary(
     """`score_by_jacobian` of one output in one: neither g nor v needs to be formed.
 
     v = α W - s r τ with τ = (H⁻¹x̃)_x and g = -(s S η W + s r h_x), so only inner products of
-    τ, W and h are needed.
+    τ, W and h are needed, in the metric where ``root`` has one.
     """
     d, W, hx = model.n_features, model.W[0], h[: model.n_features]
-    towards = inverse[:, :d] @ np.stack([W, hx], axis=1)
+    directions = np.stack([W, hx], axis=1)
+    if root is not None:
+        directions = root @ (root.T @ directions)
+    W_dot_W, W_dot_h = W @ directions
+    towards = inverse[:, :d] @ directions
     small = model.affine(X, np.column_stack([model.beta[0], h, towards, inverse[:, -1]]))
     z, eta, tau_W, tau_h, last = np.ascontiguousarray(small.T)
     z = z[:, None]
@@ -134,23 +138,19 @@ def score_binary(
     if model.fit_intercept:
         leverage += last
     alpha = 1.0 - sS * leverage
-    if root is None:
-        parts = alpha**2 * (W @ W), sr**2 * np.einsum("bd,bd->b", tau, tau)
-        v_dot_v = parts[0] + parts[1] - 2.0 * alpha * sr * tau_W
-        W_dot_v = alpha * (W @ W) - sr * tau_W
-        h_dot_v = alpha * (W @ hx) - sr * tau_h
-        # Where the two parts of v all but cancel, the expansion has lost its digits.
-        cancelled = np.flatnonzero(v_dot_v < 1e-4 * (parts[0] + parts[1]))
-    else:
-        v_dot_v, W_dot_v, h_dot_v = np.empty((3, len(X)))
-        cancelled = np.arange(len(X))
+    if root is not None:
+        tau = tau @ root
+    parts = alpha**2 * W_dot_W, sr**2 * np.einsum("bd,bd->b", tau, tau)
+    v_dot_v = parts[0] + parts[1] - 2.0 * alpha * sr * tau_W
+    W_dot_v = alpha * W_dot_W - sr * tau_W
+    h_dot_v = alpha * W_dot_h - sr * tau_h
+    # Where the two parts of v all but cancel, the expansion has lost its digits.
+    cancelled = np.flatnonzero(v_dot_v < 1e-4 * (parts[0] + parts[1]))
     if len(cancelled):
+        W, hx = (W, hx) if root is None else (W @ root, hx @ root)
         v = alpha[cancelled, None] * W - sr[cancelled, None] * tau[cancelled]
-        directions = np.stack([W, hx], axis=1)
-        if root is not None:
-            v, directions = v @ root, root.T @ directions
         v_dot_v[cancelled] = np.einsum("bd,bd->b", v, v)
-        W_dot_v[cancelled], h_dot_v[cancelled] = (v @ directions).T
+        W_dot_v[cancelled], h_dot_v[cancelled] = v @ W, v @ hx
     g_dot_v = -(sS * eta * W_dot_v + sr * h_dot_v)
     return fi_binary(g_dot_v, v_dot_v, S[:, 0])
 
