@@ -27,8 +27,8 @@ from ._geometry import factor_few_columns
 from ._kronecker_rows import KroneckerRows, kronecker_rows
 from ._links import Softmax, curve
 
-# Doubles of a tile's components, which should stay in the cache of one core; its other rows.
-_TILE, _OTHERS = 64_000, 64
+# Doubles of a tile's components, and its other rows: so many that calls cost little beside.
+_TILE, _OTHERS = 256_000, 256
 # Numbers that differ by less come from the same contrast.
 _ROUNDING = 1e-13
 

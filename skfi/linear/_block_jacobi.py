@@ -66,6 +66,7 @@ class StandardizedHessian:
     ) -> None:
         """Copy the rows; ``instead`` preconditions (n_outputs, p) where blocks do not fit."""
         assert product.proba is not None
+        assert product.top is not None
         model, X, weight = product.model, product.X, product.weight
         self.dtype, self.instead = dtype, instead
         self.basis, self.intercept = product.link.basis, model.fit_intercept
@@ -75,8 +76,8 @@ class StandardizedHessian:
         self.rows, self.columns = product.rows, len(penalty)
         n_classes = product.link.n_classes
         self.penalty = (penalty / self.unit / self.scale**2).astype(dtype)
-        self.proba: np.ndarray = np.ascontiguousarray(product.proba.T, dtype=dtype)  # (K, n)
-        self.top = self.proba.argmax(axis=0)
+        self.proba: np.ndarray = product.proba.astype(dtype)  # (K, n)
+        self.top = product.top
         even = bool((weight == self.unit).all())
         self.weight: np.ndarray | None = None if even else (weight / self.unit).astype(dtype)
         operations = 4.0 * _stored(X) * n_classes

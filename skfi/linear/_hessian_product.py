@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn import get_config
 
 from .._utils._chunks import block_rows, map_blocks
-from ._links import Softmax, curve
+from ._links import Softmax, curve_columns
 from ._softmax import SoftmaxLinear
 
 MEGABYTE = 2**20
@@ -33,7 +33,8 @@ class HessianProduct:
         self.rows, n_classes = X.shape[0], model.link.n_classes
         self.chunk = block_rows(6 * n_classes + 2 * model.beta.shape[1])
         kept = 8 * self.rows * n_classes <= get_config()["working_memory"] * MEGABYTE / 2
-        self.proba = self._all_proba() if kept else None  # (n, K)
+        self.proba = self._all_proba() if kept else None  # (K, n)
+        self.top = None if self.proba is None else self.proba.argmax(axis=0)
 
     def block(self, at: slice) -> Any:
         """Rows as float64."""
@@ -41,21 +42,28 @@ class HessianProduct:
         return X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
 
     def _proba(self, at: slice) -> np.ndarray:
-        return np.exp(self.link.log_proba(self.model.scores(self.block(at))))
+        """Classes by rows, contiguous."""
+        p = np.exp(self.link.log_proba(self.model.scores(self.block(at))))
+        return np.ascontiguousarray(p.T)
 
     def _all_proba(self) -> np.ndarray:
-        return np.concatenate(list(map_blocks(self._proba, self.rows, self.chunk)))
+        return np.concatenate(list(map_blocks(self._proba, self.rows, self.chunk)), axis=1)
 
     def _of_block(self, v: np.ndarray, at: slice) -> np.ndarray:
         X = self.block(at)
-        p = self._proba(at) if self.proba is None else self.proba[at]
-        basis = self.link.basis
-        moved = curve(p, p.argmax(axis=1), self.model.affine(X, v.T) @ basis.T)
-        moved *= self.weight[at, None]
-        return self.model.moment(X, moved @ basis)
+        if self.proba is None or self.top is None:
+            p = self._proba(at)
+            top = p.argmax(axis=0)
+        else:
+            p, top = self.proba[:, at], self.top[at]
+        # Classes go first: sums over a few classes are slow where rows go first.
+        moved = curve_columns(p, top, np.ascontiguousarray(self.model.affine(X, v.T).T))
+        moved *= self.weight[at]
+        return self.model.moment(X, moved.T)
 
     def __call__(self, v: np.ndarray) -> np.ndarray:
-        total = self.diagonal * v
-        for part in map_blocks(partial(self._of_block, v), self.rows, self.chunk):
+        classes = self.link.basis @ v
+        total = np.zeros_like(classes)
+        for part in map_blocks(partial(self._of_block, classes), self.rows, self.chunk):
             total += part
-        return total
+        return np.asarray(self.link.basis.T @ total + self.diagonal * v)

@@ -27,7 +27,7 @@ import numpy as np
 
 from .._utils._chunks import block_rows, row_blocks
 from ._geometry import _norm_in_probabilities, fi_few_columns, fi_multiclass
-from ._links import Softmax, curve
+from ._links import Softmax, curve, curve_columns
 
 # Relative error of the solves for y and a.
 _SOLVED = 1e-13
@@ -190,14 +190,11 @@ class KroneckerRows:
         By conjugate gradients in the inner product of O, from f on, which is near.
         """
         # Classes go first, (K, b): sums over a few classes are slow where rows go first.
-        p, scale, columns = np.ascontiguousarray(rows.p.T), rows.scale[:, 0], np.arange(len(f))
+        p, scale = np.ascontiguousarray(rows.p.T), rows.scale[:, 0]
 
         def apply(v: np.ndarray, Ov: np.ndarray) -> np.ndarray:
-            """Cᵀ v, by `curve` of each column."""
-            out = Ov - Ov[rows.top, columns]
-            out -= _column_dot(p, out)
-            out *= p
-            out[rows.top, columns] -= out.sum(axis=0)
+            """Cᵀ v."""
+            out = curve_columns(p, rows.top, Ov)
             out *= -scale
             out += v
             return out

@@ -54,6 +54,16 @@ def curve(p: np.ndarray, top: np.ndarray, v: np.ndarray) -> np.ndarray:
     return v
 
 
+def curve_columns(p: np.ndarray, top: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """`curve` of each column of p and v (K, b): quicker, as sums go over whole rows."""
+    columns = top, np.arange(p.shape[1])
+    out = v - v[columns]
+    out -= np.einsum("cb,cb->b", p, out)
+    out *= p
+    out[columns] -= out.sum(axis=0)
+    return out
+
+
 class _Sigmoids(ABC):
     """Scores through a sigmoid each, in which the training loss is a sum."""
 

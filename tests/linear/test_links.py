@@ -9,7 +9,7 @@ import pytest
 from scipy.linalg import helmert
 from scipy.special import expit
 
-from skfi.linear._links import OneVsOne, OneVsRest, Sigmoid, Softmax, curve
+from skfi.linear._links import OneVsOne, OneVsRest, Sigmoid, Softmax, curve, curve_columns
 
 LINKS = [
     Sigmoid(),
@@ -95,6 +95,8 @@ def test_curvature_of_confident_rows_keeps_its_digits(reduced):
     Sv = curve(p, p.argmax(axis=1), v)
     expected = np.einsum("bi,bj,bij->bi", p, p, v[:, :, None] - v[:, None])
     np.testing.assert_allclose(Sv, expected, rtol=1e-10)
+    columns = curve_columns(p.T.copy(), p.argmax(axis=1), v.T.copy())
+    np.testing.assert_allclose(columns.T, expected, rtol=1e-10)
 
 
 def test_one_vs_one_multiplies_the_pairs():
