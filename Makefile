@@ -17,7 +17,8 @@ PYTEST_FLAGS ?=
 	docs lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
-	figure-approximation study study-cnn study-queries study-cli paper paper-quick browser clean
+	figure-approximation study study-cnn study-queries study-cli study-leaves paper paper-quick \
+	browser clean
 
 demo: .venv-demo/ready
 	MPLBACKEND=Agg .venv-demo/bin/python examples/demo.py --output demo-output
@@ -159,6 +160,11 @@ study-queries: .venv-test/ready
 study-cli: .venv-test/ready
 	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py run
 	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py report > benchmarks/cli_rule.md
+
+# Boosting and forests, scored by their own leaves; a quarter of an hour on one core.
+study-leaves: .venv-test/ready
+	.venv-test/bin/python benchmarks/leaves_study.py run
+	.venv-test/bin/python benchmarks/leaves_study.py report > benchmarks/leaves_study.md
 
 # Chromium, for the tests of the HTML report; they skip without it. Debian, as root.
 browser:

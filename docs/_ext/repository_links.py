@@ -16,6 +16,7 @@ PAGES = {
     "benchmarks/query_study.md": "studies/queries.md",
     "benchmarks/query_stopping.md": "studies/stopping.md",
     "benchmarks/cli_rule.md": "studies/cli-rule.md",
+    "benchmarks/leaves_study.md": "studies/leaves.md",
 }
 _LINK = re.compile(r"\]\((?P<up>(?:\.\./)*)(?P<path>[\w./-]+)(?P<anchor>#[\w-]*)?\)")
 _NAMED_HEADING = re.compile(r'^(#+) <a name="([\w-]+)"></a>', re.M)
