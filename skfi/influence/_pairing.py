@@ -111,7 +111,14 @@ class LinearReader:
 
     def log_proba(self, X: Any) -> np.ndarray:
         """Log-probabilities of features X (b, K)."""
-        return self._map(lambda x, pool: pool.log_p, X)
+        model = self.model
+
+        def part(rows: slice) -> np.ndarray:
+            return model.link.log_proba(model.scores(dense_rows(X, rows)))
+
+        size = block_rows(model.n_features + 6 * model.link.n_classes)
+        with self._one_thread:
+            return np.concatenate(list(map_blocks(part, X.shape[0], size)))
 
     def mapped(self, function: Callable, doubles_per_row: int) -> Callable[[Any], np.ndarray]:
         """Function of features (b, d) out of one of blocks ``(x̃, PoolGradients)``."""

@@ -25,7 +25,7 @@ from ._active import _KEPT, _MAX
 from ._active_kronecker import KroneckerPairs, TrainFeatures
 from ._geometry import factor_few_columns
 from ._kronecker_rows import KroneckerRows, kronecker_rows
-from ._links import Softmax, curve
+from ._links import Softmax, curve_columns
 
 # Doubles of a tile's components, and its other rows: so many that calls cost little beside.
 _TILE, _OTHERS = 256_000, 256
@@ -163,8 +163,8 @@ class FewColumnPairs(KroneckerPairs):
         if root is not None:
             F = F @ root.T
         b, rank = F.shape[:2]
-        P = F.reshape(b * rank, d) @ (link.basis @ model.W).T
-        P = curve(np.repeat(terms.p, rank, axis=0), np.repeat(terms.top, rank), P)
-        P *= np.repeat(self.weight[rows], rank)[:, None]
-        PO = (self._scorer.O @ P.T).reshape(-1, b, rank)  # O is symmetric
+        P = link.basis @ model.W @ F.reshape(b * rank, d).T  # classes first
+        P = curve_columns(np.repeat(terms.p.T, rank, axis=1), np.repeat(terms.top, rank), P)
+        P *= np.repeat(self.weight[rows], rank)
+        PO = (self._scorer.O @ P).reshape(-1, b, rank)  # O is symmetric
         return _Components(model.extended(block), terms.sr @ link.basis, PO, F)

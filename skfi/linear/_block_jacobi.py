@@ -125,10 +125,8 @@ class StandardizedHessian:
     def _blocks_pay(self, X: Any) -> bool:
         """Whether factors fit, and cost less than the steps of `product` that they save."""
         numbers = len(self.proba) * self.columns**2
-        fit = (
-            numbers * np.dtype(self.dtype).itemsize
-            <= get_config()["working_memory"] * MEGABYTE / 2
-        )
+        allowed = get_config()["working_memory"] * MEGABYTE / 4
+        fit = numbers * np.dtype(self.dtype).itemsize <= allowed
         return fit and self.columns**3 <= _COSTLY * _stored(X)
 
     def _factors(self) -> list[np.ndarray] | None:
