@@ -53,6 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     name, X, y, V, w = load(args.pool + 60)
+    torch.manual_seed(0)  # the weights that the network starts from are settings of the run
     net = skorch.NeuralNetClassifier(
         paper_cnn(), criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=1e-3,
         batch_size=32, max_epochs=args.epochs, train_split=None, verbose=0,

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from pickle import PicklingError
 from types import NoneType
@@ -18,6 +19,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+from joblib.hashing import NumpyHasher
 from scipy import sparse
 
 from ._files import replacing
@@ -214,6 +216,20 @@ def write_json(path: Path, content: Any) -> None:
         text.detach()
 
 
+class _Hasher(NumpyHasher):
+    """joblib's, with torch's tensors by their numbers.
+
+    Their pickles hold an address in memory, which is another in each process.
+    """
+
+    def save(self, obj: Any) -> None:
+        if "torch" in sys.modules and isinstance(obj, sys.modules["torch"].Tensor):
+            flat = obj.detach().cpu().contiguous().reshape(-1)
+            numbers = flat.view(sys.modules["torch"].uint8).numpy()
+            obj = (type(obj).__name__, str(obj.dtype), tuple(obj.shape), numbers)
+        super().save(obj)
+
+
 def digest(value: Any, name: str) -> str:
     """Hash of an estimator, a strategy, a scorer or a plain value by its contents.
 
@@ -224,7 +240,7 @@ def digest(value: Any, name: str) -> str:
         tell whether it is the same in the next run.
     """
     try:
-        return joblib.hash(value)
+        return _Hasher(hash_name="md5").hash(value)
     except PicklingError as error:
         raise TypeError(
             f"With a checkpoint, {name} must hold nothing that cannot be told again in "

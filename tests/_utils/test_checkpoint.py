@@ -260,3 +260,26 @@ def test_the_state_is_written_after_each_round(tmp_path, monkeypatch):
     )
     run(Margin(), n_repeats=1, checkpoint=tmp_path)
     assert [path.name.split("-")[0] for path in written] == ["settings.json"] + 4 * ["rounds"]
+
+
+def test_a_network_is_known_by_its_numbers_in_any_process():
+    """A tensor's own pickle holds an address in memory."""
+    pytest.importorskip("torch")
+    code = """
+        import torch
+        from skfi._utils._checkpoint import digest
+
+        torch.manual_seed(0)
+        module = torch.nn.Linear(3, 2)
+        same, half = digest(module, "module"), digest(module.half(), "module")
+        with torch.no_grad():
+            module.bias += 1
+        print(same, half, digest(module, "module"))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    one, other = (
+        subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+        for _ in range(2)
+    )
+    assert one == other
+    assert len(set(one.split())) == 3
