@@ -153,11 +153,27 @@ def verdict(trimmer: Any) -> Verdict | None:
         after=after,
         chosen=amount,
         difference=difference,
-        words=_judge(best == zero, low, high, len(budgets), trimmer),
+        words=_judge(best == zero, low, high, len(budgets), trimmer)
+        + _of_probabilities(trimmer.log_losses_[zero], trimmer.log_losses_[best]),
         table=table,
         tile=tile,
         aside=aside,
     )
+
+
+def _of_probabilities(before: float, after: float) -> str:
+    """What trimming did to the log loss, where the classifier has probabilities."""
+    if before == after or not np.isfinite(before + after):
+        return ""
+    told = (
+        f" Log loss on the held-out rows: {before:.4f} without trimming, {after:.4f} with it."
+    )
+    if after > before:
+        told += (
+            " The probabilities got worse, too sure of themselves as a rule: choose the budget "
+            'by scoring="neg_log_loss", or calibrate the classifier, if you use them.'
+        )
+    return told
 
 
 def _judge(nothing: bool, low: float, high: float, n_budgets: int, trimmer: Any) -> str:

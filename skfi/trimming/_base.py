@@ -95,6 +95,7 @@ class BaseTrimmer(
         "validation": [Real, "cv_object"],
         "checked_rows": [StrOptions({"train", "folds", "judge"})],
         "validation_loss": [str, callable],
+        "validation_class_weight": [StrOptions({"balanced"}), None],
         "min_class_size": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"euclidean", "mahalanobis"})],
         "memory": [str, HasMethods(["cache"]), None],
@@ -255,6 +256,7 @@ class BaseTrimmer(
             task.prefit and task.scorer is None,
             rows.params.get("groups"),
             task.classes,
+            self.validation_class_weight == "balanced",
             n_own if task.joined is not None else None,
         )
         cached = check_memory(self.memory).cache(score_splits, ignore=["n_jobs"])

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 def accuracy_curve(
     trimmer: FITrimmerCV, task: Task, test: tuple, budgets: list, scorer, name: str
-) -> tuple[np.ndarray, np.ndarray, RemovalPath]:
-    """Scores of every budget on the rows left out, times, and the path they share."""
+) -> tuple[np.ndarray, np.ndarray, RemovalPath, np.ndarray]:
+    """Scores of every budget on the rows left out, times, their path, and log losses."""
     X_test, y_test, extra = test
     masses = masses_of(task, budgets)
     longest, refits = work_of(trimmer, task, masses)
     path = trimmer._walk(task, longest)
-    scores = np.full(len(budgets), np.nan)
+    scores, losses = np.full((2, len(budgets)), np.nan)
     times = np.zeros((2, len(budgets)))
     with progress_bar(refits, "refits", 0) as report:
         for k, mass in enumerate(masses):
@@ -42,8 +42,20 @@ def accuracy_curve(
             fitted = perf_counter()
             with naming_unseen(name):
                 scores[k] = scorer(model, own_rows(model, X_test), y_test, **extra)
+                losses[k] = held_out_log_loss(model, X_test, y_test)
             times[:, k] = fitted - started, perf_counter() - fitted
-    return scores, times, path
+    return scores, times, path, losses
+
+
+def held_out_log_loss(model, X, y: np.ndarray) -> float:
+    """Mean log loss of the rows; NaN where the classifier has no probabilities."""
+    if not hasattr(model, "predict_proba"):
+        return np.nan
+    proba = np.asarray(model.predict_proba(own_rows(model, X)), dtype=np.float64)
+    codes = {label: code for code, label in enumerate(np.asarray(model.classes_).tolist())}
+    places = np.array([codes.get(label, -1) for label in y.tolist()])
+    own = np.where(places < 0, 0.0, proba[np.arange(len(y)), places])
+    return float(-np.log(np.clip(own, 1e-15, 1.0)).mean())
 
 
 def masses_of(task: Task, budgets: list) -> list[float]:

@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
     check_array,
 )
 
+from .._utils._checks import check_weight
 from .._utils._chunks import threads_to_fit
 from .._utils._in_place import own_rows
 from .._utils._trained_rows import fit_on_own_rows, keep_trained_rows
@@ -53,6 +54,7 @@ class ScoringPlan:
     prefit: bool = False  # the first scores come from the estimator as it is
     groups: Any = None  # of the rows of X, for scores that split them
     classes: Any = None  # labels in the order of their codes
+    balance_classes: bool = False  # each class has the same say in the validation loss
     n_own: int | None = None  # where checked rows follow the training rows: number of these
 
 
@@ -163,6 +165,8 @@ def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
         weight = model_weight(fit_params)
         sample_weight_val = None if weight is None else np.asarray(weight)[val_rows]
         X_val, y_val = _safe_indexing(X, val_rows), y[val_rows]
+    if plan.balance_classes and y_val is not None:
+        sample_weight_val = _balanced(y_val, sample_weight_val)
     labels = plan.classes[np.flatnonzero(np.bincount(codes[rows]))]
     if len(rows) == len(y):
         X_fit, y_fit, params = X, y, fit_params
@@ -196,6 +200,17 @@ def _score_split(plan, X, y, codes, fit_params, rows, val_rows, start, name):
             scores, gain, details = method.read(result, len(y_fit))
         scores = np.concatenate([scores, np.full(checked, np.nan)])
     return scores, gain, model, details
+
+
+def _balanced(y_val, weight) -> np.ndarray:
+    """Weights of the validation rows (n_val,) that sum to the same for each class."""
+    codes = np.unique(np.asarray(y_val), return_inverse=True)[1]
+    weight = check_weight(weight, codes, "sample_weight_val")
+    total = np.bincount(codes, weights=weight)
+    share = np.divide(
+        weight.sum() / len(total), total, out=np.zeros(len(total)), where=total > 0
+    )
+    return weight * share[codes]
 
 
 def _fit_model(plan: ScoringPlan, start, labels: np.ndarray, X, y, params):

@@ -83,6 +83,10 @@ class FITrimmer(BaseTrimmer):
             default="expected_error"
         Loss on the validation rows, see `fi_util`. ``"expected_error"`` withstands
         wrong validation labels better than the paper's log loss.
+    validation_class_weight : "balanced" or None, default=None
+        "balanced" gives each class the same say in the validation loss, for scores that take
+        `sample_weight_val`. Fewer rows of a rare class are then dropped: balanced accuracy
+        rises, and accuracy falls.
     metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, see `fi_util`.
     min_class_size : int, default=1
@@ -206,6 +210,7 @@ class FITrimmer(BaseTrimmer):
         validation=5,
         checked_rows="train",
         validation_loss="expected_error",
+        validation_class_weight=None,
         metric="mahalanobis",
         min_class_size=1,
         memory=None,
@@ -222,6 +227,7 @@ class FITrimmer(BaseTrimmer):
         self.validation = validation
         self.checked_rows = checked_rows
         self.validation_loss = validation_loss
+        self.validation_class_weight = validation_class_weight
         self.metric = metric
         self.min_class_size = min_class_size
         self.memory = memory

@@ -99,6 +99,8 @@ class FITrimmerCV(BaseTrimmer):
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
             default="expected_error"
         Loss on the validation rows, see `fi_util`.
+    validation_class_weight : "balanced" or None, default=None
+        Weights of the classes in the validation loss, see `FITrimmer`.
     metric : {"euclidean", "mahalanobis"}, default="mahalanobis"
         Metric of the perturbations, see `fi_util`.
     min_class_size : int, default=1
@@ -127,6 +129,9 @@ class FITrimmerCV(BaseTrimmer):
         As GridSearchCV's: ``params``, ``param_budget``, ``split0_test_score``, …,
         ``mean_test_score``, ``std_test_score``, ``rank_test_score``, and times of the
         refits and their scores. A budget of more rows than a fold can drop is NaN.
+    log_losses_ : ndarray of shape (n_budgets,)
+        Mean log loss on the held-out rows, by budget; NaN for a classifier without
+        probabilities.
     scorer_ : callable
         Scorer of the held-out rows.
     n_splits_ : int
@@ -193,6 +198,7 @@ class FITrimmerCV(BaseTrimmer):
         validation=5,
         checked_rows="auto",
         validation_loss="expected_error",
+        validation_class_weight=None,
         metric="mahalanobis",
         min_class_size=1,
         memory=None,
@@ -213,6 +219,7 @@ class FITrimmerCV(BaseTrimmer):
         self.validation = validation
         self.checked_rows = checked_rows
         self.validation_loss = validation_loss
+        self.validation_class_weight = validation_class_weight
         self.metric = metric
         self.min_class_size = min_class_size
         self.memory = memory
@@ -305,6 +312,7 @@ class FITrimmerCV(BaseTrimmer):
         self.best_params_ = {"budget": budgets[index]}
         self.best_score_ = float(scores[index].mean())
         self.cv_results_ = as_results(budgets, scores, curves)
+        self.log_losses_ = np.array([curve[3] for curve in curves]).mean(axis=0)
         self.scorer_ = scorer
         self.n_splits_ = len(folds)
         self.refit_time_ = took
