@@ -307,10 +307,17 @@ def test_interval_of_the_difference(gains, tile, interval):
         best_index_=1,
         budget_=0.1,
         scoring="accuracy",
+        log_losses_=np.array([0.3, 0.4]),
     )
     fitted.rule, fitted.cv = "best", 3
     told = verdict(fitted)
     assert (told.tile, told.difference) == (tile, interval)
+    assert "0.3000 without trimming, 0.4000 with it. The probabilities got worse" in told.words
+    for losses, worse in (([0.4, 0.3], False), ([0.3, 0.3], None), ([np.nan, np.nan], None)):
+        fitted.log_losses_ = np.array(losses)
+        words = verdict(fitted).words
+        assert ("Log loss" in words) == (worse is not None)
+        assert "got worse" not in words
 
 
 def cv(rule="best", cv=5):

@@ -13,9 +13,15 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from skfi import FITrimmer, FITrimmerCV
 from tests.conftest import PAPER
@@ -95,15 +101,27 @@ class TestIsTheGridSearch:
 
 
 class TestChoice:
-    def test_wrong_labels_go_and_accuracy_rises(self, noisy):
+    @pytest.mark.parametrize("role", ["auto", "judge"])
+    def test_wrong_labels_go_and_accuracy_rises(self, noisy, role):
         X, y, X_val, y_val = noisy
-        given = {"X_val": X_val[:60], "y_val": y_val[:60]}
-        trimmer = FITrimmerCV(cv=3, random_state=0).fit(X, y, **given)
-        assert trimmer.budget_ >= 0.1
-        assert (trimmer.trimmed_indices_ < 60).mean() > 0.5
+        mixed = np.random.default_rng(0).permutation(300)  # all wrong labels come first
+        trimmer = FITrimmerCV(cv=3, random_state=0, checked_rows=role, scoring="neg_log_loss")
+        trimmer.fit(X[mixed], y[mixed], X_val=X_val, y_val=y_val)
+        assert trimmer.budget_ >= 0.05
+        assert (mixed[trimmer.trimmed_indices_] < 60).mean() > 0.5
         plain = LogisticRegression().fit(X, y)
-        judge = FITrimmerCV(cv=3, checked_rows="judge").fit(X, y, X_val=X_val, y_val=y_val)
-        assert judge.score(X_val, y_val) > plain.score(X_val, y_val)
+        assert trimmer.score(X_val, y_val) > plain.score(X_val, y_val)
+
+    def test_log_losses_are_those_of_the_held_out_rows(self, noisy):
+        X, y, _, _ = noisy
+        trimmer = FITrimmerCV(cv=3, budgets=(0, 0.1), scoring="neg_log_loss").fit(X, y)
+        np.testing.assert_allclose(
+            trimmer.log_losses_, -trimmer.cv_results_["mean_test_score"], rtol=1e-9
+        )
+        unsure = FITrimmerCV(
+            SVC(), influence_estimator=LogisticRegression(), cv=2, budgets=(0,)
+        )
+        assert np.isnan(unsure.fit(X, y).log_losses_).all()
 
     def test_zero_is_added_and_ties_go_to_the_smallest(self, noisy):
         X, y, _, _ = noisy
