@@ -62,7 +62,7 @@ def texts(n_labelled: int, n_columns: int, n_classes: int):
 
 # Data, its sizes, the least seconds of a fit, and the limit of the ratio.
 CASES = (
-    (clouds, 300, 20, 100, 0.0, 10.0),
+    (clouds, 300, 20, 100, 0.0, 6.0),
     (texts, 80, 4_000, 2, 0.05, 20.0),
     (texts, 80, 2_000, 4, 0.05, 20.0),
 )
