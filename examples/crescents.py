@@ -112,6 +112,7 @@ def experiment(seed, epochs):
         influence_params={"params": "all", "perturbation": "input"},
         validation_loss="log_loss",
         metric="euclidean",
+        checked_rows="judge",
         random_state=seed,
     ).fit(X, y, X_val=X_val, y_val=y_val)
     plain, fi, gain = trimmer.initial_estimator_, trimmer.influence_, trimmer.removal_gain_

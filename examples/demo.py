@@ -43,6 +43,7 @@ METHODS = {
         "step": None,
         "validation_loss": "log_loss",
         "metric": "euclidean",
+        "checked_rows": "judge",
     },
     "highest loss": None,
     "random": None,

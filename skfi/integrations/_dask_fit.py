@@ -192,7 +192,8 @@ def trim(
 ):
     """Fit, score, drop the rows with the highest influence, and fit again, on dask.
 
-    ``FITrimmer(LogisticRegression(), step=None)`` with `X_val`, for rows on many machines.
+    ``FITrimmer(LogisticRegression(), step=None, checked_rows="judge")`` with `X_val`, for rows
+    on many machines.
     Dropped rows get weight 0. The two arrays of the result are persisted: nine bytes a row.
 
     Parameters

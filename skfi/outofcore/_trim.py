@@ -52,8 +52,8 @@ def trim(
 ) -> TrimResult:
     """Fit, score, leave out the rows with the highest influence, and fit again.
 
-    What `skfi.FITrimmer` does of a logistic regression with ``step=None`` and `X_val`, for
-    rows of any number: the whole budget goes at once. Rows that go get weight 0 in the second
+    What `skfi.FITrimmer` does of a logistic regression with ``step=None``, `X_val` and
+    ``checked_rows="judge"``, for rows of any number: the whole budget goes at once. Rows that go get weight 0 in the second
     fit and are not copied.
 
     Parameters

@@ -159,7 +159,7 @@ class FITrimmer(BaseTrimmer):
     -----
     The defaults are what did best in the study of the README, not the paper's form;
     that is ``FITrimmer(influence="fi", step=None, validation_loss="log_loss",
-    metric="euclidean")``.
+    metric="euclidean", checked_rows="judge")``.
 
     Trimming is not free: rows that look influential may be rare and right. Compare
     with ``budget=0`` on rows that were used for neither scoring nor choosing, or let
