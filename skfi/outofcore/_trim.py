@@ -53,8 +53,8 @@ def trim(
     """Fit, score, leave out the rows with the highest influence, and fit again.
 
     What `skfi.FITrimmer` does of a logistic regression with ``step=None``, `X_val` and
-    ``checked_rows="judge"``, for rows of any number: the whole budget goes at once. Rows that go get weight 0 in the second
-    fit and are not copied.
+    ``checked_rows="judge"``, for rows of any number: the whole budget goes at once. Rows that
+    go get weight 0 in the second fit and are not copied.
 
     Parameters
     ----------
