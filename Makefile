@@ -17,7 +17,7 @@ PYTEST_FLAGS ?=
 	docs lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
-	figure-approximation study study-cnn study-queries study-cli study-leaves paper paper-quick \
+	figure-approximation study study-cnn study-queries study-cli study-leaves study-checked paper paper-quick \
 	browser clean
 
 demo: .venv-demo/ready
@@ -62,6 +62,7 @@ lint: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports --no-cache
 	git ls-files -z | xargs -0 .venv-test/bin/codespell
+	.venv-test/bin/python docs/_ext/words.py
 
 bench: .venv-test/ready
 	.venv-test/bin/python benchmarks/fit_ratio.py
@@ -160,6 +161,13 @@ study-queries: .venv-test/ready
 study-cli: .venv-test/ready
 	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py run
 	OMP_NUM_THREADS=1 .venv-test/bin/python benchmarks/cli_rule.py report > benchmarks/cli_rule.md
+
+# What checked rows are worth: some minutes a seed and data set on one core.
+study-checked: .venv-test/ready
+	.venv-test/bin/python benchmarks/checked_study.py run
+	.venv-test/bin/python benchmarks/checked_study.py run --dirty --noise "20 % flipped" --arms \
+		"A and V, nothing dropped" "V alone" FITrimmerCV
+	.venv-test/bin/python benchmarks/checked_study.py report > benchmarks/checked_study.md
 
 # Boosting and forests, scored by their own leaves; a quarter of an hour on one core.
 study-leaves: .venv-test/ready

@@ -166,14 +166,14 @@ def run(args) -> None:
 
 
 def outcome(row: dict, rule: str) -> tuple[float, float]:
-    """Gain in points of test accuracy, and the share of rows that go."""
+    """Gain in points of test accuracy, and the share of dropped rows."""
     tested = dict(map(tuple, row["test"]))
     budget = row["chosen"][rule]
     return 100 * (tested[budget] - tested[0]), budget
 
 
 def summary(rows: list[dict], rule: str) -> list[str]:
-    """Mean gain, its worst tenth, the share of losses, and the rows that went."""
+    """Mean gain, its worst tenth, the share of losses, and the dropped rows."""
     gains, shares = np.array([outcome(row, rule) for row in rows]).T
     worst = np.sort(gains)[: max(1, round(len(gains) / 10))].mean()
     return [

@@ -1,7 +1,7 @@
 """Query strategies on MNIST with the paper's CNN: few seeds, and what a query costs.
 
 Run ``make study-cnn``; ``SKFI_DATA`` names a folder with ``mnist.npz``. Table 6's network, all
-of its parameters trained anew in each round; queries see the last layer, as in the paper. 60
+of its parameters trained again in each round; queries see the last layer, as in the paper. 60
 first labels and rounds of 60 from a pool of 4,000 (the paper's pool of 420 is used up by its
 last round, when all strategies coincide). Paired draws; too few seeds to tell close strategies
 apart, and the table says how far they are.

@@ -219,7 +219,7 @@ def report(args) -> None:
         "better on a draw, ties counted half; * where a Wilcoxon test over the paired draws "
         "tells the two apart (p < 0.01). Every method: budget chosen out of "
         f"{list(BUDGETS)} by accuracy on the validation rows, which score as well; steps of "
-        f"{STEP:.0%} and the expected error on them, but for the two published forms (at "
+        f"{STEP:.0%} and the expected error on them, except for the two published forms (at "
         "once, log loss).\n"
     )
     print(f"Data sets: {', '.join(names)}. Seeds: {seeds}. Draws: {len(rows) // len(METHODS)}.")

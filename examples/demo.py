@@ -163,7 +163,7 @@ def draw_curve(name, accuracy, path):
 
 
 def draw_rows(name, example, path):
-    """The rows that went: where they lie, and how many of them were planted flips."""
+    """The dropped rows: where they lie, and how many of them were planted flips."""
     X_train, y_train, planted, trimmer = example
     Z = trimmer.estimator_[:-1].transform(X_train)
     Z = PCA(2, random_state=0).fit_transform(Z.toarray() if hasattr(Z, "toarray") else Z)
@@ -185,7 +185,7 @@ def draw_rows(name, example, path):
     left.set_ylim(low[1] - margin[1], high[1] + 3 * margin[1])
     left.set(xlabel="first principal component", ylabel="second principal component")
     sample = " (400 shown)" if len(Z) > 400 else ""
-    left.set_title(f"{name}: rows that went{sample}")
+    left.set_title(f"{name}: dropped rows{sample}")
     left.legend(frameon=False, fontsize=9, ncols=2, loc="upper center")
 
     order = np.argsort(trimmer.ranking_, kind="stable")

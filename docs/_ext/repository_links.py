@@ -1,7 +1,7 @@
 """Links that work in the repository made to work in the site as well.
 
-Pages link to the README, to the studies and to each other by their paths in the repository;
-the README and the changelog, of which pages here hold parts, by paths from its root.
+Pages link to the studies and to each other by their paths in the repository;
+the changelog, of which a page here holds a part, by paths from its root.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 
 # Path in the repository -> page of the site.
 PAGES = {
-    "README.md": "results.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/trimming_study.md": "studies/trimming.md",
+    "benchmarks/checked_study.md": "studies/checked.md",
     "benchmarks/query_study.md": "studies/queries.md",
     "benchmarks/query_stopping.md": "studies/stopping.md",
     "benchmarks/cli_rule.md": "studies/cli-rule.md",

@@ -60,7 +60,7 @@ def strategy(name: str, network: bool = False):
 
 
 class FromCandidates(BaseEstimator):
-    """Ask among as many rows of the pool as are drawn anew for each query.
+    """Ask among as many rows of the pool as are drawn again for each query.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def learn(estimator, asking, X, y, X_test, y_test, cell: Settings) -> list[Row]:
     Parameters
     ----------
     estimator : estimator
-        Classifier, trained anew in each round.
+        Classifier, trained again in each round.
     asking : QueryStrategy
         What asks.
     X, y : arrays

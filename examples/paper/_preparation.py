@@ -198,7 +198,7 @@ def _jigsaw_csv(paths: Sequence[Path]) -> Halves:
 
 
 def _wikipedia(paths: Sequence[Path]) -> Halves:
-    """Comments of Wikipedia's talk pages in place of Jigsaw's, without identities."""
+    """Comments of Wikipedia's talk pages instead of Jigsaw's, without identities."""
     frame = pd.read_parquet(paths[0])
     X = embedded([str(text) for text in frame["text"]])
     return Halves(X, (frame["toxic"] != 0).to_numpy(), round(0.6 * len(X)))

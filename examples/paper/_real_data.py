@@ -23,7 +23,7 @@ ABOUT = f"""
 {SIZES["train"]:,} training rows and, as the paper does, {SIZES["test"]:,} test rows out of
 their training and test rows; FI and IV look at {SIZES["val"]:,} rows drawn from their
 validation half, whose size the paper does not give. A data set that is only a part or a
-stand-in has too few rows to draw from: each seed splits them anew into parts of the sizes that
+stand-in has too few rows to draw from: each seed splits them again into parts of the sizes that
 they have, which the claims' notes tell.
 CelebA's held-out rows follow another distribution than its training rows, as in that
 preparation.

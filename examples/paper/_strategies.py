@@ -104,7 +104,7 @@ class _ValueRegression(QueryStrategy):
 
 
 class InfluenceValue(_ValueRegression):
-    """Rows whose predicted influence value is highest, computed anew at each `fit`.
+    """Rows whose predicted influence value is highest, computed again at each `fit`.
 
     As Chhabra et al. (2024) do in their experiment on active learning: a regression tree of
     the values that the labelled rows have with their own labels.

@@ -41,7 +41,7 @@ ABOUT = f"""
 The network, its training and the settings of MNIST are those of Figure 4, but with {ROUNDS}
 rounds; the paper gives no others. A pool of 420 would hold 8 images of each rare digit, so the
 "unlabeled pool size" is
-read as the number of candidates that are drawn anew for each query.
+read as the number of candidates that are drawn again for each query.
 
 - *Unbalanced MNIST* (`skfi.datasets.make_unbalanced`): {TOTAL:,} training images, 500 of each
   digit 0 to 4 and 5,000 of each digit 5 to 9. Accuracy is that on

@@ -14,7 +14,7 @@ ASKED = (FI, RANDOM, SHAPLEY)
 ABOUT = f"""
 {TOLD}
 
-MNIST, the network and the training of Figure 4, with candidates that are drawn anew for each
+MNIST, the network and the training of Figure 4, with candidates that are drawn again for each
 query. "Shapley" is Shapley regression: Data Shapley values of the labelled
 rows, carried over to the candidates by a random forest on what the last layer sees, the highest
 asked first (Ghorbani et al. 2022). The values are those of a neighbour classifier on the same

@@ -23,7 +23,7 @@ BANDED = (FI, IV, RANDOM)  # those that the paper compares
 
 ABOUT = (
     """
-Each seed draws the rows anew; rows go in one go, and the classifier is trained again without
+Each seed draws the rows again; rows go in one go, and the classifier is trained again without
 them, by the same recipe and the same seed. Random trimming has one order a seed (the paper
 averages five). "signed FI" is √FI times IV; it and the highest loss are left out of the paper.
 """

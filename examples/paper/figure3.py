@@ -65,7 +65,7 @@ _SUMS = "; ".join(
 
 ABOUT = f"""
 Table 4 in full: first labels, pool, labels a round and rounds are {_TOLD}. The paper does not
-say whether the unlabelled rows are one pool that shrinks, or candidates drawn anew from all
+say whether the unlabelled rows are one pool that shrinks, or candidates drawn again from all
 training rows in each round. Both were run: "{ONE_POOL}", which the verdicts are about, and
 "{FRESH}" with at most {FRESH_SEEDS} seeds, in the notes. The table does not add up everywhere
 ({_SUMS}): one pool is then used up before the last round. A fit after which no row is left

@@ -1,4 +1,4 @@
-"""Figure 4 and Table 5: active learning on images, with networks that are trained anew."""
+"""Figure 4 and Table 5: active learning on images, with networks that are trained again."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _trained(training) -> str:
 ABOUT = f"""
 {TOLD}
 
-The networks are trained anew in each round, with all of their parameters; the strategies see
+The networks are trained again in each round, with all of their parameters; the strategies see
 the last layer, as in the paper. FI takes K-FAC, BALD 20 masks of dropout. MNIST and EMNIST have
 the network of Table 6, CIFAR-10 a ConvMixer (Trockman & Kolter 2023), to which a dropout layer
 was added before the last one, as BALD needs one; its batch normalisation is in evaluation mode
 in all queries. The paper says neither how long nor at which rate it trains. Here it is Adam
 with a rate that falls to 0 along a cosine: MNIST {_trained(TRAINING["MNIST"])}; EMNIST
 {_trained(TRAINING["EMNIST"])}; CIFAR-10 {_trained(SMALL_TRAINING)}. Accuracy is that on
-{N_TEST:,} test images, drawn anew for each seed (on those at hand, if there are fewer).
+{N_TEST:,} test images, drawn again for each seed (on those at hand, if there are fewer).
 
 Table 5 has, as first labels / "unlabeled pool size" / labels a round / rounds: MNIST
 {_sized(SIZES["MNIST"])}, EMNIST {_sized(SIZES["EMNIST"])}, CIFAR-10

@@ -11,7 +11,7 @@ from .figure2 import ahead, base_models, draw_as, run, settings_of, tables
 ABOUT = f"""
 As [figure2](#figure2), with the noise of Appendix D.1 in the training rows alone: white noise
 of variance {real.VARIANCE} on all standardised columns of {real.NOISY_ROWS} rows, and for
-CelebA {real.FLIPPED} columns, drawn anew for each seed, turned round in all training rows
+CelebA {real.FLIPPED} columns, drawn again for each seed, turned round in all training rows
 between the two values that a column has (the paper names a number of columns, and no rows).
 Whether validation rows get noise is not said; ours do not, and test rows do not.
 

@@ -1,4 +1,4 @@
-"""The trimming curves again, over ten folds in place of fresh draws."""
+"""The trimming curves again, over ten folds instead of fresh draws."""
 
 from __future__ import annotations
 

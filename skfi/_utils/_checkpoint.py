@@ -178,7 +178,7 @@ def _answers_digest(rows: list[int], labels: list[Any]) -> str:
 def _check_shape(path: Path, found: Any, types: dict[str, Any]) -> None:
     """Refuse JSON that is not of the form in which this library writes it."""
     if not isinstance(found, dict):
-        raise _misshapen(path, f"it holds a {type(found).__name__} in place of an object")
+        raise _misshapen(path, f"it holds a {type(found).__name__} instead of an object")
     for name, kind in types.items():
         if name not in found:
             raise _misshapen(path, f"there is no {name!r} in it")
@@ -244,7 +244,7 @@ def digest(value: Any, name: str) -> str:
     except PicklingError as error:
         raise TypeError(
             f"With a checkpoint, {name} must hold nothing that cannot be told again in "
-            "another run: use functions of a module in place of lambdas and functions "
+            "another run: use functions of a module instead of lambdas and functions "
             f"within functions ({error.args[0]})."
         ) from error
 

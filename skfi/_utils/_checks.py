@@ -73,7 +73,7 @@ def check_no_missing_labels(y: np.ndarray, remedy: str = "Drop these rows.") -> 
     missing = missing_labels(y)
     if missing.any():
         raise ValueError(
-            f"y holds None or NaN in place of a label for {missing.sum()} of {len(y)} rows. "
+            f"y holds None or NaN instead of a label for {missing.sum()} of {len(y)} rows. "
             + remedy
         )
 

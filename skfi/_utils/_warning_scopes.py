@@ -113,7 +113,7 @@ _printer = _Printer()
 
 @contextmanager
 def recorded() -> Iterator[list[warnings.WarningMessage]]:
-    """Record the warnings that would be shown, in place of showing them."""
+    """Record the warnings that would be shown, instead of showing them."""
     log: list[warnings.WarningMessage] = []
     token = _log.set(log)
     _printer.enter()

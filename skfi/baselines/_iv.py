@@ -72,7 +72,7 @@ def iv(
         First-order decrease of the mean validation loss when one copy of the row is
         removed, in units of that loss. Positive: the row does harm. 0 for rows of
         weight 0. Class weights keep their fitted values (``"balanced"`` is not
-        balanced anew), and so does a penalty that is stated per row.
+        balanced again), and so does a penalty that is stated per row.
 
     Raises
     ------

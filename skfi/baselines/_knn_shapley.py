@@ -1,4 +1,4 @@
-"""KNN-Shapley: exact data values, for a neighbour classifier in place of one's own.
+"""KNN-Shapley: exact data values, for a neighbour classifier instead of one's own.
 
 The Shapley value of a training row needs 2^n fits in general. For K nearest neighbours
 it has a closed form over the rows sorted by distance, so it costs one sort for each

@@ -270,7 +270,7 @@ def register_bridge(classifier: type) -> Callable[[BridgeFunction], BridgeFuncti
     ----------
     classifier : type
         The class. Its subclasses are read in the same way, unless they are registered
-        themselves. A class that is registered already is read anew.
+        themselves. A class that is registered already is read again.
 
     Returns
     -------

@@ -67,7 +67,7 @@ def _binary_bridges(estimator: OneVsRestClassifier | OneVsOneClassifier) -> list
     for part in estimator.estimators_:
         if isinstance(part, _ConstantPredictor):
             raise ValueError(
-                f"{name} holds a constant in place of a classifier, since one of its "
+                f"{name} holds a constant instead of a classifier, since one of its "
                 "binary problems had rows of one class only. Fit it on rows of two "
                 "classes or more."
             )

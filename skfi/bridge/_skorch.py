@@ -96,7 +96,7 @@ class SkorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     Notes
     -----
     skorch's `fit` knows no sample weights, so this one takes none either. Each fit starts
-    afresh, whatever the net's `warm_start`: from weights that are drawn anew where the
+    afresh, whatever the net's `warm_start`: from weights that are drawn again where the
     net's module is a class, from those that are there where it is an object.
 
     Examples

@@ -87,7 +87,7 @@ class TorchClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         """
         raise TypeError(
             "TorchClassifier holds a trained module and cannot train it. What fits its "
-            "classifier anew, such as FITrimmer, takes a skorch.NeuralNetClassifier."
+            "classifier again, such as FITrimmer, takes a skorch.NeuralNetClassifier."
         )
 
     def predict_proba(self, X: Any) -> np.ndarray:

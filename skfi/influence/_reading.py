@@ -97,7 +97,7 @@ def curve_fitted(
 
 
 def _with_prepared(fitted: _AnyBridge, estimator: Any, X: Any, prepared: Any) -> _AnyBridge:
-    """The bridge, with the rows that the last step was fitted on in place of X."""
+    """The bridge, with the rows that the last step was fitted on instead of X."""
     if prepared is None:
         return fitted
     n_steps: int = 0

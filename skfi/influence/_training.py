@@ -222,7 +222,7 @@ def fi_signed(
 ) -> np.ndarray:
     """FI^util with a direction: its root times what removing the row gains.
 
-    FI has no sign, so rows that hold the model up score as high as rows that pull it down.
+    FI has no sign, so rows that support the model score as high as rows that pull it down.
     The first-order gain of removal (`skfi.baselines.iv`) tells them apart, and the product
     goes first where both agree that a row matters. It is the order in which `FITrimmer`
     removes rows by default, there with ``validation_loss="expected_error"`` and

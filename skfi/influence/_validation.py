@@ -173,7 +173,7 @@ def warn_if_same_rows(X: Any, X_val: Any) -> None:
     if _same_rows(X, X_val):
         warn_user(
             "X_val holds the very rows of X. The gradient of their log loss is that of the "
-            "training, which vanishes at the optimum but for the penalty; under other losses "
+            "training, which vanishes at the optimum except for the penalty; under others "
             "each row judges itself. Pass rows that are not trained on, or leave X_val out: "
             "the rows of X then take turns.",
         )

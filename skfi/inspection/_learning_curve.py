@@ -214,7 +214,7 @@ class ActiveLearningCurveDisplay:
             How one standard error to each side of the mean is shown; None for not at all.
             One repeat has none.
         score_name : str, default=None
-            Name of the score, in place of the stored one.
+            Name of the score, instead of the stored one.
         line_kw, fill_between_kw, errorbar_kw : dict, default=None
             Properties of all lines (`Axes.plot`), of bands (`Axes.fill_between`) and of lines
             with bars (`Axes.errorbar`).

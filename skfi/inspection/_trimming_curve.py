@@ -278,7 +278,7 @@ class TrimmingCurveDisplay:
         show_folds : bool, default=False
             Draw a thin line for each fold.
         score_name : str, default=None
-            Name of the score, in place of the stored one.
+            Name of the score, instead of the stored one.
         line_kw, fill_between_kw, errorbar_kw : dict, default=None
             Properties of the line (`Axes.plot`), of bands (`Axes.fill_between`) and of lines
             with bars (`Axes.errorbar`).

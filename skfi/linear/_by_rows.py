@@ -11,7 +11,7 @@ the intercept). Then, of the x-part and the intercept of ``M⁻¹x̃_i``,
 
     τ_i = Qᵀ P̃_i / (λ q_i),   e_i / (q_i σ),   and   1 - q_i² x̃_iᵀM⁻¹x̃_i = P̃_ii,
 
-which loses no digits to cancellation where P̃_ii is small. P is held alone, in place of B: n²
+which loses no digits to cancellation where P̃_ii is small. P is held alone, instead of B: n²
 numbers. X stays sparse, and there is never a matrix of columns by columns.
 
 The Hessian of a single output is M itself, with ``q² = s S``. K-FAC's of any number of outputs
@@ -349,7 +349,7 @@ def _threads_of_lapack(B: np.ndarray) -> AbstractContextManager[None]:
 
 
 def invert_in_place(B: np.ndarray) -> None:
-    """B⁻¹ in place of B (n, n), whose lower triangle is read; it is at least the identity."""
+    """B⁻¹ instead of B (n, n), whose lower triangle is read; it is at least the identity."""
     # LAPACK counts by columns: its upper triangle of Bᵀ is the lower one here.
     with _threads_of_lapack(B):
         factor, failed = lapack.dpotrf(B.T, lower=0, clean=0, overwrite_a=1)

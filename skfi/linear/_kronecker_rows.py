@@ -164,7 +164,7 @@ class KroneckerRows:
         x, sound = self._solve(rows, rows.sr)
         x[~sound] = 0.0
         y, tau, g, t = x @ self.O @ M, rows.t @ Q, rows.g, rows.t
-        # V is L(Q - t yᵀ)ᵀ in these coordinates, and (Q - t yᵀ)ᵀ(Q - t yᵀ) is 1 but for the
+        # V is L(Q - t yᵀ)ᵀ in these coordinates, and (Q - t yᵀ)ᵀ(Q - t yᵀ) is 1 except for the
         # plane of y and τ.
         yy, y_tau, tau_tau, tt = _dot(y, y), _dot(y, tau), _dot(tau, tau), _dot(t, t)
         b = g @ Q - _dot(t, g) * y

@@ -43,7 +43,7 @@ from ._watch import Layer, find_layers, forward_with_flows, once
 def times(M: Tensor, block: Tensor) -> Tensor:
     """``M`` (p, q) times each of the matrices (b, q, T) of a block, in one product.
 
-    ``M @ block`` would be b products that read M anew.
+    ``M @ block`` would be b products that read M again.
     """
     b, q, T = block.shape
     rows = block.transpose(1, 2).reshape(b * T, q)

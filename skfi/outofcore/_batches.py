@@ -14,7 +14,7 @@ from ._source import Block, RowSource, named, span
 
 
 class BatchRows(RowSource):
-    """Training rows in batches, which a function gives anew for each pass.
+    """Training rows in batches, which a function gives again for each pass.
 
     Parameters
     ----------

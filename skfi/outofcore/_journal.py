@@ -84,12 +84,12 @@ class Journal:
             raise ValueError(
                 f"{self._json} is of a run that was cut off and had other settings: {changed}. "
                 "Pass what it had to go on with it, another out, or overwrite=True to begin "
-                "anew."
+                "again."
             )
         if not overwrite and self.out.exists():
             raise FileExistsError(
                 f'{self.out} exists. Load it by np.load(path, mmap_mode="r"), or pass another '
-                "out, or overwrite=True to compute it anew."
+                "out, or overwrite=True to compute it again."
             )
         self._state = {
             "format": _FORMAT,
@@ -247,7 +247,7 @@ class Journal:
     def _spoilt(self, path: Path, why: str) -> ValueError:
         return ValueError(
             f"{path} was changed since it was written: {why}. Remove {self._json} and call "
-            "again with overwrite=True, which computes the scores anew."
+            "again with overwrite=True, which computes the scores again."
         )
 
     def _load_sums(self) -> dict[int, Sums]:
@@ -259,7 +259,7 @@ class Journal:
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise ValueError(
                 f"{self._npz} cannot be read ({error}), so it was not written by this library. "
-                "Remove it to compute the sums anew."
+                "Remove it to compute the sums again."
             ) from error
         if str(arrays.get("run")) != self._state["run"]:
             return {}

@@ -92,7 +92,7 @@ def trim(
     Returns
     -------
     trimmed : TrimResult
-        With `estimator_`, fitted without the rows that went; `full_estimator_`, fitted on
+        With `estimator_`, fitted without the dropped rows; `full_estimator_`, fitted on
         all; `support_`, a mask (n,) that is True for rows that were kept; `influence_`, the
         scores (n,); and `n_trimmed_`.
 

@@ -191,7 +191,7 @@ def _read_columns(path: Path, name: str) -> dict[str, list[str]]:
     wrong = [k for k, record in enumerate(records, 1) if len(record) != len(header)]
     if wrong:
         raise ValueError(
-            f"{name}, record {wrong[0]}: {len(records[wrong[0] - 1])} cells in place of 3."
+            f"{name}, record {wrong[0]}: {len(records[wrong[0] - 1])} cells instead of 3."
         )
     return dict(
         zip(header, map(list, zip(*records[1:], strict=True)), strict=bool(records[1:]))

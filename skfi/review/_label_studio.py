@@ -199,5 +199,5 @@ def _annotated(task: dict[str, Any], where: str) -> str | None:
         for choice in result["value"]["choices"]
     ]
     if len(choices) != 1:
-        raise ValueError(f"{where} has {len(choices)} choices of 'label' in place of one.")
+        raise ValueError(f"{where} has {len(choices)} choices of 'label' instead of one.")
     return choices[0]

@@ -199,7 +199,7 @@ class ReportMixin:
     def to_html(
         self, path=None, *, frame=None, images=None, title=None, max_rows=None, date=None
     ):
-        """A self-contained HTML page about what was dropped, for those who know the data.
+        """A self-contained HTML page about what was dropped, for domain experts.
 
         Parameters
         ----------

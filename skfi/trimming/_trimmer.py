@@ -43,7 +43,7 @@ class FITrimmer(BaseTrimmer):
     influence : str or callable, default="fi_signed"
         What rows are ordered by, the highest first. "fi" is FI^util, which has no sign;
         "fi_signed" is its root times what the row's removal takes off the validation
-        loss, to first order (`removal_gain_`), so that rows that hold the model up
+        loss, to first order (`removal_gain_`), so that rows that support the model
         stay. What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
         "tmc_shapley" or "random" (see `skfi.baselines`). A callable
         ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
@@ -76,7 +76,7 @@ class FITrimmer(BaseTrimmer):
         What the rows passed as `X_val`, whose labels people have checked, are used for. None
         of them is ever dropped or scored. With "train" they are split with the rows of `X`,
         so that they train and judge in the folds of `validation`, and the last fit includes
-        them. With "folds" they do the same but for the last fit. With "judge" they are the
+        them. With "folds" they do the same except for the last fit. With "judge" they are the
         only rows to score against and none is trained on, as in the paper's Algorithm 3; so
         it is with a `FrozenEstimator` that scores, whatever is set.
     validation_loss : {"log_loss", "expected_error", "gce"} or callable, \
@@ -127,7 +127,7 @@ class FITrimmer(BaseTrimmer):
         Curvature, damping, parameters and gradient norm behind the first scores, one for
         each of `initial_estimators_`. None where the score in use does not tell.
     ranking_ : ndarray of int of shape (n,)
-        1 for the row that went first; kept rows follow by their last score, rows that
+        1 for the row dropped first; kept rows follow by their last score, rows that
         were not scored share the last rank.
     support_ : ndarray of bool of shape (n,)
         Rows that were kept.
@@ -157,7 +157,7 @@ class FITrimmer(BaseTrimmer):
 
     Notes
     -----
-    The defaults are what did best in the study of the README, not the paper's form;
+    The defaults are what did best in the study of trimming, not the paper's form;
     that is ``FITrimmer(influence="fi", step=None, validation_loss="log_loss",
     metric="euclidean", checked_rows="judge")``.
 

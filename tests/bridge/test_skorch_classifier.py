@@ -365,7 +365,7 @@ def test_outputs_for_classes_that_y_lacks_are_refused_with_what_to_do(blobs):
 def test_labels_that_are_missing_are_said_of_y(blobs, missing):
     X, y = blobs
     labels = [missing if code == 0 else f"class {code}" for code in y]
-    with pytest.raises(ValueError, match="y holds None or NaN in place of a label for 30"):
+    with pytest.raises(ValueError, match="y holds None or NaN instead of a label for 30"):
         fitted(X, labels)
 
 

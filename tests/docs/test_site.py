@@ -42,7 +42,6 @@ def repository_links(monkeypatch):
     ("text", "from_root", "expected"),
     [
         ("[a](../benchmarks/query_study.md)", False, "[a](/studies/queries.md)"),
-        ("[a](../../README.md#which-rows)", False, "[a](/results.md#which-rows)"),
         ("[a](docs/guide.md#cost)", True, "[a](/guide.md#cost)"),
         ("[a](benchmarks/trimming_study.md)", True, "[a](/studies/trimming.md)"),
         ("[a](guide.md#cost)", False, "[a](guide.md#cost)"),

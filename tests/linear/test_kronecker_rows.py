@@ -108,7 +108,7 @@ def test_equals_definition_mahalanobis(d):
 
 
 def test_a_softmax_in_all_classes_is_the_same():
-    """With all K outputs in place of K - 1 contrasts, and with label smoothing."""
+    """With all K outputs instead of K - 1 contrasts, and with label smoothing."""
     reduced, X, y, weight, _, h = problem(20, 25)
     reduced = replace(reduced, link=Softmax(20, smoothing=0.1))
     link = Softmax(20, reduced=False, smoothing=0.1)

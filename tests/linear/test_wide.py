@@ -321,7 +321,7 @@ def test_too_many_classes_take_kfac(monkeypatch):
 
 
 def test_a_million_columns_make_no_matrix_of_columns():
-    """Nor is a row ever dense, but for the few whose solves are checked."""
+    """Nor is a row ever dense, except for the few whose solves are checked."""
     texts, y = words(120)
     X = HashingVectorizer(n_features=2**20).fit_transform(texts)
     model = LogisticRegression().fit(X[:80], y[:80])

@@ -107,7 +107,7 @@ def test_a_missing_label_is_named(kind, tmp_path):
     X, y, *_ = make_split(2)
     y = y.astype(float)
     y[30] = np.nan
-    with pytest.raises(ValueError, match=r"^rows 2\d to .*: y holds None or NaN in place of"):
+    with pytest.raises(ValueError, match=r"^rows 2\d to .*: y holds None or NaN instead of"):
         fit_logistic(source(kind, X, y, None, tmp_path, 20))
 
 

@@ -83,7 +83,7 @@ def test_a_file_without_decisions_changes_nothing(tmp_path):
     [
         ("", r"has the columns \[\]; decisions have"),
         ("row,label,action\n1,spam,drop\n", "in this order"),
-        ("row,action,label\n1,drop\n", "record 2: 2 cells in place of 3"),
+        ("row,action,label\n1,drop\n", "record 2: 2 cells instead of 3"),
         ("row,action,label\n0,drop,\n", "row '0' is not a whole number from 1 on"),
         ("row,action,label\n1.5,drop,\n", "row '1.5' is not a whole number"),
         ("row,action,label\n6,drop,\n", "row 6: there are 5 rows, so the last is 5"),

@@ -13,7 +13,7 @@ Theorem 1 says so. In the paper's form, ``metric="euclidean"``, they are not; wi
 # ----------------------------------
 # Four columns of the breast cancer data: in their own units, whose spreads differ widely;
 # standardised; and mixed by a random affine map (turned, stretched and turned again). The
-# classifier is fitted anew in each.
+# classifier is fitted again in each.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -84,7 +84,7 @@ plt.show()
 # :doc:`/studies/trimming`.) Beyond the share of wrong labels the budget takes right rows, and
 # there is nothing more to gain by either.
 
-print("gain in points, and share of wrong labels among the rows that went")
+print("gain in points, and share of wrong labels among the dropped rows")
 print("budget" + "".join(f"{name:>22}" for name in methods))
 for k, budget in enumerate(budgets[1:], start=1):
     line = f"{budget:6.1f}"

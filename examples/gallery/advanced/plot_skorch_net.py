@@ -35,7 +35,7 @@ def draw(seed):
 # %%
 # Network
 # -------
-# Passed as a class, so that every fit draws its first weights anew, by ``random_state``: the
+# Passed as a class, so that every fit draws its first weights again, by ``random_state``: the
 # nets before and after start alike. ``train_split=None`` trains on all rows.
 
 

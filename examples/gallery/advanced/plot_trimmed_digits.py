@@ -35,7 +35,7 @@ print(f"{len(gone)} of {len(y)} rows dropped, {wrong.sum()} labels wrong")
 print(f"share of the wrong labels that went: {wrong[gone].sum() / wrong.sum():.2f}")
 print(f"wrong among the dropped: {wrong[gone].mean():.2f}; by chance {wrong.mean():.2f}")
 for k, part in enumerate(np.split(gone, 4)):
-    print(f"   wrong in quarter {k + 1} of the rows that went: {wrong[part].mean():.2f}")
+    print(f"   wrong in quarter {k + 1} of the dropped rows: {wrong[part].mean():.2f}")
 
 # %%
 # The first to go
@@ -66,7 +66,7 @@ draw(gone[:16])
 # %%
 # The right ones among them
 # -------------------------
-# The right rows that went first are hard to read, and the model takes nearly all of them for
+# Right rows that were dropped first are hard to read: the model takes nearly all of them for
 # another digit. Somebody who looks at the list would put them back.
 
 draw(gone[~wrong[gone]][:16])
@@ -80,8 +80,8 @@ draw(gone[-8:])
 # %%
 # What it is worth
 # ----------------
-# Most of the gain is there before the budget is spent, and the right rows that go at the end
-# bring nothing more. ``FITrimmerCV`` chooses where to stop.
+# Most of the gain is there before the budget is spent, and the rows dropped at the end, mostly
+# right, bring nothing more. ``FITrimmerCV`` chooses where to stop.
 
 before = clone(model).fit(X, y_given)
 clean = clone(model).fit(X, y)

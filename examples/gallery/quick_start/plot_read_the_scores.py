@@ -2,7 +2,7 @@
 Read the scores
 ===============
 
-``FITrimmer`` leaves a score for each training row, a sign, and a table of the rows that went.
+``FITrimmer`` leaves a score for each training row, a sign, and a table of the dropped rows.
 This page reads them: where the budget cut the ranking, what sign, unit and scale mean, and
 which scores must not be compared.
 """
@@ -12,7 +12,7 @@ which scores must not be compared.
 # -----------------
 # A tenth of the labels is wrong, and a tenth of the rows is dropped, all at once
 # (``step=None``). By default rows go in steps and the others are scored again after each, so
-# that scores of rows that went early and late come from different models.
+# that scores of dropped rows early and late come from different models.
 
 import matplotlib.pyplot as plt
 from scipy.stats import spearmanr
@@ -41,7 +41,7 @@ plt.show()
 # rows score nearly as high, and some of them are wrong too. A budget that ends at a drop
 # leaves less to argue about. Most rows score below zero.
 #
-# The histogram has the same scores. Two groups show: rows that hold the model up on the left,
+# The histogram has the same scores. Two groups show: rows that support the model on the left,
 # rows that pull it down on the right, with few between.
 
 _, ax = plt.subplots(figsize=(7, 4.0), layout="constrained")
@@ -49,7 +49,7 @@ InfluenceDisplay.from_estimator(trimmer, kind="hist", ax=ax, **marks)
 plt.show()
 
 # %%
-# The rows that went
+# The dropped rows
 # ------------------
 # The table has what the final model, which was not trained on these rows, makes of them. It
 # says "look at these"; whether a label is wrong is for somebody who knows the data.
@@ -84,7 +84,7 @@ ax.axhline(fi[gone].min(), c="black", lw=1, ls="--", label="lowest FI that goes 
 ax.set(xlabel="removal gain (log scale, linear near 0)", ylabel="FI (log scale)")
 ax.legend(loc="upper left")
 plt.show()
-print(f"of {gone.sum()} rows above the line, {(gain[gone] < 0).sum()} hold the model up")
+print(f"of {gone.sum()} rows above the line, {(gain[gone] < 0).sum()} support the model")
 
 # %%
 # Unit, scale, and what not to compare
