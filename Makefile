@@ -144,7 +144,7 @@ study: .venv-test/ready
 
 # Twelve minutes.
 study-cnn: .venv-test/ready
-	.venv-test/bin/python benchmarks/query_study_cnn.py
+	.venv-test/bin/python benchmarks/query_study_cnn.py --seeds 20
 
 # Forty minutes on two cores.
 study-queries: .venv-test/ready

@@ -14,6 +14,7 @@ PAGES = {
     "benchmarks/trimming_study.md": "studies/trimming.md",
     "benchmarks/checked_study.md": "studies/checked.md",
     "benchmarks/query_study.md": "studies/queries.md",
+    "benchmarks/query_study_cnn.md": "studies/cnn.md",
     "benchmarks/query_stopping.md": "studies/stopping.md",
     "benchmarks/cli_rule.md": "studies/cli-rule.md",
     "benchmarks/leaves_study.md": "studies/leaves.md",
