@@ -262,9 +262,9 @@ def report(args) -> None:
     print(
         "1,000 training rows A (a third of smaller sets), V checked rows, logistic regression. "
         "Gain over the classifier fitted on A, in points, mean of the data sets (worst data "
-        "set and number of draws in round brackets). In square brackets how far `FITrimmerCV` as "
-        "it comes is ahead of the row, draw by draw, with the p of a Wilcoxon test over the "
-        "draws.\n"
+        "set and number of draws in round brackets). In square brackets how far `FITrimmerCV` "
+        "as it comes is ahead of the row, draw by draw, with the p of a Wilcoxon test over "
+        "the draws.\n"
     )
     print(f"Data sets: {', '.join(names)}. Seeds: {seeds[0]} to {seeds[-1]}.")
     print(
