@@ -213,13 +213,13 @@ paper: .venv-paper/ready
 .venv-oldest/ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install $(PIP_FLAGS) --constraint constraints-oldest.txt \
-		--editable ".[plot,pandas,integrations,test]"
+		--editable ".[plot,pandas,integrations,cli,test]"
 	touch $@
 
 .venv-oldest-torch/ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest-torch
 	.venv-oldest-torch/bin/pip install $(PIP_FLAGS) --constraint constraints-oldest.txt \
-		--editable ".[torch,plot,pandas,integrations,test]" curvlinops-for-pytorch
+		--editable ".[torch,plot,pandas,integrations,cli,test]" curvlinops-for-pytorch
 	touch $@
 
 clean:

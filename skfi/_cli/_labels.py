@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import numpy as np
 
 from .._utils._spelling import meaning, respelled
-from ._columns import are_dates, as_numbers, as_text
+from ._cells import as_numbers, as_text
 from ._console import CommandError, Console, listed, shown
 from ._tables import Table
 
@@ -18,6 +19,12 @@ _MANY, _MANY_NUMBERS = 100, 30
 _FEW_CLASSES = 10  # of which none is too small
 _FEW = 5  # rows of a class, one for each fold
 _COLUMNS = 5  # that could hold the labels instead
+_DATE = re.compile(
+    r"(?:\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}([./-])\d{1,2}\1\d{2,4}"
+    r"|\d{1,2}\.?[ -][^\W\d]{3,9}\.?[ ,-]{1,2}\d{2,4}|[^\W\d]{3,9}\.? \d{1,2},? \d{4})"
+    r"(?:[T ].*)?"
+)
+_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
 
 
 def read_labels(table: Table, target: str) -> np.ndarray:
@@ -30,6 +37,8 @@ def read_labels(table: Table, target: str) -> np.ndarray:
     """
     table.require(target, "--target")
     why = table.unusable(target)
+    if why is None and table.column(target).dtype.kind == "M":
+        why = "dates or times"
     if why is not None:
         raise _not_labels(table, target, f"holds {why}, not classes")
     text, _ = as_text(table.column(target))
@@ -60,7 +69,7 @@ def check_classes(
             f"{column}: all {len(y)} labels are {shown(classes[0])!r}; a classifier needs at "
             "least two classes."
         )
-    if are_dates(classes):
+    if any(all(map(pattern.fullmatch, classes)) for pattern in (_DATE, _TIME)):
         raise _not_labels(
             table, target, f"holds dates or times ({len(classes)} different ones), not classes"
         )

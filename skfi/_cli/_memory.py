@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ _NODES = {"random-forest": 1.3, "extra-trees": 2.0}  # a row, at most
 _HISTOGRAMS, _STAGES = 31 * 256 * 24, 2**19  # of boosting, a column and a class
 _TEXT = 25  # bytes in memory for a byte of a text file, whose cells are short
 _PARQUET, _NUMBER, _OTHER = 5, 25, 80  # for a byte of a Parquet file, and a cell of it
+_LETTER, _SEQUENCE = 60, 450  # of texts; a word has two sequences, of 3 and 4, a letter
 _MODULES = 100 * 2**20  # and whatever else there is
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
@@ -37,6 +39,15 @@ def fit_bytes(model: str, width: int, n_rows: int, n_classes: int) -> float:
     elif model != "logistic":
         n_bytes += _HISTOGRAMS * width + _FORESTS * _STAGES * trees
     return n_bytes
+
+
+def text_bytes(texts: Iterable[str]) -> float:
+    """Most that encoding texts takes: by their letters, and by the sequences of them."""
+    n_letters, words = 0, set()
+    for text in texts:
+        n_letters += len(text)
+        words.update(text.split())
+    return float(_LETTER * n_letters + _SEQUENCE * sum(2 * len(word) for word in words))
 
 
 def score_bytes(width: int, n_rows: int, n_classes: int) -> float:

@@ -1,4 +1,4 @@
-"""The classifiers the command line offers, each behind the columns' preprocessing."""
+"""The classifiers the command line offers, for rows that are encoded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-
-from ._columns import Plan
 
 MODELS: dict[str, Callable[[int], Any]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000, random_state=seed),
@@ -23,9 +20,7 @@ MODELS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def build(name: str, plan: Plan, seed: int) -> tuple[Any, Any]:
+def build(name: str, seed: int) -> tuple[Any, Any]:
     """The classifier, and the one whose influence scores rows (None: the same)."""
-    model = make_pipeline(plan.preprocessing(), MODELS[name](seed))
-    if name == "logistic":
-        return model, None
-    return model, make_pipeline(plan.preprocessing(), MODELS["logistic"](seed))
+    model = MODELS[name](seed)
+    return model, None if name == "logistic" else MODELS["logistic"](seed)

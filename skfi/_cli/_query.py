@@ -38,11 +38,13 @@ def run(args: argparse.Namespace, console: Console) -> None:
         labelled = read_as_asked(args.labelled, args, console)
         y = read_labels(labelled, args.target)
         classes = check_classes(labelled, args.target, y, args.force, console)
-        plan = plan_columns(labelled, args.target, args.ignore, args.categorical, console)
+        plan = plan_columns(
+            labelled, args.target, args.ignore, args.categorical, args.seed, console
+        )
         pool = read_as_asked(args.pool, args, console)
         _check_pool(args, pool)
-        X, X_pool = plan.rows(labelled, console), plan.rows(pool, console)
-    n_bytes = _check_memory(args, plan.width(X), labelled, pool, len(classes))
+        X, X_pool = plan.X, plan.rows(pool, console)
+    n_bytes = _check_memory(args, plan.X.shape[1], labelled, pool, len(classes))
 
     console.say(
         f"{labelled.label}: {labelled.n_rows} labelled rows, {len(classes)} classes "
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     asked_by = _asked_by(args.model, args.strategy)
     console.say(f"Asked by: {asked_by}.")
     console.say(f"Memory: up to {size(n_bytes)} beside the tables.")
-    model, influence = build(args.model, plan, args.seed)
+    model, influence = build(args.model, args.seed)
     if args.strategy == "fi" and influence is not None:
         model = influence
     if args.strategy == "random":

@@ -91,7 +91,7 @@ class Table(metaclass=ABCMeta):
 
     @abstractmethod
     def column(self, name: str) -> np.ndarray:
-        """Cells (n,): float64 with NaN, or text (object) with "" where nothing is."""
+        """Cells (n,): float64 with NaN, datetime64 with NaT, or text (object) with ""."""
 
     @abstractmethod
     def frame(self) -> Any:
@@ -244,6 +244,8 @@ class ParquetTable(Table):
         if _is_number(cells.type) and not _needs_all_digits(cells):
             values = cells.cast(pa.float64(), safe=False).to_numpy()
             return np.array(values, dtype=np.float64)
+        if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
+            return np.array(cells.cast(pa.timestamp("us")).to_numpy(), dtype="datetime64[us]")
         texts = cells.cast(pa.string()).to_pylist()  # booleans become true and false
         return np.array(["" if text is None else text for text in texts], dtype=object)
 
@@ -252,11 +254,12 @@ class ParquetTable(Table):
 
         kind = self._table.schema.field(name).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if pa.types.is_temporal(kind):
-            return "dates or times"
+        if pa.types.is_time(kind) or pa.types.is_duration(kind):
+            return "times"
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         text = text or str(kind) == "string_view"
-        if text or _is_number(kind) or pa.types.is_boolean(kind):
+        date = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+        if text or date or _is_number(kind) or pa.types.is_boolean(kind):
             return None
         return f"values of type {shown(kind)}"
 

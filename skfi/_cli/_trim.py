@@ -64,13 +64,15 @@ def run(args: argparse.Namespace, console: Console) -> None:
         y = read_labels(table, args.target)
         classes = check_classes(table, args.target, y, args.force, console)
         note_rare(table, args.target, y, _FOLDS, _RARE, console)
-        plan = plan_columns(table, args.target, args.ignore, args.categorical, console)
-        train = Rows(table, plan.rows(table, console), y)
+        plan = plan_columns(
+            table, args.target, args.ignore, args.categorical, args.seed, console
+        )
+        train = Rows(table, plan.X, y)
         val = _read_validation(args, plan, classes, table.label, console)
     _check_budget(args.budget, table)
-    n_bytes = _check_memory(args, plan.width(train.X), train, val, len(classes))
+    n_bytes = _check_memory(args, plan.X.shape[1], train, val, len(classes))
 
-    trimmer = _make_trimmer(args, plan, train, val)
+    trimmer = _make_trimmer(args, train, val)
     scored_by = _scored_by(args)
     console.say(f"{table.label}: {table.n_rows} rows, {len(classes)} classes.")
     for line in plan.lines():
@@ -151,14 +153,14 @@ def _read_validation(args, plan: Plan, classes, source: str, console: Console) -
     y = read_labels(table, args.target)
     y = as_known(table, args.target, y, classes, source, console)
     note_rare(table, args.target, y, _FOLDS, _RARE_VAL, console)
-    unknown = [n for n in table.names if n not in {*plan.used, *plan.left_out, args.target}]
+    unknown = [n for n in table.names if n not in {*plan.columns, *plan.left_out, args.target}]
     if unknown:
         console.note(f"{table.label}: not in {source} and not used: {listed(unknown)}.")
     return Rows(table, plan.rows(table, console), y)
 
 
-def _make_trimmer(args, plan: Plan, train: Rows, val: Rows | None) -> FITrimmer | FITrimmerCV:
-    model, influence_estimator = build(args.model, plan, args.seed)
+def _make_trimmer(args, train: Rows, val: Rows | None) -> FITrimmer | FITrimmerCV:
+    model, influence_estimator = build(args.model, args.seed)
     options = {
         "influence": args.influence,
         "influence_estimator": influence_estimator,

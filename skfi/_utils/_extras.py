@@ -19,6 +19,7 @@ EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
     "pandas": ("pandas", "pandas"),
     "pyarrow": ("pyarrow", "pandas"),
+    "skrub": ("skrub", "cli"),
     "skactiveml": ("scikit-activeml 1.0 or newer", "activeml"),
     "skorch": ("skorch", "torch"),
     "torch": ("torch", "torch"),

@@ -30,6 +30,7 @@ class Tables(NamedTuple):
 def skfi(capsys):
     """``skfi(*arguments)``: exit code, stdout, stderr."""
     pytest.importorskip("pandas")
+    pytest.importorskip("skrub")
 
     def run(*arguments):
         code = main([str(argument) for argument in arguments])

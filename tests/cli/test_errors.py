@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 import skfi as package
-from skfi._cli import _columns, _trim
+from skfi._cli import _trim
 from skfi._cli._console import Console
 from tests.cli.conftest import read, write
 from tests.cli.test_query import query
@@ -51,6 +51,7 @@ CELLS = [
     (put("val.csv", 2, "age", "old"), "val.csv, line 3, column 'age': 'old' is no number"),
     (put("val.csv", 2, "label", "maybe"), "val.csv, line 3, column 'label': class 'maybe'"),
     (put("train.csv", 0, "age", "city"), "more than one column is called 'city'"),
+    (put("val.csv", 2, "seen", "3.4.24"), "column 'seen': '3.4.24' is no date as in"),
     (put("val.csv", 0, "age", "Age"), "val.csv has no column 'age'"),
 ]
 
@@ -107,7 +108,7 @@ def test_wrong_delimiter(skfi, tables):
         ("a.parquet", b"PAR1x,label\n1,a\n2,b\n", "a.parquet cannot be read"),
         ("a.xlsx", b"", "a.xlsx: the name must end in .csv"),
         ("a.csv", b"id,label\n1,a\n2,b\n3,a\n4,b\n", None),
-        ("a.csv", b"d,label\n2020-01-01,a\n2020-01-02,b\n2020-01-03,a\n", "no column to learn"),
+        ("a.csv", b"d,label\nA-11,a\nA-12,b\nA-13,a\n", "no column to learn"),
         ("a.csv", b"x,label\n1,a\n2,b\n", "no two of one class"),
     ],
 )
@@ -278,13 +279,12 @@ def test_nor_do_those_of_the_librarys_messages(capsys):
     assert capsys.readouterr().err == "note: class \\x1b[2J shrank\n"
 
 
-def test_most_categories_is_a_limit(skfi, tmp_path, monkeypatch):
-    monkeypatch.setattr(_columns, "MOST_CATEGORIES", 3)
-    rows = [["x", "kind", "y"], *([k * k, f"k{k % 4}", "ab"[k % 3 > 0]] for k in range(60))]
+def test_text_of_many_values_is_no_category_unless_it_is_said(skfi, tmp_path):
+    rows = [["x", "kind", "y"], *([k * k, f"k{k % 50}", "ab"[k % 3 > 0]] for k in range(300))]
     write(tmp_path / "a.csv", rows)
     given = ("trim", tmp_path / "a.csv", "--target", "y", "--budget", "0")
-    assert "left out: kind (text of 4 values; --categorical takes it in)" in skfi(*given).out
-    assert "one-hot" in skfi(*given, "--categorical", "kind").out
+    assert "texts (1; components of their letter sequences): kind" in skfi(*given).out
+    assert "categories (1; one-hot): kind" in skfi(*given, "--categorical", "kind").out
 
 
 def run(*arguments):

@@ -128,7 +128,7 @@ def test_parquet(skfi, tables):
     assert outcome.code == 0, outcome.err
     told = json.loads(outcome.out)
     assert "member" in told["columns"]["categories"]
-    assert told["columns"]["left_out"]["seen"] == "dates or times"
+    assert told["columns"]["dates"] == ["seen"]
     assert "values of type list" in told["columns"]["left_out"]["nested"]
     asked = pd.read_parquet(out)
     assert asked["skfi_row"].tolist() == [one["row"] for one in told["asked"]]

@@ -67,7 +67,7 @@ def test_a_file_that_does_not_fit_is_not_read(skfi, tmp_path, monkeypatch, name)
     assert f"{name}: reading it needs up to" in line
 
 
-def test_one_hot_columns_are_counted(skfi, tmp_path):
+def test_encoded_columns_are_counted(skfi, tmp_path):
     from skfi._cli._columns import plan_columns
     from skfi._cli._console import Console
     from skfi._cli._tables import read_table
@@ -76,9 +76,9 @@ def test_one_hot_columns_are_counted(skfi, tmp_path):
     rows = [["" if k % 7 == 0 else k * k, kind, "yn"[k % 2]] for k, kind in enumerate(kinds)]
     write(tmp_path / "a.csv", [["x", "kind", "y"], *rows])
     table, console = read_table(str(tmp_path / "a.csv")), Console(quiet=True)
-    plan = plan_columns(table, "y", (), (), console)
-    X = plan.rows(table, console)
-    assert plan.width(X) == plan.preprocessing().fit_transform(X).shape[1] == 6
+    plan = plan_columns(table, "y", (), (), 0, console)
+    assert plan.X.shape == (len(kinds), 8)  # x with a flag, five kinds, none
+    np.testing.assert_allclose(plan.rows(table, console), plan.X, atol=1e-6)
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="peak memory of a process is not known")

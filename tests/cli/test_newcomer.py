@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from skfi._cli._columns import as_numbers
+from skfi._cli._cells import as_numbers
 from skfi._cli._tables import read_table
 from tests.cli.conftest import read, write
 from tests.cli.test_errors import edit, error_of
@@ -61,7 +61,9 @@ def test_decimal_commas_that_nobody_told_of(skfi, tables):
     assert outcome.code == 0, outcome.err
     assert "columns age, income hold numbers with a decimal comma" in outcome.err
     assert "--decimal , reads them as numbers" in outcome.err
-    assert "left out: income (text, nearly all of it different)" in outcome.out
+    assert (
+        "left out: income (one word, nearly always another: it names the rows)" in outcome.out
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,10 @@ def test_categories_that_are_numbers_in_parquet(skfi, tables):
     frame["code"] = pd.Categorical(np.arange(len(frame)) * 7)
     frame.to_parquet(files[0])
     told = told_of(skfi("trim", files[0], *options))
-    assert told["columns"]["left_out"]["code"] == "text, nearly all of it different"
+    assert (
+        told["columns"]["left_out"]["code"]
+        == "one word, nearly always another: it names the rows"
+    )
 
 
 @pytest.mark.parametrize(

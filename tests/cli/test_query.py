@@ -56,7 +56,7 @@ def test_summary(skfi, tables):
     assert outcome.code == 0, outcome.err
     assert "Label these 11 rows next" in outcome.out
     assert "  and 1 more\n" in outcome.out
-    assert "left out: remark" in outcome.out
+    assert "left out: id (counts the rows)" in outcome.out
 
 
 def test_the_pool_may_have_a_column_of_labels(skfi, tables):

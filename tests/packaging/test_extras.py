@@ -74,7 +74,7 @@ def test_all_is_all_that_users_need():
 
 
 def test_the_command_line_has_what_its_commands_need():
-    assert {"pandas", "pyarrow", "jinja2", "matplotlib"} <= extras()["cli"]
+    assert {"pandas", "pyarrow", "jinja2", "matplotlib", "skrub"} <= extras()["cli"]
 
 
 def texts(path):

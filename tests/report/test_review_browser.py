@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 pytest.importorskip("pandas")
+pytest.importorskip("skrub")
 pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
 
 from selenium.webdriver.common.by import By
