@@ -35,7 +35,7 @@ def test_the_example_runs(skfi, tmp_path, monkeypatch, capsys):
             told = "".join(outcome.out for outcome in outcomes)
         else:
             assert told == code
-    assert "the least within one standard error was taken" in PAGE.read_text()
+    assert "and the best was taken" in PAGE.read_text()
 
 
 def test_the_numbers_of_the_rule_are_those_of_the_benchmark():

@@ -70,7 +70,7 @@ def test_fixed_budget(skfi, tables):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_the_rows_are_those_of_the_library(skfi, tables, library):
-    """The page's Pipeline, on the columns that are not left out, drops the same rows."""
+    """The page's encoder, on the columns that are not left out, drops the same rows."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -95,10 +95,10 @@ def test_the_rows_are_those_of_the_library(skfi, tables, library):
         datetime=make_pipeline(DatetimeEncoder(periodic_encoding="circular"), *scaled),
         high_cardinality=StringEncoder(8, random_state=0),
     )
-    model = make_pipeline(encoded, LogisticRegression(max_iter=1000))
-    trimmer = FITrimmer(model, budget=20).fit(train, y, X_val=val, y_val=y_val)
+    trimmer = FITrimmer(LogisticRegression(max_iter=1000), budget=20)
+    trimmer.fit(encoded.fit_transform(train), y, X_val=encoded.transform(val), y_val=y_val)
     told = json.loads(skfi(*trim(tables, "--json")).out)
-    # Scores at the end of the budget are close, and the Pipeline has 32 bits a number.
+    # Scores at the end of the budget are close, and skrub has 32 bits a number.
     assert told["dropped_rows"][:5] == (trimmer.trimmed_indices_[:5] + 1).tolist()
     assert len(set(told["dropped_rows"]) & set(trimmer.trimmed_indices_ + 1)) >= 18
 
@@ -114,7 +114,7 @@ def test_auto_budget_on_validation_rows(skfi, tables):
     assert told["accuracy"]["after"] == tried[told["budget"]["used"]]
     dropped = np.array(told["dropped_rows"]) - 1
     assert len(dropped) == told["budget"]["rows"] > 0
-    assert tables.wrong[dropped].mean() > 0.5
+    assert tables.wrong[dropped].mean() > 0.3  # 15 % by chance
     assert sum(one["dropped"] for one in told["classes"]) == len(dropped)
     assert len(read(tables.path("kept.csv"))) == 161 - len(dropped)
     assert "chosen among 7 on these folds" in told["accuracy"]["caution"]
@@ -262,7 +262,8 @@ def test_notices_of_the_library_are_passed_on(skfi, tables):
         tables.folder / "train.csv",
         [rows[0], *(row for row in rows[1:] if row[-1] == "no"), *few],
     )
-    outcome = skfi(*trim(tables, "--json", "--influence", "loss", budget="3"))
+    options = ("--ignore", "remark", "--ignore", "seen", "--influence", "loss")
+    outcome = skfi(*trim(tables, "--json", *options, budget="3"))
     assert outcome.code == 0, outcome.err
     notes = json.loads(outcome.out)["notes"]
     assert any("more than half of class yes" in note for note in notes)
