@@ -129,7 +129,7 @@ def by_cross_validation(
         float(after.mean()),
         *_error_and_interval(after - before),
         f"{folds.get_n_splits()} held-out folds of {source}",
-        "Each fold is trimmed anew by the same share. " + _CAUTION,
+        "Each fold is trimmed again by the same share. " + _CAUTION,
     )
 
 
@@ -151,7 +151,7 @@ def by_checked_folds(
         float(after.mean()),
         *_error_and_interval(after - before),
         f"{folds.get_n_splits()} held-out folds of {source}",
-        "Each fold is trimmed anew, with the other checked rows. " + _CAUTION,
+        "Each fold is trimmed again, with the other checked rows. " + _CAUTION,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CommandError(Exception):
-    """What the user can mend; its message is the one line that is printed."""
+    """What the user can fix; its message is the one line that is printed."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ pd = pytest.importorskip("pandas")
 
 
 def kept_of(skfi, tables, suffix, *options):
-    """The table that was read, the one that was kept, and the rows that went."""
+    """The table that was read, the one that was kept, and the dropped rows."""
     source, kept = tables.folder / f"train{suffix}", tables.folder / f"kept{suffix}"
     val = tables.folder / f"val{suffix}"
     outcome = skfi(

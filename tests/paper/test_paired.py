@@ -150,10 +150,10 @@ def test_fast_form_for_two_classes_equals_the_explicit_one(whitened):
     np.testing.assert_allclose(fast, full, rtol=1e-8)
     irregular = np.zeros((25, 50), dtype=bool)
     irregular[3, 4] = irregular[20, 49] = True
-    mended = np.zeros((25, 50))
-    _Binary(pairs)._mend(mended, irregular, first, second)
-    np.testing.assert_allclose(mended[irregular], full[irregular])
-    assert (mended[~irregular] == 0).all()
+    fixed = np.zeros((25, 50))
+    _Binary(pairs)._mend(fixed, irregular, first, second)
+    np.testing.assert_allclose(fixed[irregular], full[irregular])
+    assert (fixed[~irregular] == 0).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
