@@ -63,14 +63,20 @@ net = NeuralNetClassifier(
 # Trim
 # ----
 # A fifth of the rows go, in one step, by the default score and by the highest loss of their
-# own. ``initial_estimator_`` is the net on all rows. Two draws of the data:
+# own. The checked rows judge alone, so that one net scores, not one for each fold:
+# ``initial_estimator_``, the net on all rows. Two draws of the data:
 
 fitted = {}
 for seed in range(2):
     X, y, wrong, V, w, T, t = draw(seed)
     for influence in ("fi_signed", "loss"):
         trimmer = FITrimmer(
-            net, budget=0.2, step=None, influence=influence, random_state=seed
+            net,
+            budget=0.2,
+            step=None,
+            influence=influence,
+            checked_rows="judge",
+            random_state=seed,
         ).fit(X, y, X_val=V, y_val=w)
         fitted[seed, influence] = trimmer
         before, after = trimmer.initial_estimator_.score(T, t), trimmer.score(T, t)
