@@ -17,7 +17,7 @@ PYTEST_FLAGS ?=
 	docs lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
-	figure-approximation study study-cnn study-queries study-cli study-leaves study-checked paper paper-quick \
+	figure-approximation study study-cnn study-queries study-cli study-leaves study-checked study-review paper paper-quick \
 	browser clean
 
 demo: .venv-demo/ready
@@ -168,6 +168,10 @@ study-checked: .venv-test/ready
 	.venv-test/bin/python benchmarks/checked_study.py run --dirty --noise "20 % flipped" --arms \
 		"A and V, nothing dropped" "V alone" FITrimmerCV
 	.venv-test/bin/python benchmarks/checked_study.py report > benchmarks/checked_study.md
+
+# Which rows to review first: a minute on one core.
+study-review: .venv-test/ready
+	.venv-test/bin/python benchmarks/review_study.py > benchmarks/review_study.md
 
 # Boosting and forests, scored by their own leaves; a quarter of an hour on one core.
 study-leaves: .venv-test/ready

@@ -93,8 +93,8 @@ def main() -> None:
         "A fifth of the labels of 1,000 training rows (a third of smaller sets) is flipped; "
         f"{SHARE:.0%} of the rows are reviewed a round, and corrected. Gain in points of test "
         "accuracy over no review, logistic regression on all rows; share of the reviewed rows "
-        "that were wrong. p: Wilcoxon test of the mean gain over the rounds against the order by "
-        "influence, over the draws (Holm).\n"
+        "that were wrong. p: Wilcoxon test of the mean gain over the rounds against the order "
+        "by influence, over the draws (Holm).\n"
     )
     print(f"Data sets: {', '.join(data)}. {args.seeds} draws each.", end=" ")
     if missing:

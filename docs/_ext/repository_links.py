@@ -13,6 +13,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/trimming_study.md": "studies/trimming.md",
     "benchmarks/checked_study.md": "studies/checked.md",
+    "benchmarks/review_study.md": "studies/review.md",
     "benchmarks/query_study.md": "studies/queries.md",
     "benchmarks/query_study_cnn.md": "studies/cnn.md",
     "benchmarks/query_stopping.md": "studies/stopping.md",
