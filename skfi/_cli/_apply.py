@@ -8,8 +8,9 @@ import numpy as np
 
 from .. import __version__
 from ..inspection._plotting import count
-from ..review._decisions import ACTIONS, check_decisions
+from ..review._decisions import ACTIONS
 from ._console import CommandError, Console, require, shown
+from ._decided import read_decided
 from ._labels import read_labels
 from ._outputs import Outputs
 from ._tables import check_copy, format_of, read_as_asked
@@ -24,14 +25,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with console.working(f"reading {args.train} and {args.decisions}"):
         table = read_as_asked(args.train, args, console)
         y = read_labels(table, args.target)
-        try:
-            decisions = check_decisions(args.decisions, table.n_rows, np.unique(y).tolist())
-        except FileNotFoundError:
-            name = shown(args.decisions, 200)
-            raise CommandError(f"{name}: there is no such file.") from None
-        except OSError as problem:
-            name = shown(args.decisions, 200)
-            raise CommandError(f"{name} cannot be read: {problem}") from problem
+        decisions = read_decided(args.decisions, table, y)
 
     relabelled = decisions.of("relabel")
     new = decisions.labels[decisions.actions == "relabel"]

@@ -120,7 +120,17 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     trim.add_argument("train", help="labelled table: .csv, .tsv (or .gz of them), .parquet")
-    trim.add_argument("--val", metavar="FILE", help="rows with checked labels to score against")
+    trim.add_argument(
+        "--val",
+        metavar="FILE",
+        help="rows with checked labels: they train and judge, and are never dropped",
+    )
+    trim.add_argument(
+        "--decisions",
+        metavar="FILE",
+        help="decisions of an earlier round, as skfi apply takes them; these rows count as "
+        "checked",
+    )
     trim.add_argument(
         "--budget",
         type=_budget,

@@ -11,10 +11,12 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from .. import FITrimmer, FITrimmerCV, __version__
+from .._utils._stack import stack_rows
 from ..report._report import html_report
 from . import _accuracy
 from ._columns import Plan, plan_columns
 from ._console import CommandError, Console, figure, listed, require, shown, table_lines
+from ._decided import Decided, split_decided, spread
 from ._labels import as_known, check_classes, note_rare, read_labels
 from ._memory import check_memory, size, trim_bytes
 from ._models import build
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     inputs = [path for path in (args.train, args.val) if path is not None]
     for path in inputs:
         format_of(path)
+    sources = [*inputs, *([args.decisions] if args.decisions is not None else [])]
     if args.val is not None and same_file(args.train, args.val):
         raise CommandError("--val is the training table itself; give rows that are not in it.")
     check_copy("--out", args.out, args.train)
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         _check_report(args.report)
     outputs = Outputs(
         {"--out": args.out, "--scores": args.scores, "--report": args.report},
-        inputs,
+        sources,
         args.force,
     )
     require("pandas")
@@ -69,30 +72,43 @@ def run(args: argparse.Namespace, console: Console) -> None:
         )
         train = Rows(table, plan.X, y)
         val = _read_validation(args, plan, classes, table.label, console)
+        decided = None if args.decisions is None else split_decided(args.decisions, table, y)
     _check_budget(args.budget, table)
     n_bytes = _check_memory(args, plan.X.shape[1], train, val, len(classes))
 
-    trimmer = _make_trimmer(args, train, val)
+    scored = train
+    if decided is not None:
+        train.y = decided.y
+        scored = Rows(table, train.X[decided.left], y[decided.left])
+    trimmer = _make_trimmer(args, scored)
     scored_by = _scored_by(args)
     console.say(f"{table.label}: {table.n_rows} rows, {len(classes)} classes.")
     for line in plan.lines():
         console.say(line)
     console.say(f"Model: {args.model}. Rows are scored by {scored_by}.")
     console.say(f"Memory: up to {size(n_bytes)} beside the tables.")
-    given = {} if val is None else {"X_val": val.X, "y_val": val.y}
+    if decided is not None:
+        console.say(decided.words())
+    given = _checked_rows(train, val, decided)
     bars = ["scoring rows"]
     if isinstance(trimmer, FITrimmerCV):
         bars = ["trying budgets", "scoring all rows"]
     with console.warnings_as_notes():
         with console.working("fitting and scoring; this fits the model many times", *bars):
-            trimmer.fit(train.X, y, **given)
-        accuracy = _judge(trimmer, train, val, console)
+            trimmer.fit(scored.X, scored.y, **given)
+        accuracy = _judge(trimmer, scored, val, given, console)
+    if decided is not None:
+        spread(trimmer, decided.left, table.n_rows)
 
     facts = _facts_of_rows(trimmer, train)
     with outputs.written() as parts:
         if "--out" in outputs:
-            kept = np.flatnonzero(trimmer.support_)
-            table.write(parts["--out"], kept, format_of(args.out), {})
+            kept, like = np.flatnonzero(trimmer.support_), {}
+            if decided is not None:
+                kept, like = np.setdiff1d(kept, decided.dropped), decided.like
+            table.write(
+                parts["--out"], kept, format_of(args.out), {}, column=args.target, like=like
+            )
         if "--scores" in outputs:
             write_columns(parts["--scores"], facts, format_of(args.scores))
         if "--report" in outputs:
@@ -110,9 +126,35 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
     result = _result(args, trimmer, train, val, plan, accuracy, facts)
     result |= {"scored_by": scored_by, "memory_bytes": int(n_bytes)}
+    result["decisions"] = decided and {"file": decided.file, **decided.counts}
     result |= {"outputs": outputs.as_given(), "notes": console.notes}
     _tell(console, result, accuracy)
+    if decided is not None:
+        console.say(_another_round(trimmer.n_trimmed_, accuracy))
     console.result(result)
+
+
+def _checked_rows(train: Rows, val: Rows | None, decided: Decided | None) -> dict[str, Any]:
+    """What goes to fit as checked rows: of the table of its own, and of the decisions."""
+    parts = [] if val is None else [(val.X, val.y)]
+    if decided is not None and len(decided.checked):
+        parts.append((train.X[decided.checked], train.y[decided.checked]))
+    if not parts:
+        return {}
+    X, y = parts[0]
+    for more, labels in parts[1:]:
+        X, y = stack_rows(X, more), np.concatenate([y, labels])
+    return {"X_val": X, "y_val": y}
+
+
+def _another_round(n_dropped: int, accuracy) -> str:
+    """Whether a person's time is well spent on more rows."""
+    if n_dropped == 0 or accuracy is None or accuracy.level or accuracy.gain <= 0:
+        return (
+            "Another round of review is not expected to pay: what the rows to drop would gain "
+            "cannot be told from chance."
+        )
+    return "Review the dropped rows next, from the first on: --report lists them in that order."
 
 
 def _check_report(path: str) -> None:
@@ -159,7 +201,7 @@ def _read_validation(args, plan: Plan, classes, source: str, console: Console) -
     return Rows(table, plan.rows(table, console), y)
 
 
-def _make_trimmer(args, train: Rows, val: Rows | None) -> FITrimmer | FITrimmerCV:
+def _make_trimmer(args, train: Rows) -> FITrimmer | FITrimmerCV:
     model, influence_estimator = build(args.model, args.seed)
     options = {
         "influence": args.influence,
@@ -189,10 +231,12 @@ def _scored_by(args) -> str:
     return f"{args.influence} of a logistic regression, which stands in for {args.model}"
 
 
-def _judge(trimmer, train: Rows, val: Rows | None, console: Console):
+def _judge(trimmer, train: Rows, val: Rows | None, given: dict[str, Any], console: Console):
     judges = (train if val is None else val).table.label
     if isinstance(trimmer, FITrimmerCV):
         both = judges if val is None else f"{train.table.label} and {judges}"
+        if given and val is None:
+            both += ", checked rows among them,"
         return _accuracy.of_the_choice(trimmer, both)
     if val is None:
         with console.working("cross-validating with and without trimming", "cross-validating"):
@@ -200,8 +244,9 @@ def _judge(trimmer, train: Rows, val: Rows | None, console: Console):
                 trimmer, train.X, train.y, _folds(train), judges, console
             )
     with console.working("cross-validating with and without trimming", "cross-validating"):
+        X_val, y_val = given["X_val"], given["y_val"]
         return _accuracy.by_checked_folds(
-            trimmer, train.X, train.y, val.X, val.y, _folds(val), judges
+            trimmer, train.X, train.y, X_val, y_val, _folds(val), judges
         )
 
 
@@ -256,7 +301,7 @@ def _result(args, trimmer, train: Rows, val, plan: Plan, accuracy, facts) -> dic
             {
                 "label": str(label),
                 "rows": int((train.y == label).sum()),
-                "dropped": int(((train.y == label) & ~trimmer.support_).sum()),
+                "dropped": int((train.y[trimmer.trimmed_indices_] == label).sum()),
             }
             for label in np.unique(train.y)
         ],

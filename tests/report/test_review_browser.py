@@ -125,6 +125,12 @@ def test_a_round_of_review(browser, table, tmp_path, capsys):  # noqa: F811
     assert np.mean(right) >= 0.5
     again = ["trim", str(corrected), "--target", "churn", "--budget", "5%"]
     assert main(again) == 0
+    capsys.readouterr()
+    second = ["trim", str(path), "--target", "churn", "--budget", "5%", "--json"]
+    assert main([*second, "--decisions", str(decisions)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["dropped_rows"]
+    assert not set(told["dropped_rows"]) & set(read["position"] + 1)
 
 
 def test_on_a_phone_each_row_is_a_card(browser, table, tmp_path):  # noqa: F811
