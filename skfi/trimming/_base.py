@@ -58,6 +58,7 @@ from ._checked import (
     check_checked_labels,
     check_no_values_by_row,
     join_splits,
+    warn_if_out_of_proportion,
 )
 from ._leaves import check_trees, leaf_scorer
 from ._methods import Method, resolve_method
@@ -152,6 +153,8 @@ class BaseTrimmer(
             check_no_values_by_row(params, len(y))
             y_val = check_checked_labels(given[1], classes, self)
             given = given[0], y_val, given[2]
+            if weighted and given[2] is None:
+                warn_if_out_of_proportion(weight)
         if len(classes) > 2 and not get_tags(self).classifier_tags.multi_class:
             raise ValueError(
                 "Only binary classification is supported by "

@@ -11,8 +11,11 @@ from sklearn.utils.validation import _is_arraylike, _num_samples
 
 from .._utils._checks import check_weight, checked_labels, encode_labels
 from .._utils._stack import stack_rows
+from .._utils._user_warnings import warn_user
 from ..bridge._routing import Whole
 from ..influence._validation import Split
+
+_OUT_OF_PROPORTION = 10.0  # times the weight of a checked row
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ def check_no_values_by_row(params: dict[str, Any], n_rows: int) -> None:
             f"{', '.join(by_row)} was passed with a value for each row of X, and the rows of "
             "X_val, which are trained on as well, have none. Set checked_rows='judge', with "
             "which X_val only judges, or leave it out."
+        )
+
+
+def warn_if_out_of_proportion(weight: np.ndarray) -> None:
+    """Warn where checked rows, which count as one each, outweigh the others or vanish."""
+    mean = float(weight[weight > 0].mean())
+    if not 1 / _OUT_OF_PROPORTION <= mean <= _OUT_OF_PROPORTION:
+        warn_user(
+            f"The rows of X weigh {mean:.3g} on average, and those of X_val, which train as "
+            "well, 1 each. Pass sample_weight_val on the scale of sample_weight, or set "
+            "checked_rows='judge'.",
         )
 
 

@@ -47,7 +47,8 @@ class FITrimmer(BaseTrimmer):
         stay. What it is compared with: "iv", "loss", "self_confidence", "knn_shapley",
         "tmc_shapley" or "random" (see `skfi.baselines`). A callable
         ``(estimator, X, y, X_val, y_val) -> scores`` gets the fitted classifier and
-        returns one finite number a row; those of ``sample_weight``,
+        returns one finite number a row (`X` has the checked rows that train as well, whose
+        numbers are not used); those of ``sample_weight``,
         ``sample_weight_val``, ``groups``, ``validation_loss``, ``metric``,
         ``random_state``, ``n_jobs`` and ``verbose`` that it names as parameters are passed
         by keyword.
@@ -292,7 +293,8 @@ class FITrimmer(BaseTrimmer):
         UserWarning
             More than half of a class was dropped, or its last rows were kept although the
             budget reached them; `groups` was passed, and `validation` is a number, which
-            splits groups; `X_val` holds the rows of `X`; `step` is less than a row's weight.
+            splits groups; `X_val` holds the rows of `X`, or weighs far more or less than them;
+            `step` is less than a row's weight.
         """
         run = self._with_lists()
         task = run._task(X, y, sample_weight, X_val, y_val, sample_weight_val, params)

@@ -243,6 +243,17 @@ def test_rows_out_of_scale_are_noticed(data):
         FITrimmer(model, budget=3, step=None).fit(X, y, X_val=X_val + 40, y_val=y_val)
 
 
+@pytest.mark.parametrize("scale", [1 / 140, 50.0])
+def test_weights_on_another_scale_are_noticed(data, scale):
+    X, y, _, y_val = data
+    weight = np.full(len(y), scale)
+    trimmer = FITrimmer(EXACT, budget=0.02, step=None)
+    with pytest.warns(UserWarning, match=r"weigh .* on average.*sample_weight_val"):
+        trimmer.fit(X, y, weight, **given(data))
+    trimmer.fit(X, y, weight, sample_weight_val=np.full(len(y_val), scale), **given(data))
+    clone(trimmer).set_params(checked_rows="judge").fit(X, y, weight, **given(data))
+
+
 def test_later_steps_and_sgd(data):
     X, y, _, _ = data
     model = SGDClassifier(loss="log_loss", tol=1e-6, max_iter=20000, random_state=0, alpha=0.01)
