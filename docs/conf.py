@@ -35,6 +35,7 @@ extensions = [
     "repository_links",
     "check_links",
     "internals",
+    "overview",
 ]
 exclude_patterns = ["_build", "reproduction/results/**", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]

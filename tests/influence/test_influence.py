@@ -420,9 +420,10 @@ def test_signed_fi_is_the_trimmers_order():
     expected = np.sqrt(fi_util(model, X, y, X_val, y_val, **rule))
     expected *= iv(model, X, y, X_val, y_val, validation_loss="expected_error")
     np.testing.assert_allclose(scores, expected, rtol=1e-10)
-    trimmer = FITrimmer(budget=10, step=None).fit(X, y, X_val=X_val, y_val=y_val)
+    trimmer = FITrimmer(budget=10, step=None, checked_rows="judge")
+    trimmer.fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(np.argsort(-scores)[:10], trimmer.trimmed_indices_)
-    by_name = FITrimmer(influence=fi_signed, budget=10, step=None)
+    by_name = clone(trimmer).set_params(influence=fi_signed)
     np.testing.assert_array_equal(
         by_name.fit(X, y, X_val=X_val, y_val=y_val).trimmed_indices_, trimmer.trimmed_indices_
     )

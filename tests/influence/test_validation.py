@@ -190,7 +190,8 @@ class TestGroups:
         X, y, X_val, y_val = data
         groups = np.arange(len(y)) // 5
         FITrimmer(validation=GroupKFold(3), **ONCE).fit(X, y, groups=groups)
-        FITrimmer(**ONCE).fit(X, y, X_val=X_val, y_val=y_val, groups=groups)
+        judged = FITrimmer(checked_rows="judge", **ONCE)
+        judged.fit(X, y, X_val=X_val, y_val=y_val, groups=groups)
         FITrimmer(influence="loss", **ONCE).fit(X, y, groups=groups)
         FITrimmer(**ONCE).fit(X, y, groups=None)
 
@@ -265,6 +266,8 @@ def test_columns_that_are_found_by_name():
 
     missing = other.drop(columns="age")
     with pytest.raises(ValueError, match=r"X_val was refused\. columns are missing: {'age'}"):
+        FITrimmer(model, budget=3, checked_rows="judge").fit(X, y, X_val=missing, y_val=y_val)
+    with pytest.raises(ValueError, match=r"X_val has no column \['age'\]"):
         FITrimmer(model, budget=3).fit(X, y, X_val=missing, y_val=y_val)
     with pytest.raises(ValueError, match="X_pool must have the columns that fit saw"):
         strategy.query(missing)
@@ -279,6 +282,6 @@ def test_the_classifier_that_scores_is_the_one_that_sees_the_columns_of_X_val():
         (SGDClassifier(loss="log_loss"), "columns of X, on which SGDClassifier is fitted"),
         (make_pipeline(StandardScaler(), LogisticRegression()), "X_val was refused.*order"),
     ):
-        trimmer = FITrimmer(GaussianNB(), influence_estimator=scorer)
+        trimmer = FITrimmer(GaussianNB(), influence_estimator=scorer, checked_rows="judge")
         with pytest.raises(ValueError, match=f"(?s){message}"):
             trimmer.fit(X, y, X_val=X_val, y_val=y_val)

@@ -334,6 +334,7 @@ def test_trimming_is_that_of_one_machine(n_classes, weighted):
         LogisticRegression(solver="newton-cg", tol=1e-10, max_iter=1000),
         budget=budget,
         step=None,
+        checked_rows="judge",
     )
     trimmer.fit(X, y, weight, X_val=X_val, y_val=y_val)
     X_d, y_d = in_chunks(X, y)
@@ -420,7 +421,10 @@ def test_the_last_rows_of_a_class_are_kept(min_class_size):
     parts = in_chunks(X, y, weight)
     present = weight > 0
     trimmer = skfi.FITrimmer(
-        LogisticRegression(tol=1e-12, max_iter=10_000), step=None, **options
+        LogisticRegression(tol=1e-12, max_iter=10_000),
+        step=None,
+        checked_rows="judge",
+        **options,
     )
     with pytest.warns(UserWarning, match="last rows of class 2") as own:
         trimmer.fit(X, y, weight, X_val=X_val, y_val=y_val)

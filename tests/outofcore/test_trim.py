@@ -21,7 +21,9 @@ def test_equals_the_trimmer(n_classes, kind, tmp_path):
     X, y, V, w, _ = make_split(n_classes)
     found = trim(source(kind, X, y, None, tmp_path, 30), V, w, budget=15)
     exact = LogisticRegression(tol=1e-12, max_iter=10_000)
-    trimmer = FITrimmer(exact, budget=15, step=None).fit(X, y, X_val=V, y_val=w)
+    trimmer = FITrimmer(exact, budget=15, step=None, checked_rows="judge").fit(
+        X, y, X_val=V, y_val=w
+    )
     np.testing.assert_allclose(found.influence_, trimmer.influence_, rtol=1e-4, atol=1e-12)
     np.testing.assert_array_equal(found.support_, trimmer.support_)
     np.testing.assert_allclose(
@@ -106,7 +108,7 @@ def test_the_last_rows_of_a_class_are_kept(min_class_size):
     with pytest.warns(UserWarning, match="last rows of class 2"):
         found = trim(in_blocks(ArrayRows(X, y), 20), V, w, **options)
     exact = LogisticRegression(tol=1e-12, max_iter=10_000)
-    trimmer = FITrimmer(exact, step=None, **options)
+    trimmer = FITrimmer(exact, step=None, checked_rows="judge", **options)
     with pytest.warns(UserWarning, match="last rows of class 2"):
         trimmer.fit(X, y, X_val=V, y_val=w)
     np.testing.assert_array_equal(found.support_, trimmer.support_)
