@@ -103,6 +103,12 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
 }
 # Without the navigation at the side where there is none, or tables need the width.
-html_sidebars = {"index": [], "getting-started": [], "changelog": [], "reproduction": []}
+html_sidebars = {
+    "index": [],
+    "getting-started": [],
+    "changelog": [],
+    "reproduction": [],
+    "overview": [],
+}
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}

@@ -47,10 +47,18 @@ def summary(thing) -> str:
 
 
 def source(thing) -> str:
-    """The first reference of a docstring."""
+    """First author and year of the first reference of a docstring."""
     text = inspect.getdoc(getattr(thing, "func", thing))
     found = re.search(r"^References\n-+\n(.*?)(?:\n\n|\Z)", text, re.S | re.M)
-    return " ".join(found[1].split()) if found else "–"
+    if not found:
+        return "–"
+    cited = re.search(r":cite:t:`\w+`", found[1])
+    if cited:
+        return cited[0]
+    authors, _, work = " ".join(found[1].split()).partition(":")
+    first = authors.split(",")[0].removesuffix(" et al.").split(". ")[-1]
+    several = " et al." if "," in authors or "et al." in authors else ""
+    return f"{first}{several} {re.search(r'(19|20)[0-9]{2}', work)[0]}"
 
 
 def measured(study: str, column: str) -> dict[str, str]:
