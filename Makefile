@@ -14,7 +14,7 @@ SAME = packaging docs paper test_examples.py test_docstrings.py test_package.py 
 PYTEST_FLAGS ?=
 
 .PHONY: demo test test-slow test-oldest test-oldest-quick test-oldest-torch test-install coverage \
-	docs lint bench \
+	docs look lint bench \
 	bench-networks bench-peers bench-ratios bench-asv bench-compare bench-growth bench-active \
 	bench-queries bench-cover bench-subsample bench-wide bench-classes bench-large plan \
 	figure-approximation study study-cnn study-queries study-cli study-leaves study-checked study-review paper paper-quick \
@@ -55,6 +55,10 @@ test-install: .venv-test/ready
 docs: .venv-test/ready
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg .venv-test/bin/sphinx-build --fail-on-warning --keep-going \
 		--quiet --builder html docs docs/_build/html
+
+# Every page of the site at two widths, after make docs browser.
+look: .venv-test/ready
+	.venv-test/bin/python docs/_ext/look.py
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

@@ -103,12 +103,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
 }
 # Without the navigation at the side where there is none, or tables need the width.
-html_sidebars = {
-    "index": [],
-    "getting-started": [],
-    "changelog": [],
-    "reproduction": [],
-    "overview": [],
-}
+WIDE = ("index", "getting-started", "changelog", "reproduction", "overview")
+html_sidebars = {page: [] for page in WIDE}
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}

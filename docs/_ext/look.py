@@ -1,7 +1,7 @@
 """Open every page of the built site in Chromium, at the widths of a screen and of a phone.
 
-Fails where a line of code is cut, a page is wider than the window, or a heading has no text. After
-``make docs browser``: ``make look``.
+Fails where a line of code is cut, a page is wider than the window, or a heading has no text.
+After ``make docs browser``: ``make look``.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def main() -> int:
                 cut, page, empty = browser.execute_script(LOOK)
                 if cut or page or empty:
                     n_bad += 1
-                    name = path.relative_to(SITE)
-                    print(f"{name} at {width} px: {cut} blocks cut, page too wide: {bool(page)}, "
-                          f"{empty} headings without text")  # fmt: skip
+                    print(
+                        f"{path.relative_to(SITE)} at {width} px: {cut} blocks cut, page too "
+                        f"wide: {bool(page)}, {empty} headings without text"
+                    )
     finally:
         browser.quit()
     print(f"{len(pages)} pages, {n_bad} with a fault")
