@@ -186,7 +186,8 @@ def test_a_class_without_weight_counts_in_the_covariance_alone(monkeypatch):
     assert (found[y == 3] == 0).all()
     monkeypatch.setattr(curved, "by_rows", lambda *_: False)
     other = fi_util(model, *rows, metric="mahalanobis", **KFAC)
-    np.testing.assert_allclose(found[y != 3], other[y != 3], rtol=1e-8)
+    # Scores of 1e19 beside a class without weight: rounding shows in the eighth digit.
+    np.testing.assert_allclose(found[y != 3], other[y != 3], rtol=1e-7)
 
 
 def test_a_last_layer_of_more_features_than_rows(monkeypatch):
@@ -200,7 +201,7 @@ def test_a_last_layer_of_more_features_than_rows(monkeypatch):
     assert details.residual < 1e-12
     monkeypatch.setattr(curved, "by_rows", lambda *_: False)
     other = fi_util(network, X, y, X_val, y_val, **KFAC)
-    np.testing.assert_allclose(found, other, rtol=1e-7)
+    np.testing.assert_allclose(found, other, rtol=1e-8)
 
 
 def test_who_goes_by_rows():
