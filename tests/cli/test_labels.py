@@ -56,7 +56,7 @@ def test_a_wrong_target_takes_neither_time_nor_memory(customers, target):
     assert process.returncode == 1
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     assert peak < 2**30
-    assert usage.ru_utime + usage.ru_stime < 5  # of its own: others may be at work as well
+    assert usage.ru_utime + usage.ru_stime < 10  # of its own: others may be at work as well
     assert time.monotonic() - start < 30
     assert out == ""
     (line,) = [line for line in err.splitlines() if "error" in line]
